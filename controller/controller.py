@@ -7,19 +7,20 @@ announced load on the object.
 """
 
 import asyncio
+from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
 from controller.cache.pod_view import PodView
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
-from controller.cache.service_names import ServiceNames
 from controller.client.interface import ClientError, Conflict, NotFound
 from controller.dependencies import Dependencies
 from controller.engine.client import EngineClient
 from controller.policies import Policies
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.executor import Result
+from controller.reconcile.publication_errors import PublicationErrors
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
@@ -43,6 +44,7 @@ class Controller:
         self._stopping = False
         self._queue = WorkQueue(metrics.queue)
         wake = self._queue.add
+        wake_first = partial(self._queue.add, first=True)
         self._cache = Cache(client, log, wake, self._pod_changed, resync=settings.sync_period)
         self._adapter_metrics = AdapterMetrics(self._cache, clock, metrics)
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
@@ -50,10 +52,10 @@ class Controller:
         policies = Policies(settings.policy, settings.policies)
         self._load_monitor = LoadMonitor(engines, self._cache, policies, settings)
         secrets = SecretCache(client, clock)
-        calls = EngineCalls(engines, secrets, clock, settings)
-        self._slots = RequestSlots(settings.max_requests_per_pod, wake)
+        calls = EngineCalls(engines, secrets, settings)
+        self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
-        self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake, reporter.report)
+        self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
         self._reconciler = Reconciler(
             ReconcilerDependencies(
@@ -65,7 +67,7 @@ class Controller:
                 cache=self._cache,
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
-                service_names=ServiceNames(client, clock),
+                publication_errors=PublicationErrors(clock),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,

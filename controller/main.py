@@ -81,15 +81,15 @@ async def _connect(options: Options, clock: Clock, log: FilteringBoundLogger, st
     from controller import preflight
     from controller.client.config import find_config
     from controller.client.namespaced import NamespacedClient
-    from controller.client.ratelimit import RateLimit
+    from controller.client.ratelimit import rate_limits
     from controller.client.rest import RestClient
     from controller.client.transport import Connection
 
     rng = Random()
     config = find_config(options.kubeconfig, options.context, clock)
-    limit = RateLimit(options.kube_api_qps, options.kube_api_burst)
+    limits = rate_limits(options.kube_api_qps, options.kube_api_burst)
     connection = await stack.enter_async_context(
-        Connection(config, limit=limit, timeout=options.kube_api_timeout, rng=rng)
+        Connection(config, limits=limits, timeout=options.kube_api_timeout, rng=rng)
     )
     namespace = options.leader_elect_namespace or config.namespace
     omitted = await preflight.check(connection, options.namespaces, namespace)

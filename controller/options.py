@@ -77,9 +77,9 @@ class Options:
         NAMESPACES, (), "Comma-separated namespaces to watch. If empty, all namespaces."
     )
     kube_api_qps: float = _option(
-        number(0), 100.0, "Maximum requests per second to the API server. 0 disables the limit."
+        number(0), 0.0, "Maximum requests per second to the API server. 0 sets no limit: the server has its own."
     )
-    kube_api_burst: int = _option(integer(1), 200, "Maximum burst of requests to the API server.")
+    kube_api_burst: int = _option(integer(1), 200, "Maximum burst of requests to the API server, with --kube-api-qps.")
     kube_api_timeout: float = _option(POSITIVE_DURATION, 30.0, "Timeout of a request to the API server.")
 
     # -- leader election

@@ -1,7 +1,5 @@
 """Table of the engine flavors. The HTTP half of a flavor is its `ServerFlavor` in `router.py`."""
 
-from collections.abc import Mapping
-
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.stats import BucketBounds
@@ -13,12 +11,12 @@ from fake_vllm.vllm.errors import VllmErrorTexts
 from fake_vllm.vllm.metrics import VllmMetricsRenderer
 from fake_vllm.vllm.models import model_card as vllm_model_card
 
-_FLAVORS: Mapping[str, EngineFlavor] = {
-    "vllm": EngineFlavor(VllmErrorTexts(), vllm_model_card, BucketBounds(), VllmMetricsRenderer),
-    "sglang": EngineFlavor(SglangErrorTexts(), sglang_model_card, SGLANG_BUCKETS, SglangMetricsRenderer),
-}
+_SGLANG = EngineFlavor(SglangErrorTexts(), sglang_model_card, SGLANG_BUCKETS, SglangMetricsRenderer)
 
 
 def flavor_of(config: EngineConfig) -> EngineFlavor:
     """Return the flavor that the configuration names."""
-    return _FLAVORS[config.dialect]
+    if config.dialect == "sglang":
+        return _SGLANG
+    errors = VllmErrorTexts(worker_processes=config.worker_processes)
+    return EngineFlavor(errors, vllm_model_card, BucketBounds(), VllmMetricsRenderer)

@@ -5,6 +5,7 @@ The simulated network calls `handle` in process. On sockets FastAPI finds the ro
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,12 +22,14 @@ from fake_vllm.http.messages import (
 )
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import CompletionTask
-from fake_vllm.openai.flavor import Generate, Load, Route, ServerFlavor, Step
+from fake_vllm.openai.flavor import Generate, Load, Perform, Route, ServerFlavor, Step
 from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
 from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
 from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
 from fake_vllm.sglang.routes import SglangServer, lora_update_output
-from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, LOAD_PATH, MODELS_PATH, UNLOAD_PATH, VllmServer
+from fake_vllm.vllm.errors import CALL_FAILED
+from fake_vllm.vllm.optional_routes import LOAD_PATH, UNLOAD_PATH
+from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, MODELS_PATH, VllmServer
 
 __all__ = [
     "CHANGES",
@@ -44,6 +47,7 @@ __all__ = [
     "Stream",
     "authorize",
     "error_response",
+    "find_route",
     "handle",
     "handle_immediate",
     "load_error",
@@ -52,6 +56,7 @@ __all__ = [
     "requested_adapter",
     "routes",
     "run",
+    "split_root",
     "unauthorized",
 ]
 
@@ -59,6 +64,8 @@ GENERATING = (COMPLETIONS_PATH, CHAT_PATH, SGLANG_GENERATE_PATH)
 LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
 PROBED = ("/health", "/ping", "/health_generate")
 CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
+
+_DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")  # FastAPI's own paths
 
 _FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
 
@@ -70,7 +77,7 @@ async def handle(engine: Engine, request: Request, *, slow: float = 1.0) -> Resp
         EngineClosed: if the container stops first; the client sees a connection reset.
     """
     engine.ensure_open()
-    route = _find_route(engine, request)
+    route = _authorized_route(engine, request)
     return route if isinstance(route, Response) else await run(engine, route, request, slow=slow)
 
 
@@ -85,9 +92,9 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
     step = _step(flavor, engine, route, request)
     if isinstance(step, Response):
         return step
-    if isinstance(step, Generate):
+    if isinstance(step, Generate | Perform):
         try:
-            return await _generate(engine, step, slow)
+            return await (step.action() if isinstance(step, Perform) else _generate(engine, step, slow))
         except EngineError as error:
             return flavor.failed(error)
     try:
@@ -102,7 +109,7 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
 
 def handle_immediate(engine: Engine, request: Request) -> Response | None:
     """Return the response if it needs no waiting, else None; nothing was done then."""
-    route = _find_route(engine, request)
+    route = _authorized_route(engine, request)
     if isinstance(route, Response):
         return route
     step = _step(_FLAVORS[engine.config.dialect], engine, route, request)
@@ -127,6 +134,12 @@ def authorize(engine: Engine, request: Request) -> Response | None:
     return None if valid else unauthorized()
 
 
+def split_root(engine: Engine, path: str) -> tuple[str, str]:
+    """Return `--root-path`, if it stands before a path, and the rest of the path."""
+    root = engine.config.server.root_path
+    return (root, path[len(root) :]) if root and path.startswith(f"{root}/") else ("", path)
+
+
 def requested_adapter(request: Request) -> str:
     """Return the adapter that a request loads, unloads or uses; otherwise an empty string."""
     if request.path not in (*CHANGES, *GENERATING):
@@ -145,7 +158,7 @@ def load_error(path: str, message: str) -> Response:
     """Return the response of a load route, of either flavor, to a load that failed with `message`."""
     if path == SGLANG_LOAD_PATH:
         return json_response(400, lora_update_output(message, None))
-    return error_response(500, "InternalServerError", message)
+    return error_response(500, "InternalServerError", f"{CALL_FAILED}{message}")
 
 
 def not_found() -> Response:
@@ -158,14 +171,30 @@ def method_not_allowed(route: Route) -> Response:
     return json_response(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": ", ".join(route.methods)})
 
 
-def _find_route(engine: Engine, request: Request) -> Route | Response:
+def find_route(engine: Engine, request: Request) -> Route | Response:
+    """Return the route of a request that needs no key or has one, or the refusal of a request that has no route."""
+    flavor = _FLAVORS[engine.config.dialect]
+    route = flavor.route(engine, request.path)
+    if route is not None:
+        return route if route.any_method or request.method in route.methods else method_not_allowed(route)
+    path = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
+    if flavor.route(engine, path) is not None or (path in _DOCUMENTS and engine.config.server.documents):
+        return _redirect(request, path)
+    return not_found()
+
+
+def _redirect(request: Request, path: str) -> Response:
+    """Return the redirect to the path without its trailing slash, as Starlette's router does."""
+    query = f"?{request.query}" if request.query else ""
+    url = f"http://{request.headers.get('host', '')}{request.root}{path}{query}"
+    return Response(307, {"location": quote(url, safe=":/%#?=@[]!$&'()*+,;")}, b"")
+
+
+def _authorized_route(engine: Engine, request: Request) -> Route | Response:
     """Return the route, or the response to a request that gets to none."""
     if engine.config.api_keys and (refusal := authorize(engine, request)) is not None:
         return refusal
-    route = _FLAVORS[engine.config.dialect].route(engine, request.path)
-    if route is None:
-        return not_found()
-    return route if request.method in route.methods else method_not_allowed(route)
+    return find_route(engine, request)
 
 
 def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) -> Step:

@@ -140,16 +140,31 @@ class EnvVar(_Object, frozen=True, kw_only=True):
     value: str | None = None
 
 
+class ContainerPort(_Object, frozen=True, kw_only=True):
+    container_port: int
+    name: str = ""
+
+
+class Resources(_Object, frozen=True, kw_only=True):
+    limits: dict[str, str | int | float] = {}
+    requests: dict[str, str | int | float] = {}
+
+
 class Container(_Object, frozen=True, kw_only=True):
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[EnvVar, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    resources: Resources = Resources()
+    restart_policy: str = ""
+    """`Always` makes an init container a native sidecar."""
 
 
 class PodSpec(_Object, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
     node_name: str = ""
 
 
@@ -170,6 +185,7 @@ class PodStatus(_Object, frozen=True, kw_only=True):
     pod_ip: str = msgspec.field(name="podIP", default="")
     pod_ips: tuple[PodIP, ...] = msgspec.field(name="podIPs", default=())
     container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
 
 
 class Pod(Resource, frozen=True, kw_only=True):
@@ -192,7 +208,9 @@ class ServicePort(_Object, frozen=True, kw_only=True):
 
 
 class ServiceSpec(_Object, frozen=True, kw_only=True):
+    type: str = ""
     ports: tuple[ServicePort, ...] = ()
+    selector: dict[str, str] = {}
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     publish_not_ready_addresses: bool = False
 

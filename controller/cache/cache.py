@@ -11,7 +11,8 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
 from controller.api.annotations import PersistedState
-from controller.api.labels import MANAGED_BY, MANAGER, NAME_LABEL, SERVICE_LABEL
+from controller.api.labels import MANAGED_BY, MANAGER
+from controller.api.ownership import adapter_name_of
 from controller.api.types import (
     ENDPOINT_SLICES,
     MODEL_ADAPTERS,
@@ -50,7 +51,7 @@ class Cache:
         self.adapters: Informer[ModelAdapter] = Informer(client, MODEL_ADAPTERS, log, resync=resync)
         self.pods: Informer[Pod] = Informer(client, PODS, log)
         self.nodes: Informer[Node] = Informer(client, NODES, log)
-        self.services: Informer[Service] = Informer(client, SERVICES, log, label_selector=NAME_LABEL)
+        self.services: Informer[Service] = Informer(client, SERVICES, log)
         self.slices: Informer[EndpointSlice] = Informer(
             client, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
         )
@@ -67,7 +68,7 @@ class Cache:
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
         self.adapters.on_change(self._adapter_changed)
         self.pods.on_change(self._pod_changed)
-        self.services.on_change(self._owned_changed)
+        self.services.on_change(self._service_changed)
         self.slices.on_change(self._slice_changed)
 
     def informers(
@@ -151,28 +152,35 @@ class Cache:
         return node.metadata.labels.get(ZONE_LABEL, "") if node is not None else ""
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        item = new or old
-        assert item is not None
-        key = f"{item.metadata.namespace}/{item.metadata.labels.get(SERVICE_LABEL, '')}"
-        if new is None:
-            self._slices_of.get(key, {}).pop(item.metadata.name, None)
-            if not self._slices_of.get(key):
-                self._slices_of.pop(key, None)
-        else:
-            self._slices_of.setdefault(key, {})[item.metadata.name] = new
+        if old is not None and (key := _adapter_key(old)) in self._slices_of:
+            self._slices_of[key].pop(old.metadata.name, None)
+            if not self._slices_of[key]:
+                del self._slices_of[key]
+        if new is not None:
+            self._slices_of.setdefault(_adapter_key(new), {})[new.metadata.name] = new
         self._owned_changed(old, new)
 
+    def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        """Wake the adapter of that name, whose Service it is or whose name it takes."""
+        service = new or old
+        assert service is not None
+        if self.adapters.get(service.key) is not None:
+            self._wake(service.key)
+
     def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """Wake the adapter of a Service or slice that was created, changed or deleted by anyone."""
-        item = new or old
-        assert item is not None
-        name = item.metadata.labels.get(NAME_LABEL)
-        if name:
-            self._wake(f"{item.metadata.namespace}/{name}")
+        """Wake the adapters that a Service or slice belongs to or did before, whoever changed it."""
+        for key in sorted({_adapter_key(item) for item in (old, new) if item is not None} - {""}):
+            self._wake(key)
+
+
+def _adapter_key(obj: Resource) -> str:
+    """Return the key of the adapter that a Service or slice belongs to; empty if it belongs to none."""
+    name = adapter_name_of(obj)
+    return f"{obj.metadata.namespace}/{name}" if name else ""
 
 
 def _is_still_starting(before: PodView | None, after: PodView | None) -> bool:
     """Return whether a pod only got a node, an address or a container, and is not ready."""
     if before is None or after is None or before.ready or after.ready:
         return False
-    return replace(before, node=after.node, zone=after.zone, ip=after.ip, engine=after.engine) == after
+    return replace(before, node=after.node, zone=after.zone, ip=after.ip, ips=after.ips, engine=after.engine) == after

@@ -1,7 +1,7 @@
-"""Adapters on each pod: as persisted on the objects, and as selected by reconciles in progress.
+"""Adapters on each pod: as persisted on the objects, and as selected and not persisted yet.
 
-The second part spreads a burst of adapters: between selecting a pod and persisting it lies the latency of a write, in
-which ten other adapters may select.
+The second part spreads a burst of adapters: a selection is persisted with the first announcement, and until then many
+other adapters select.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,8 +23,13 @@ class Occupancy:
         self._replace(self._persisted, adapter, frozenset(pods))
 
     def claim(self, adapter: str, pods: Iterable[str]) -> None:
-        """Set the pods that a reconcile has selected and not yet persisted; none when it has ended."""
+        """Set the pods that are selected and not persisted; none when they are."""
         self._replace(self._claimed, adapter, frozenset(pods))
+
+    def claimed_in(self, adapter: str, namespace: str) -> tuple[str, ...]:
+        """Return the names of the claimed pods, which are in the adapter's namespace."""
+        claimed = self._claimed.get(adapter)
+        return tuple(sorted(pod[len(namespace) + 1 :] for pod in claimed)) if claimed else ()
 
     def on(self, pod: str) -> Collection[str]:
         """Return the adapters that occupy the pod."""

@@ -3,7 +3,7 @@
 It is built once per change of the pod, because hundreds of adapters look at the same pods.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
@@ -11,10 +11,12 @@ from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from controller.engine.prefix_cache import PrefixCache, prefix_cache_of
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
+from formats.engine_container import CONTAINER_LABEL, RUNTIME_SIDECAR, ContainerFacts, engine_container
 from formats.errors import FormatError
 
-SIDECAR = "aibrix-runtime"
-"""Name of the runtime sidecar's container; the first other container of a pod is its engine."""
+_MOST_PORT = 65535
+_ENDED = ("Failed", "Succeeded")
+"""Phases in which no container runs, whatever an old condition `Ready` says (evicted pods keep theirs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,20 @@ class PodView:
     terminating: bool
     max_loras: int
     max_cpu_loras: int
+    container: str = ""
+    """Name of the engine's container."""
     sidecar: bool = False
     """True if it has the runtime sidecar."""
     owned: bool = False
     """True if it has a controller; credentials are sent only to such pods."""
     flavor: EngineFlavor = VLLM
     """Kind of the engine, by the pod's label; a sidecar has its own setting for it."""
+    ips: tuple[str, ...] = ()
+    """All addresses, at most one of each family; empty if only `ip` is known."""
+    problem: str = ""
+    """Why no adapter can be loaded on it, if a label of it is wrong."""
+    addresses: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    """Address by family, `IPv4` and `IPv6`."""
     prefix_cache: PrefixCache = PrefixCache.SEPARATE
     """What becomes of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
@@ -50,11 +60,13 @@ class PodView:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
+        addresses = {"IPv6" if ":" in ip else "IPv4": ip for ip in reversed(self.ips or (self.ip,)) if ip}
+        object.__setattr__(self, "addresses", addresses)
 
     @property
     def enabled(self) -> bool:
         """True if adapters may be loaded on it."""
-        return self.labels.get(ENABLED_LABEL) == "true"
+        return self.labels.get(ENABLED_LABEL) == "true" and not self.problem
 
     @property
     def available(self) -> bool:
@@ -71,11 +83,11 @@ def pod_view(pod: Pod, zone: str) -> PodView:
     meta, status = pod.metadata, pod.status
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     changed = ready.last_transition_time if ready is not None else None
-    engine = next((c for c in status.container_statuses if c.name != SIDECAR), None)
-    container = next((c for c in pod.spec.containers if c.name != SIDECAR), None)
     flavor = FLAVORS.get(meta.labels.get(ENGINE_LABEL, ""), VLLM)
+    problem = label_problem(meta.labels, [container.name for container in pod.spec.containers])
+    container = None if problem else _engine_container(pod)
     args = _engine_args(container, flavor)
-    port = meta.labels.get(PORT_LABEL, "")
+    ips = tuple(item.ip for item in status.pod_ips if item.ip) or ((status.pod_ip,) if status.pod_ip else ())
     return PodView(
         namespace=meta.namespace,
         name=meta.name,
@@ -84,18 +96,60 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         node=pod.spec.node_name,
         zone=zone,
         ip=status.pod_ip,
-        port=int(port) if port.isdigit() else args.port,
-        engine=engine.container_id if engine is not None else "",
-        ready=ready is not None and ready.status == "True" and bool(status.pod_ip),
+        port=int(meta.labels[PORT_LABEL]) if PORT_LABEL in meta.labels and not problem else args.port,
+        engine=_incarnation(pod, container),
+        ready=ready is not None and ready.status == "True" and bool(status.pod_ip) and status.phase not in _ENDED,
         changed=changed.timestamp() if changed is not None else 0.0,
         terminating=meta.deletion_timestamp is not None,
         max_loras=args.max_loras,
         max_cpu_loras=args.capacity,
-        sidecar=any(c.name == SIDECAR for c in pod.spec.containers),
+        container=container.name if container is not None else "",
+        sidecar=any(item.name == RUNTIME_SIDECAR for item in _running_containers(pod)),
         owned=any(owner.controller for owner in meta.owner_references),
         flavor=flavor,
+        ips=ips,
+        problem=f"pod {meta.name}: {problem}" if problem else "",
         prefix_cache=prefix_cache_of(container.image if container is not None else "", args, flavor),
     )
+
+
+def _running_containers(pod: Pod) -> Iterator[Container]:
+    """Yield the containers that run as long as the pod: its own, and init containers that are native sidecars."""
+    yield from pod.spec.containers
+    yield from (item for item in pod.spec.init_containers if item.restart_policy == "Always")
+
+
+def label_problem(labels: Mapping[str, str], containers: Sequence[str]) -> str:
+    """Return what is wrong with the labels that describe a pod's engine; `containers` are the pod's, by name."""
+    named, port = labels.get(CONTAINER_LABEL), labels.get(PORT_LABEL)
+    if named is not None and named not in containers:
+        return f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(containers)}"
+    if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= _MOST_PORT):
+        return f"label {PORT_LABEL}: {port!r} is not a port; allowed are 1 to {_MOST_PORT}"
+    return ""
+
+
+def _engine_container(pod: Pod) -> Container | None:
+    containers = pod.spec.containers
+    facts = [
+        ContainerFacts(
+            name=item.name,
+            command=(*item.command, *item.args),
+            image=item.image,
+            ports=[port.container_port for port in item.ports],
+            resources=[*item.resources.limits, *item.resources.requests],
+        )
+        for item in containers
+    ]
+    name = engine_container(facts, pod.metadata.labels, pod.metadata.annotations)
+    return next((item for item in containers if item.name == name), None)
+
+
+def _incarnation(pod: Pod, container: Container | None) -> str:
+    """Return the container id of the engine; statuses are found by name, since kubelets do not promise their order."""
+    if container is None:
+        return ""
+    return next((item.container_id for item in pod.status.container_statuses if item.name == container.name), "")
 
 
 def _engine_args(container: Container | None, flavor: EngineFlavor) -> EngineArgs:

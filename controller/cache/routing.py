@@ -7,8 +7,9 @@ which pods can load it, and whether a spec can be served at all.
 from controller.api.spec import SpecProblem, sidecar_needed
 from controller.api.types import ModelAdapterSpec
 from controller.cache.pod_index import EMPTY, PodIndex
-from controller.cache.pod_view import SIDECAR, PodView
+from controller.cache.pod_view import PodView
 from controller.settings import Settings
+from formats.engine_container import RUNTIME_SIDECAR
 
 SIDECAR_PORT = 8080
 
@@ -44,4 +45,4 @@ def routing_problem(spec: ModelAdapterSpec, matching: PodIndex, settings: Settin
         return SpecProblem("UnsupportedArtifact", f"{need}, and --enable-runtime-sidecar is off")
     if not matching:
         return None
-    return SpecProblem("UnsupportedArtifact", f"{need}: no matching pod has its container, {SIDECAR}")
+    return SpecProblem("UnsupportedArtifact", f"{need}: no matching pod has its container, {RUNTIME_SIDECAR}")

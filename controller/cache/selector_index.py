@@ -60,7 +60,7 @@ class _SelectedPods:
     """The enabled pods that one selector matches."""
 
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
-        self._selects = _predicate(selector)
+        self._selects = selector_predicate(selector)
         self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
         self._index: PodIndex | None = None
 
@@ -82,7 +82,7 @@ class _SelectedPods:
         return pod.enabled and self._selects(pod.labels)
 
 
-def _predicate(selector: LabelSelector) -> LabelPredicate:
+def selector_predicate(selector: LabelSelector) -> LabelPredicate:
     """Return the predicate of an adapter's pod selector; an empty or invalid one selects no pods.
 
     In Kubernetes an empty selector matches everything; for adapters that would be every pod of the namespace, and the

@@ -36,6 +36,8 @@ _BY_CODE: dict[int, type[ClientError]] = {
     410: Expired,
     429: Unavailable,
 }
+MAX_RETRY_AFTER = 30.0
+"""Seconds; a server that asks for more is asked again after this time."""
 _MAX_TEXT = 300
 """Characters quoted from a response that is not a Status."""
 
@@ -75,4 +77,6 @@ def from_status(status: Status, code: int = 0, retry_after: float | None = None)
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(code, default)
     if retry_after is None and status.details is not None and status.details.retry_after_seconds:
         retry_after = status.details.retry_after_seconds
+    if retry_after is not None:
+        retry_after = min(max(retry_after, 0.0), MAX_RETRY_AFTER)
     return kind(status.message, code=code, retry_after=retry_after)

@@ -1,10 +1,14 @@
 """Rate limit of requests to the API server: a token bucket, as in client-go.
 
-A request takes a token; tokens return at a steady rate up to the size of the bucket. The server limits clients as well
-(API priority and fairness, status 429).
+A request takes a token; tokens return at a steady rate up to the size of the bucket. Leases and Events have buckets of
+their own, so that a burst of other requests cannot delay the renewal of the lease. There is no limit by default (as in
+controller-runtime since 2025): the server limits clients itself (API priority and fairness, status 429).
 """
 
 import asyncio
+from dataclasses import dataclass
+
+from controller.api.types import EVENTS, LEASES
 
 
 class RateLimit:
@@ -27,3 +31,23 @@ class RateLimit:
         self._tokens -= 1  # may be negative: later callers wait longer
         if self._tokens < 0:
             await asyncio.sleep(-self._tokens / self._per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Limits by API group."""
+
+    leases: RateLimit
+    events: RateLimit
+    others: RateLimit
+
+    def of(self, group: str) -> RateLimit:
+        """Return the limit of requests to an API group (empty for the core group)."""
+        if group == LEASES.group:
+            return self.leases
+        return self.events if group == EVENTS.group else self.others
+
+
+def rate_limits(per_second: float = 0.0, burst: int = 1) -> RateLimits:
+    """Return equal limits for each bucket; 0 per second disables them."""
+    return RateLimits(RateLimit(per_second, burst), RateLimit(per_second, burst), RateLimit(per_second, burst))

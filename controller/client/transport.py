@@ -17,7 +17,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from controller.client.config import ClientConfig, ConfigError, RestConfig
 from controller.client.errors import from_response
 from controller.client.interface import ClientError, Forbidden, Unavailable
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import RateLimits
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -35,9 +35,9 @@ _RELOAD_INTERVAL = 5.0
 class Connection:
     """Connections of one account to one server; a context manager that closes them."""
 
-    def __init__(self, config: ClientConfig, *, limit: RateLimit, timeout: float, rng: Random) -> None:
+    def __init__(self, config: ClientConfig, *, limits: RateLimits, timeout: float, rng: Random) -> None:
         self._source = config
-        self._limit = limit
+        self._limits = limits
         self._timeout = timeout
         self._request_timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT_TIMEOUT, timeout))
         self._rng = rng
@@ -116,7 +116,7 @@ class Connection:
         """Return a successful response; its body has not been read."""
         target = f"{path}?{urlencode(query)}" if query else path
         while True:
-            await self._limit.wait()
+            await self._limits.of(_group(path)).wait()
             config, rest = await self._load()
             headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "lora-controller"}
             if config.token:
@@ -198,6 +198,11 @@ class Connection:
         if method != "GET":
             return None
         return _FIRST_DELAY * 2.0 ** (attempt - 1) * (1 + self._rng.random())
+
+
+def _group(path: str) -> str:
+    """Return the API group of a URL path; empty for the core group."""
+    return path.split("/")[2] if path.startswith("/apis/") else ""
 
 
 def _endpoint(config: RestConfig) -> tuple[object, ...]:

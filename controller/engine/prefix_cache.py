@@ -33,7 +33,7 @@ def prefix_cache_of(image: str, args: EngineArgs, flavor: EngineFlavor) -> Prefi
     """Return the prefix cache of an engine; one of unknown release is taken to be keyed by name."""
     if flavor is SGLANG or not args.prefix_caching:
         return PrefixCache.SEPARATE
-    if args.development:
+    if args.server.development:
         return PrefixCache.RESET
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     if tag.partition("-")[0] in _ROLLING:

@@ -1,15 +1,14 @@
 """Actions of a plan. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from controller.api.annotations import PersistedState
-from controller.api.types import EndpointSlice, ModelAdapterStatus, Service
+from controller.api.types import EndpointSlice, ModelAdapterStatus, Resource, Service
 from controller.cache.pod_view import PodView
 
-
-@dataclass(frozen=True, slots=True)
-class AddFinalizer:
-    """Keep the object until the adapter is unloaded."""
+T = TypeVar("T", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +24,44 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishEndpoints:
-    """Apply the Service (if it differs) and the slices; delete obsolete slices."""
+class Write(Generic[T]):
+    """Create an object, or patch the current one if it has not changed since it was read."""
 
-    service: Service | None
-    slices: tuple[EndpointSlice, ...]
-    obsolete: tuple[str, ...]
+    desired: T
+    current: T | None = None
+    """None if the object does not exist."""
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    """Merge patch of the current object."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEndpoints:
+    """Write the Service (if it differs) and the slices that differ; then delete obsolete slices."""
+
+    service: Write[Service] | None
+    slices: tuple[Write[EndpointSlice], ...]
+    obsolete: tuple[EndpointSlice, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WriteAnnotations:
-    """Persist the selection, placements and announced attempts. A conflict cancels all further actions."""
+    """Persist the selection, placements and announced attempts in one patch. A conflict cancels all further actions.
+
+    It is the last write before the requests that it announces, so that no other write delays them.
+    """
 
     before: PersistedState
     after: PersistedState
+    """The executor replaces the times of new attempts by that of the write."""
+    add_finalizer: bool = False
+    """True if the object has to be kept from now on until the adapter is unloaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Send a load that was announced at that time, in seconds since 1970."""
+    """Send the load that the plan announces."""
 
     pod: PodView
-    announced: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +87,7 @@ class EmitEvent:
     note: str
 
 
-Action = (
-    AddFinalizer
-    | RemoveFinalizer
-    | WriteStatus
-    | PublishEndpoints
-    | WriteAnnotations
-    | Load
-    | Unload
-    | ListAdapters
-    | EmitEvent
-)
+Action = RemoveFinalizer | WriteStatus | PublishEndpoints | WriteAnnotations | Load | Unload | ListAdapters | EmitEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ class Plan:
     """Actions in order of execution, and when to plan again."""
 
     actions: tuple[Action, ...]
+    selection: tuple[str, ...] = ()
+    """Names of the selected pods, which count as occupied even before they are persisted."""
     wake: float = 0.0
     """When to plan again even if nothing changes, in seconds since 1970; 0 if never."""
     waiting_for_slot: tuple[str, ...] = ()

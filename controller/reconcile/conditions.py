@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from controller.api.annotations import MOST_PODS
 from controller.api.labels import ENABLED_LABEL
 from controller.api.types import ModelAdapterStatus
+from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.context import PlanContext
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
@@ -53,6 +54,8 @@ class ConditionBuilder:
         problems: list[tuple[str, str]] = []
         if snapshot.problem is not None:
             problems.append((snapshot.problem.reason, snapshot.problem.message))
+        if (error := snapshot.publication_error) is not None:
+            problems.append((error.reason, error.message))
         if base := self._foreign_base():
             problems.append(("BaseModelNotServed", base))
         events = [EmitEvent("Warning", reason, note) for reason, note in problems if (reason, note) not in current]
@@ -74,6 +77,7 @@ class ConditionBuilder:
             reason=reason,
             message=message,
             progress=self._progress(pods),
+            publication_error=self.context.snapshot.publication_error,
             foreign_base=self._foreign_base(),
         )
 
@@ -128,6 +132,8 @@ class ConditionBuilder:
         if spec.replicas == 0:
             return "ScaledToZero", "replicas is 0"
         if not matching:
+            if problems := self._pod_problems():
+                return "InvalidPodLabel", problems
             label = f"{ENABLED_LABEL}=true"
             return "NoMatchingPod", f"no pod of the namespace has the label {label} and matches podSelector"
         if candidates:
@@ -173,10 +179,21 @@ class ConditionBuilder:
             cause = f" ({outcome.error.message})" if outcome is not None and outcome.error is not None else ""
             return f"{state.pod} is in cooldown until {_time(state.cooldown_until)}{cause}"
         # Unchanged while the next attempt is in flight: a status that changed twice per attempt would say no more.
-        failed = 0 if state.attempt is None else state.attempt.retries + (state.busy != "load")
-        if failed:
-            return f"{failed} of {self.context.settings.backoff.retries + 1} attempts on {state.pod} have failed"
+        if state.used_attempts:
+            return self._attempts(state)
         return f"loading on {state.pod}"
+
+    def _attempts(self, state: ReplicaState) -> str:
+        """Return how the attempts on one pod went, as far as it is known.
+
+        An attempt that the object announces and this process did not send may have succeeded, failed, or never begun.
+        """
+        used, allowed = state.used_attempts, self.context.settings.backoff.retries + 1
+        failed = min(state.failures, used)
+        if failed == used:
+            return f"{failed} of {allowed} attempts on {state.pod} have failed"
+        unknown = f"the results of {used - failed} are not known"
+        return f"{used} of {allowed} attempts on {state.pod} are used, {unknown}"
 
     def _no_other_pod(self) -> str:
         """Return why no further pod is selected."""
@@ -187,6 +204,13 @@ class ConditionBuilder:
             policy = self.context.snapshot.adapter.spec.scheduler_name
             return f"the policy {policy!r} finds no capacity on the other ready pods"
         return "no other matching pod is ready, stable and out of cooldown"
+
+    def _pod_problems(self) -> str:
+        """Return what is wrong with labels of pods that the selector would match."""
+        snapshot = self.context.snapshot
+        wrong = sorted((pod for pod in snapshot.pods.values() if pod.problem), key=lambda pod: pod.name)
+        matches = selector_predicate(snapshot.adapter.spec.pod_selector)
+        return "; ".join([pod.problem for pod in wrong if matches(pod.labels)][:_NAMED])
 
     def _foreign_base(self) -> str:
         """Return a message if a selected engine does not serve the base model that the spec names."""

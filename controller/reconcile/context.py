@@ -34,6 +34,11 @@ class PlanContext:
             return pod in self.snapshot.adapter.status.instances
         return state.presence in (AdapterPresence.DESIRED, AdapterPresence.OTHER)
 
+    def publication_waits(self) -> bool:
+        """Return whether the API server refused to publish the adapter and is not asked again yet."""
+        error = self.snapshot.publication_error
+        return error is not None and error.retry_at > self.now
+
     def refused_until(self) -> float:
         """Return the time until which the adapter itself counts as refused; 0 if it does not."""
         return max(

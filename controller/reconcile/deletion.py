@@ -22,7 +22,10 @@ def plan_deletion(context: PlanContext) -> Plan:
     remaining = {step.pod: step.placement for step in steps if step.placement is not None}
     actions: list[Action] = [WriteStatus(ConditionBuilder(context).deleting())]
     endpoints = publication(snapshot, [])
-    if endpoints is not None:
+    if endpoints is not None and context.publication_waits() and not _may_stay_published(context):
+        assert snapshot.publication_error is not None
+        return Plan(tuple(actions), wake=snapshot.publication_error.retry_at)
+    if endpoints is not None and not context.publication_waits():
         actions.append(endpoints)
     moved: dict[str, Placement] = {pod: place for pod, place in remaining.items() if place != placements[pod]}
     if moved:
@@ -37,6 +40,12 @@ def plan_deletion(context: PlanContext) -> Plan:
         wake=min((step.wake for step in steps if step.wake > 0), default=0.0),
         waiting_for_slot=tuple(step.pod for step in steps if step.waits_for_slot),
     )
+
+
+def _may_stay_published(context: PlanContext) -> bool:
+    """Return whether the attempts to withdraw are used up: the slices are then deleted with their owner."""
+    error = context.snapshot.publication_error
+    return error is not None and context.settings.backoff.exhausted(error.failures)
 
 
 def _is_abandoned(context: PlanContext, state: ReplicaState) -> bool:

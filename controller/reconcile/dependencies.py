@@ -6,10 +6,10 @@ from random import Random
 from controller.cache.cache import Cache
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
-from controller.cache.service_names import ServiceNames
 from controller.client.interface import Client
 from controller.clock import Clock
 from controller.policies import Policies
+from controller.reconcile.publication_errors import PublicationErrors
 from controller.requests.engine_records import EngineRecords
 from controller.requests.load_monitor import LoadMonitor
 from controller.requests.slots import RequestSlots
@@ -30,7 +30,7 @@ class ReconcilerDependencies:
     cache: Cache
     secrets: SecretCache
     secret_watcher: SecretWatcher
-    service_names: ServiceNames
+    publication_errors: PublicationErrors
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker

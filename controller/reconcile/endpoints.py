@@ -1,30 +1,37 @@
 """The Service and EndpointSlices that publish an adapter. Pure: objects in, objects out.
 
 The Service is headless and has no selector: many adapters share a pod, so the operator itself lists the pods that
-serve. Slices hold up to 100 endpoints, as Kubernetes' own controller makes them.
+serve. As in Kubernetes' own controller, a slice holds up to 100 endpoints of one address family and one port, and its
+name ends in a suffix, so that it cannot meet another object's. The suffix is a hash of the adapter's UID and the
+slice's place: a write that is repeated after a crash meets its own slice.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from controller.api.labels import BASE_MODEL, MANAGED_BY, MANAGER, MODEL_LABEL, NAME_LABEL, SERVICE_LABEL
+from controller.api.ownership import is_owned, owner_reference
 from controller.api.types import (
-    GROUP,
     Endpoint,
     EndpointPort,
     EndpointSlice,
     ModelAdapter,
     ObjectMeta,
     ObjectReference,
-    OwnerReference,
+    Resource,
     Service,
     ServicePort,
     ServiceSpec,
+    json_value,
 )
 from controller.cache.pod_view import PodView
-from controller.reconcile.actions import PublishEndpoints
+from controller.reconcile.actions import PublishEndpoints, Write
 from controller.reconcile.snapshot import Snapshot
+
+T = TypeVar("T", bound=Resource)
 
 ENDPOINTS_PER_SLICE = 100
 _DEFAULT_PORT = 8000
@@ -33,16 +40,21 @@ _DEFAULT_PORT = 8000
 
 def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints | None:
     """Return what has to be written so that exactly these pods are published; None if nothing has."""
-    if not pods and snapshot.service is None and not snapshot.slices:
+    adapter = snapshot.adapter
+    service = snapshot.service
+    current = {item.metadata.name: item for item in snapshot.slices if is_owned(adapter, item)}
+    if not pods and service is None and not current:
         return None
-    port = pods[0].port if pods else (snapshot.service.spec.ports[0].port if snapshot.service else _DEFAULT_PORT)
-    service = service_for(snapshot.adapter, port)
-    desired = slices_for(snapshot.adapter, pods, port)
-    current = {item.metadata.name: item for item in snapshot.slices}
-    stale = tuple(item for item in desired if not same_slice(item, current.get(item.metadata.name)))
-    obsolete = tuple(sorted(set(current) - {item.metadata.name for item in desired}))
-    missing = None if same_service(service, snapshot.service) else service
-    return PublishEndpoints(missing, stale, obsolete) if missing or stale or obsolete else None
+    port = _service_port(pods, service)
+    desired = slices_for(adapter, pods) or [_slice(adapter, ("IPv4", port, 0), ())]
+    writes = [slice_write(item, current.get(item.metadata.name)) for item in desired]
+    names = {item.metadata.name for item in desired}
+    publish = PublishEndpoints(
+        service=service_write(service_for(adapter, port), service),
+        slices=tuple(write for write in writes if write is not None),
+        obsolete=tuple(current[name] for name in sorted(current) if name not in names),
+    )
+    return publish if publish.service or publish.slices or publish.obsolete else None
 
 
 def service_for(adapter: ModelAdapter, port: int) -> Service:
@@ -53,84 +65,111 @@ def service_for(adapter: ModelAdapter, port: int) -> Service:
             _metadata(adapter, adapter.metadata.name), annotations={BASE_MODEL: base} if base else {}
         ),
         spec=ServiceSpec(
+            type="ClusterIP",
             cluster_ip="None",
-            publish_not_ready_addresses=False,
             ports=(ServicePort(name="http", port=port, protocol="TCP", target_port=port),),
         ),
     )
 
 
-def slices_for(adapter: ModelAdapter, pods: Sequence[PodView], port: int) -> list[EndpointSlice]:
-    """Return the desired slices for these pods: at least one, which is empty if there are no pods."""
-    name = adapter.metadata.name
+def slices_for(adapter: ModelAdapter, pods: Sequence[PodView]) -> list[EndpointSlice]:
+    """Return the desired slices for these pods, by address family and port; none without pods."""
     slices = []
-    for family in ("IPv4", "IPv6"):
-        members = [pod for pod in pods if (":" in pod.ip) == (family == "IPv6")]
-        if not members and (family == "IPv6" or len(pods) > 0):
-            continue
-        for start in range(0, max(len(members), 1), ENDPOINTS_PER_SLICE):
-            number = start // ENDPOINTS_PER_SLICE
-            suffix = ("" if family == "IPv4" else "-v6") + (f"-{number}" if number else "")
-            metadata = _metadata(adapter, name + suffix)
-            labels = metadata.labels | {SERVICE_LABEL: name, MANAGED_BY: MANAGER}
-            slices.append(
-                EndpointSlice(
-                    metadata=msgspec.structs.replace(metadata, labels=labels),
-                    address_type=family,
-                    endpoints=tuple(_endpoint(pod) for pod in members[start : start + ENDPOINTS_PER_SLICE]),
-                    ports=(EndpointPort(name="http", port=port, protocol="TCP"),),
-                )
-            )
+    for family, port in sorted({(family, pod.port) for pod in pods for family in pod.addresses}):
+        members = [pod for pod in pods if pod.port == port and family in pod.addresses]
+        for start in range(0, len(members), ENDPOINTS_PER_SLICE):
+            endpoints = [_endpoint(pod, family) for pod in members[start : start + ENDPOINTS_PER_SLICE]]
+            slices.append(_slice(adapter, (family, port, start // ENDPOINTS_PER_SLICE), endpoints))
     return slices
 
 
-def same_service(desired: Service, current: Service | None) -> bool:
-    """Return whether the current Service has all that is desired."""
+def write_to(current: T, desired: T) -> Write[T] | None:
+    """Return the write that makes an existing Service or slice the desired one; None if it has all that is desired."""
+    if isinstance(desired, Service):
+        return cast("Write[T] | None", service_write(desired, cast("Service", current)))
+    return cast("Write[T] | None", slice_write(cast("EndpointSlice", desired), cast("EndpointSlice", current)))
+
+
+def service_write(desired: Service, current: Service | None) -> Write[Service] | None:
+    """Return the write that makes `current` the desired Service; None if it has all that is desired.
+
+    A selector would publish pods without the adapter, and `publishNotReadyAddresses` pods that do not serve: both are
+    taken back, as are ports and type.
+    """
     if current is None:
-        return False
-    return _includes(current.metadata, desired.metadata) and current.spec.ports == desired.spec.ports
+        return Write(desired)
+    spec, want = current.spec, desired.spec
+    metadata = _metadata_patch(desired.metadata, current.metadata)
+    differs = spec != msgspec.structs.replace(want, cluster_ip=spec.cluster_ip)
+    if not metadata and not differs:
+        return None
+    patch = json_value(want) | {"selector": None, "publishNotReadyAddresses": False, "externalName": None}
+    return Write(desired, current, {"metadata": metadata, "spec": patch if differs else {}})
 
 
-def same_slice(desired: EndpointSlice, current: EndpointSlice | None) -> bool:
-    """Return whether the current slice has all that is desired."""
-    return (
-        current is not None
-        and _includes(current.metadata, desired.metadata)
-        and current.endpoints == desired.endpoints
-        and current.ports == desired.ports
-    )
+def slice_write(desired: EndpointSlice, current: EndpointSlice | None) -> Write[EndpointSlice] | None:
+    """Return the write that makes `current` the desired slice; None if it has all that is desired."""
+    if current is None:
+        return Write(desired)
+    patch: dict[str, Any] = {}
+    if metadata := _metadata_patch(desired.metadata, current.metadata):
+        patch["metadata"] = metadata
+    for name in ("endpoints", "ports"):
+        items = getattr(desired, name)
+        if items != getattr(current, name):
+            patch[name] = [json_value(item) for item in items]
+    return Write(desired, current, patch) if patch else None
 
 
-def _includes(current: ObjectMeta, desired: ObjectMeta) -> bool:
-    """Return whether `current` has all labels, annotations and owners of `desired`."""
-    return (
-        desired.labels.items() <= current.labels.items()
-        and desired.annotations.items() <= current.annotations.items()
-        and {owner.uid for owner in desired.owner_references} <= {owner.uid for owner in current.owner_references}
+def _metadata_patch(desired: ObjectMeta, current: ObjectMeta) -> dict[str, Any]:
+    """Return the merge patch that adds the labels, annotations and owner that `current` lacks."""
+    patch: dict[str, Any] = {}
+    if not desired.labels.items() <= current.labels.items():
+        patch["labels"] = desired.labels
+    if not desired.annotations.items() <= current.annotations.items():
+        patch["annotations"] = desired.annotations
+    (owner,) = desired.owner_references
+    if owner.uid not in {item.uid for item in current.owner_references}:
+        patch["ownerReferences"] = [json_value(item) for item in (*current.owner_references, owner)]
+    return patch
+
+
+def _service_port(pods: Sequence[PodView], service: Service | None) -> int:
+    """Return the port of the Service: it stays while a pod has it; else it is the smallest of the pods' ports."""
+    current = service.spec.ports[0].port if service is not None and service.spec.ports else 0
+    ports = {pod.port for pod in pods}
+    if current and (current in ports or not ports):
+        return current
+    return min(ports, default=_DEFAULT_PORT)
+
+
+def _slice(adapter: ModelAdapter, place: tuple[str, int, int], endpoints: Sequence[Endpoint]) -> EndpointSlice:
+    """Return a slice; `place` is its address family, port and number."""
+    family, port, _ = place
+    name = adapter.metadata.name
+    digest = sha256(f"{adapter.metadata.uid} {place}".encode()).hexdigest()
+    metadata = _metadata(adapter, f"{name}-{digest[:8]}")
+    return EndpointSlice(
+        metadata=msgspec.structs.replace(metadata, labels=metadata.labels | {SERVICE_LABEL: name, MANAGED_BY: MANAGER}),
+        address_type=family,
+        endpoints=tuple(endpoints),
+        ports=(EndpointPort(name="http", port=port, protocol="TCP"),),
     )
 
 
 def _metadata(adapter: ModelAdapter, name: str) -> ObjectMeta:
     adapter_name = adapter.metadata.name
-    owner = OwnerReference(
-        api_version=f"{GROUP}/v1alpha1",
-        kind="ModelAdapter",
-        name=adapter_name,
-        uid=adapter.metadata.uid,
-        controller=True,
-        block_owner_deletion=True,
-    )
     return ObjectMeta(
         name=name,
         namespace=adapter.metadata.namespace,
         labels={NAME_LABEL: adapter_name, MODEL_LABEL: adapter_name},
-        owner_references=(owner,),
+        owner_references=(owner_reference(adapter),),
     )
 
 
-def _endpoint(pod: PodView) -> Endpoint:
+def _endpoint(pod: PodView, family: str) -> Endpoint:
     return Endpoint(
-        addresses=(pod.ip,),
+        addresses=(pod.addresses[family],),
         target_ref=ObjectReference(kind="Pod", namespace=pod.namespace, name=pod.name, uid=pod.uid),
         node_name=pod.node or None,
         zone=pod.zone or None,

@@ -1,17 +1,27 @@
 """Executes a plan: writes in its order, and stops at the first write that fails."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from controller.api import annotations
-from controller.api.annotations import FINALIZER
-from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, SERVICES, ModelAdapter, ModelAdapterStatus
-from controller.client.interface import Conflict, NotFound
+from controller.api.annotations import FINALIZER, Attempt, PersistedState, pod_key
+from controller.api.ownership import described_owner, is_owned
+from controller.api.types import (
+    ENDPOINT_SLICES,
+    MODEL_ADAPTERS,
+    SERVICES,
+    Kind,
+    ModelAdapter,
+    ModelAdapterStatus,
+    Resource,
+)
+from controller.cache.pod_view import PodView
+from controller.client.interface import AlreadyExists, Conflict, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
     Action,
-    AddFinalizer,
     EmitEvent,
     ListAdapters,
     Load,
@@ -19,10 +29,16 @@ from controller.reconcile.actions import (
     PublishEndpoints,
     RemoveFinalizer,
     Unload,
+    Write,
     WriteAnnotations,
     WriteStatus,
 )
 from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.endpoints import write_to
+from controller.reconcile.publication_errors import REFUSALS
+from controller.requests.engine_calls import PreparedLoad
+
+T = TypeVar("T", bound=Resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,10 @@ class Result:
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
 
 
+class _Refused(Exception):
+    """A write of the Service or a slice was refused."""
+
+
 class PlanExecutor:
     """Executes one plan for one adapter."""
 
@@ -45,28 +65,47 @@ class PlanExecutor:
         self._reserved: list[str] = []
         self._with_actions = False
         self._written = False
-        self._announced: dict[str, Load] = {}
-        """Loads that are announced on the object and not sent, by pod name."""
+        self._outdated = False
+        """True if a pod has changed since the plan was made."""
+        self._prepared: dict[str, PreparedLoad] = {}
+        """Loads that are not sent yet, by pod name."""
+        self._announced = 0.0
+        """Time in the announcement, in seconds since 1970; 0 before it is written."""
+        self._confirmed = 0.0
+        """Loop time of its confirmation."""
 
     async def run(self) -> Result:
         """Reserve what the plan needs before the first write, so that no other reconcile plans with it."""
-        dependencies, plan = self._dependencies, self._plan
+        plan = self._plan
         self._reserve()
         try:
             for action in plan.actions:
-                await self._execute(action)
+                if not await self._execute(action):
+                    return self._plan_again()
+        except _Refused:
+            return self._plan_again()  # the next plan says it in the conditions
         except Conflict:
             if not self._written:
                 raise
             # What was written stands and the rest is planned again at once: a key that progresses has not failed.
-            return Result(with_actions=True, wake=dependencies.clock.now().timestamp())
+            return self._plan_again()
         finally:
-            for load in self._announced.values():
-                dependencies.tracker.cancel_announced(self._adapter, load.pod)
-            for pod in self._reserved:
-                dependencies.slots.release(pod)
-            dependencies.cache.occupancy.claim(self._adapter.key, ())
-        return Result(with_actions=self._with_actions, wake=plan.wake)
+            self._release()
+        return self._plan_again() if self._outdated else Result(with_actions=self._with_actions, wake=plan.wake)
+
+    def _plan_again(self) -> Result:
+        return Result(with_actions=True, wake=self._dependencies.clock.now().timestamp())
+
+    def _release(self) -> None:
+        """Return what was reserved and not used."""
+        dependencies, key = self._dependencies, self._adapter.key
+        if self._announced:
+            for pod in self._prepared:
+                dependencies.tracker.record_unsent(key, pod, self._announced)
+        for pod in self._reserved:
+            dependencies.slots.release(pod)
+        if not self._plan.selection or dependencies.cache.persisted_state(self._adapter).selected:
+            dependencies.cache.occupancy.claim(key, ())
 
     def _reserve(self) -> None:
         cache, slots = self._dependencies.cache, self._dependencies.slots
@@ -80,22 +119,22 @@ class PlanExecutor:
                 case Load(pod=pod) | Unload(pod=pod):
                     self._reserved.append(pod.key)
                     slots.reserve(pod.key)
-                case WriteAnnotations(after=after):
-                    cache.occupancy.claim(key, [f"{namespace}/{pod}" for pod in after.selected])
+        cache.occupancy.claim(key, [f"{namespace}/{pod}" for pod in self._plan.selection])
         for name in self._plan.waiting_for_slot:
             slots.wait_for_slot(key, f"{namespace}/{name}")
 
-    async def _execute(self, action: Action) -> None:
-        finalizers = self._adapter.metadata.finalizers
+    async def _execute(self, action: Action) -> bool:
+        """Execute an action; return whether the rest of the plan still makes sense."""
         match action:
             case WriteStatus(status=desired):
                 await self._write_status(desired)
             case WriteAnnotations():
+                if not await self._prepare_loads():
+                    return False
                 await self._write_annotations(action)
-            case AddFinalizer():
-                await self._patch({"metadata": {"finalizers": [*finalizers, FINALIZER]}})
             case RemoveFinalizer():
-                await self._patch({"metadata": {"finalizers": [name for name in finalizers if name != FINALIZER]}})
+                kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
+                await self._patch({"metadata": {"finalizers": kept}})
             case PublishEndpoints():
                 await self._publish(action)
             case Load() | Unload() | ListAdapters():
@@ -103,16 +142,19 @@ class PlanExecutor:
             case EmitEvent(type=kind, reason=reason, note=note):
                 self._with_actions = True
                 self._dependencies.events.event(self._adapter, kind, reason, note)
+        return True
 
     def _send(self, request: Load | Unload | ListAdapters) -> None:
         """Start a request; it keeps the slot that was reserved for it."""
         self._with_actions = True
         tracker = self._dependencies.tracker
         match request:
-            case Load(pod=pod, announced=announced):
+            case Load(pod=pod):
+                if not _is_unchanged(pod, self._dependencies.cache.pods_in(pod.namespace).get(pod.name)):
+                    self._outdated = True
+                    return
                 self._reserved.remove(pod.key)
-                del self._announced[pod.name]
-                tracker.load(self._adapter, pod, announced)
+                tracker.load(self._prepared.pop(pod.name), self._announced, self._confirmed)
             case Unload(pod=pod):
                 self._reserved.remove(pod.key)
                 tracker.unload(self._adapter, pod)
@@ -123,11 +165,31 @@ class PlanExecutor:
         if desired != self._adapter.status:
             await self._patch(status.patch(self._adapter.status, desired), subresource=True)
 
+    async def _prepare_loads(self) -> bool:
+        """Read what the loads need before they are announced; return False if one of them cannot be sent."""
+        refused = False
+        for action in self._plan.actions:
+            if isinstance(action, Load):
+                prepared = await self._dependencies.tracker.prepare(self._adapter, action.pod)
+                if prepared is None:
+                    refused = True
+                else:
+                    self._prepared[action.pod.name] = prepared
+        return not refused
+
     async def _write_annotations(self, action: WriteAnnotations) -> None:
-        patch = annotations.changes(action.before, action.after)
-        if patch:
-            await self._patch({"metadata": {"annotations": patch}})
-        self._announced = {load.pod.name: load for load in self._plan.actions if isinstance(load, Load)}
+        after = action.after
+        if self._prepared:
+            self._announced = self._dependencies.clock.now().timestamp()
+            after = _announced_at(after, self._prepared, self._announced)
+        metadata: dict[str, Any] = {}
+        if patch := annotations.changes(action.before, after):
+            metadata["annotations"] = patch
+        if action.add_finalizer:
+            metadata["finalizers"] = [*self._adapter.metadata.finalizers, FINALIZER]
+        if metadata:
+            await self._patch({"metadata": metadata})
+        self._confirmed = asyncio.get_running_loop().time()
 
     async def _patch(self, body: Mapping[str, Any], *, subresource: bool = False) -> None:
         """Patch the adapter if it is unchanged since the plan was made, apart from this plan's own writes."""
@@ -145,15 +207,73 @@ class PlanExecutor:
         self._dependencies.cache.adapters.apply_local(self._adapter)
 
     async def _publish(self, publish: PublishEndpoints) -> None:
+        """Write the objects that publish the adapter.
+
+        Raises:
+            _Refused: the API server refused a write, which is recorded.
+        """
         self._with_actions = True
-        client, cache = self._dependencies.client, self._dependencies.cache
+        errors, key = self._dependencies.publication_errors, self._adapter.key
+        try:
+            await self._write_endpoints(publish)
+        except REFUSALS as error:
+            errors.record(key, error)
+            raise _Refused from error
+        errors.forget(key)
+
+    async def _write_endpoints(self, publish: PublishEndpoints) -> None:
+        cache = self._dependencies.cache
         if publish.service is not None:
-            cache.services.apply_local(await client.apply(SERVICES, publish.service))
+            cache.services.apply_local(await self._write(SERVICES, publish.service))
         for item in publish.slices:
-            cache.slices.apply_local(await client.apply(ENDPOINT_SLICES, item))
-        namespace = self._adapter.metadata.namespace
-        for name in publish.obsolete:
+            cache.slices.apply_local(await self._write(ENDPOINT_SLICES, item))
+        for obsolete in publish.obsolete:
+            meta = obsolete.metadata
             try:
-                await client.delete(ENDPOINT_SLICES, namespace, name)
+                await self._dependencies.client.delete(ENDPOINT_SLICES, meta.namespace, meta.name, uid=meta.uid)
             except NotFound:
                 continue
+
+    async def _write(self, kind: Kind[T], write: Write[T]) -> T:
+        """Create the object, or patch the version that the plan was made from.
+
+        Raises:
+            AlreadyExists: another client has created an object of that name, which is not this adapter's.
+            Conflict: the object has changed.
+        """
+        client, meta = self._dependencies.client, write.desired.metadata
+        if write.current is not None:
+            version = write.current.metadata.resource_version
+            return await client.patch(kind, meta.namespace, meta.name, write.patch, resource_version=version)
+        try:
+            return await client.create(kind, write.desired)
+        except AlreadyExists as error:
+            # The cache lacks it: it is too new, or somebody took away the label by which it is watched.
+            existing = await client.get(kind, meta.namespace, meta.name)
+            if not is_owned(self._adapter, existing):
+                name = f"{kind.kind} {meta.namespace}/{meta.name}"
+                raise AlreadyExists(f"{name} exists and {described_owner(existing)}", code=409) from error
+        repair = write_to(existing, write.desired)
+        return existing if repair is None else await self._write(kind, repair)
+
+
+def _announced_at(after: PersistedState, pods: Iterable[str], timestamp: float) -> PersistedState:
+    """Return the state with the time of the announcement: other writes came before it, which may have taken long."""
+    keys = {pod_key(pod) for pod in pods}
+    attempts = {
+        key: Attempt(attempt.retries, timestamp) if key in keys else attempt for key, attempt in after.attempts.items()
+    }
+    return replace(after, attempts=attempts)
+
+
+def _is_unchanged(planned: PodView, current: PodView | None) -> bool:
+    """Return whether a load may still be sent to the pod: it can have changed while the plan was written."""
+    if current is None or not current.available:
+        return False
+    return (planned.uid, planned.engine, planned.ip, planned.port, planned.changed) == (
+        current.uid,
+        current.engine,
+        current.ip,
+        current.port,
+        current.changed,
+    )

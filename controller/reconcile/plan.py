@@ -4,7 +4,7 @@
 harmless:
 
 - a replica leaves `status.instances` and the slices before its engine is sent an unload;
-- an attempt is announced on the object (one patch) before its request is sent;
+- an attempt is announced on the object (one patch) before its request is sent, and nothing is written in between;
 - a placement is dropped only when the engine is confirmed not to hold the adapter, or is gone.
 
 Nothing waits: `Plan.wake` is the time of the next plan.
@@ -20,7 +20,6 @@ from controller.engine.prefix_cache import PrefixCache
 from controller.policies import Policy
 from controller.reconcile.actions import (
     Action,
-    AddFinalizer,
     EmitEvent,
     ListAdapters,
     Load,
@@ -45,14 +44,14 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
     """Return what to do for one adapter. `now`: seconds since 1970."""
     snapshot = _with_recovered_placements(snapshot)
     meta, persisted = snapshot.adapter.metadata, snapshot.persisted
-    tracked = {*persisted.placements, *persisted.selected, *snapshot.outcomes, *snapshot.in_flight}
+    tracked = {*persisted.placements, *snapshot.selected, *snapshot.outcomes, *snapshot.in_flight}
     states = replica_states(snapshot, sorted(tracked), now, settings)
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
     if snapshot.problem is None:
         selection = select(snapshot, states, now, settings, policy, rng)
     else:
-        selection = Selection(pods=persisted.selected, desired=snapshot.adapter.spec.replicas or 0)
+        selection = Selection(pods=snapshot.selected, desired=snapshot.adapter.spec.replicas or 0)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
     return _assemble(PlanContext(snapshot, states, selection, now, settings))
 
@@ -80,22 +79,27 @@ def _assemble(context: PlanContext) -> Plan:
     conditions = ConditionBuilder(context)
     loads = [step.request for step in steps if isinstance(step.request, Load)]
     others = [step.request for step in steps if isinstance(step.request, Unload | ListAdapters)]
+    if context.publication_waits():
+        others = [request for request in others if not isinstance(request, Unload)]  # it may still be published
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
     after = _persisted_after(selection, steps)
+    phase: Phase = "Bound" if snapshot.publication_error and snapshot.adapter.status.phase != "Running" else "Running"
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
     return Plan(
         actions=(
-            *_announcements(context, conditions, serving, after),
+            *_writes_before_requests(context, conditions, serving),
             *_phases_before(context, conditions, serving, loads),
+            *_persist(context, serving, after),
             *loads,
             *others,
-            WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving()),
+            WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving()),
             *_stale_prefixes(context, loads),
             *_events(context, conditions),
         ),
+        selection=selection.pods,
         wake=min((time for time in times if time > 0), default=0.0),
         waiting_for_slot=tuple(step.pod for step in steps if step.waits_for_slot),
         unsettled=selection.missing > 0
@@ -120,6 +124,8 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
     snapshot, now = context.snapshot, context.now
     if snapshot.problem is not None and snapshot.problem.recheck:
         yield now + snapshot.problem.recheck
+    if snapshot.publication_error is not None and context.publication_waits():
+        yield snapshot.publication_error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:
@@ -129,13 +135,11 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
         yield min(cooling)
 
 
-def _announcements(
-    context: PlanContext, conditions: ConditionBuilder, serving: Sequence[str], after: PersistedState
+def _writes_before_requests(
+    context: PlanContext, conditions: ConditionBuilder, serving: Sequence[str]
 ) -> Iterable[Action]:
-    """Yield the writes to the object and its endpoints that come before any request."""
+    """Yield the writes to the status and the endpoints that come before any request."""
     snapshot, status = context.snapshot, context.snapshot.adapter.status
-    if FINALIZER not in snapshot.adapter.metadata.finalizers:
-        yield AddFinalizer()
     if not status.phase:
         yield WriteStatus(conditions.initial())
     endpoints = publication(snapshot, [view for pod in serving if (view := context.states[pod].view) is not None])
@@ -145,10 +149,30 @@ def _announcements(
             yield WriteStatus(conditions.serving(phase, serving))
         else:
             yield WriteStatus(conditions.not_serving())
-    if endpoints is not None:
+    if endpoints is not None and not context.publication_waits():
         yield endpoints
-    if after != snapshot.persisted:
-        yield WriteAnnotations(snapshot.persisted, after)
+
+
+def _persist(context: PlanContext, serving: Sequence[str], after: PersistedState) -> Iterable[WriteAnnotations]:
+    """Yield the patch of the object, unless what it would change can wait for the next one."""
+    snapshot, before = context.snapshot, context.snapshot.persisted
+    add_finalizer = bool(after.placements) and FINALIZER not in snapshot.adapter.metadata.finalizers
+    if add_finalizer or _has_to_be_written(before, after, serving):
+        yield WriteAnnotations(before, after, add_finalizer)
+
+
+def _has_to_be_written(before: PersistedState, after: PersistedState, serving: Sequence[str]) -> bool:
+    """Return whether a restarted controller would act differently without the change.
+
+    Two changes wait for the next write: the first selection, until something is announced, and the end of a first
+    attempt that has succeeded, which `status.instances` shows.
+    """
+    if not (before.selected or before.placements or before.unreadable or after.placements):
+        return False
+    succeeded = {pod_key(pod) for pod in serving}
+    settled = {key for key, attempt in before.attempts.items() if not attempt.retries and key in succeeded}
+    kept = {key: attempt for key, attempt in before.attempts.items() if key in settled and key not in after.attempts}
+    return replace(after, attempts={**after.attempts, **kept}) != before
 
 
 def _phases_before(
@@ -182,7 +206,7 @@ def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[Emi
 
 def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[EmitEvent]:
     snapshot, selection = context.snapshot, context.selection
-    if selection.pods != snapshot.persisted.selected and selection.pods:
+    if selection.pods != snapshot.selected and selection.pods:
         pods = " ".join(selection.pods)
         key = snapshot.adapter.key
         note = f"ModelAdapter {key} has selected {len(selection.pods)} pods for scheduling: [{pods}]"

@@ -31,9 +31,7 @@ class Reconciler:
             self._forget(key)
             return Result(with_actions=False)
         await dependencies.secrets.refresh(adapter)
-        if adapter.metadata.deletion_timestamp is None:
-            await dependencies.service_names.refresh(adapter, has_service=cache.services.get(key) is not None)
-        adapter = cache.adapters.get(key) or adapter  # it may have changed during these reads
+        adapter = cache.adapters.get(key) or adapter  # it may have changed during this read
         now = dependencies.clock.now().timestamp()
         policy = dependencies.policies.of(adapter.spec.scheduler_name)
         snapshot = observe(adapter, dependencies)
@@ -44,5 +42,6 @@ class Reconciler:
     def _forget(self, key: str) -> None:
         """Drop what is kept for a deleted adapter."""
         self.dependencies.tracker.forget_adapter(key)
-        self.dependencies.service_names.forget(key)
+        self.dependencies.cache.occupancy.claim(key, ())
+        self.dependencies.publication_errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())

@@ -18,6 +18,8 @@ from controller.settings import Settings
 
 _EPSILON = 1e-6
 """Seconds: a time that is this close is due. Annotations have microseconds."""
+_SAME_TIME = 1e-5
+"""Seconds: times of an attempt that differ by less are the same, one of them rounded by the annotation."""
 
 
 class AdapterPresence(Enum):
@@ -42,8 +44,10 @@ class ReplicaState:
     view: PodView | None
     presence: AdapterPresence
     placement: Placement | None
+    announced: Attempt | None
+    """Last attempt announced on the object, unless its load is known to have succeeded."""
     attempt: Attempt | None
-    """Last announced attempt of the current series; None if no attempt counts."""
+    """The same if it belongs to the current series; None if no attempt counts."""
     outcome: RequestOutcome | None
     busy: str
     """Verb of the request in flight, or empty."""
@@ -57,6 +61,8 @@ class ReplicaState:
     It is the end of the cooldown, or after an error that another pod may not have the time of the next attempt."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
+    unsent: bool = False
+    """True if the request of the last announced attempt was never sent."""
     maybe_on_new_incarnation: bool = False
     """True if a load that was sent to the previous incarnation may have reached the current one.
 
@@ -90,14 +96,26 @@ class ReplicaState:
             return False
         if done.error is None:
             return done.verb == "unload"
-        attempts = 0 if self.attempt is None else self.attempt.retries + 1
-        return done.verb == "load" and not done.doubtful and done.failures >= attempts
+        return done.verb == "load" and not done.doubtful and done.failures >= self.used_attempts
+
+    @property
+    def used_attempts(self) -> int:
+        """Number of attempts of the current series whose requests may have been sent and are not in flight."""
+        if self.attempt is None:
+            return 0
+        return self.attempt.retries + (0 if self.unsent or self.busy == "load" else 1)
 
     @property
     def failed_load(self) -> RequestOutcome | None:
         """The outcome, if it is that of a failed load."""
         outcome = self.outcome
         return outcome if outcome is not None and outcome.verb == "load" and outcome.error is not None else None
+
+    @property
+    def failures(self) -> int:
+        """Number of consecutive loads that failed since this controller started."""
+        outcome = self.failed_load
+        return outcome.failures if outcome is not None else 0
 
     @property
     def failed_unload(self) -> RequestOutcome | None:
@@ -140,7 +158,12 @@ class _Evaluation:
         self.last = snapshot.outcomes.get(pod)
         """Outcome of the last request, of any incarnation."""
         self.outcome = self.last if self._outcome_matters() else None
-        self.announced = persisted.attempt(pod)
+        # An attempt is announced only on a pod that is not an instance: on an instance it has succeeded.
+        self.announced = None if pod in snapshot.adapter.status.instances else persisted.attempt(pod)
+        unsent = snapshot.unsent.get(pod)
+        self.unsent = (
+            self.announced is not None and unsent is not None and abs(self.announced.announced - unsent) < _SAME_TIME
+        )
         self.ended = self._attempt_end()
 
     def state(self) -> ReplicaState:
@@ -156,6 +179,7 @@ class _Evaluation:
             view=self.view,
             presence=presence,
             placement=self.placement,
+            announced=self.announced,
             attempt=attempt,
             outcome=self.outcome,
             busy=busy,
@@ -163,6 +187,7 @@ class _Evaluation:
             cooldown_until=cooldown_until,
             yields_until=max(cooldown_until, next_try if self._failed_here() else 0.0),
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
+            unsent=self.unsent,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),
             restarted=self._restarted() if presence is AdapterPresence.GONE and self.view is not None else None,
         )
@@ -271,8 +296,8 @@ class _Evaluation:
                 cooldown = refused_until  # an error of the adapter itself says nothing about the pod
         if attempt is None:
             return refused_until, cooldown
-        if outcome is not None and outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _EPSILON:
-            return 0.0, 0.0  # it was due when it was announced
+        if self.unsent:
+            return refused_until, cooldown  # it was due when it was announced
         failures = attempt.retries + 1
         if settings.backoff.exhausted(failures) and not succeeding:
             until = max(ended + settings.pod_cooldown, refused_until)

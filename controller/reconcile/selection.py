@@ -54,7 +54,7 @@ def select(
     candidates = able.stable(now, settings.stable_for)
     if yielding:
         candidates = [pod for pod in candidates if pod.name not in yielding]
-    kept = [states[name] for name in snapshot.persisted.selected if _may_stay(states.get(name), able.by_name)]
+    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
     if requested is None:
         selection, waits = _everywhere(kept, candidates), True

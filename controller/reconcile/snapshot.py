@@ -9,6 +9,7 @@ from controller.api.types import EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.policies.interface import EngineLoad
+from controller.reconcile.publication_errors import PublicationError
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -38,9 +39,15 @@ class Snapshot:
     """Verb of this adapter's request in flight, by pod name."""
     outcomes: Mapping[str, RequestOutcome] = field(default_factory=dict)
     """Outcome of this adapter's last request, by pod name."""
+    unsent: Mapping[str, float] = field(default_factory=dict)
+    """Time of the last announced attempt whose request was never sent (seconds since 1970), by pod name."""
+    pending_selection: tuple[str, ...] = ()
+    """Pods that were selected and are not persisted yet, since nothing was announced on them."""
     loads: EngineLoads = field(default_factory=EngineLoads)
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
+    publication_error: PublicationError | None = None
+    """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
     problem: SpecProblem | None = None
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
@@ -49,6 +56,11 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The selected pods."""
+        return self.persisted.selected or self.pending_selection
 
     def inventory(self, pod: PodView) -> Inventory | None:
         """Return what the pod's current incarnation listed last."""

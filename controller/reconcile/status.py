@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
+from controller.reconcile.publication_errors import PublicationError
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
@@ -39,6 +40,8 @@ class StatusInput:
     message: str = ""
     progress: Progress | None = None
     """None only in the first status of all."""
+    publication_error: PublicationError | None = None
+    """Last refusal of a write of the Service or a slice."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
 
@@ -111,13 +114,23 @@ def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> It
     have, want = len(status_input.instances), status_input.desired
     if phase in ("Bound", "Running"):
         yield _condition("Loaded", "True", "Loaded", f"loaded on {have} pods")
-        yield _condition("Bound", "True", "Bound", "loaded and published" if phase == "Running" else "being published")
+        yield from _bound(phase, status_input.publication_error)
     if phase == "Running":
         yield _condition("Ready", "True", "ModelAdapterAvailable", f"ModelAdapter {key} is ready")
         complete = have >= want
         reason = "FullyReplicated" if complete else status_input.reason or "Progressing"
         message = f"{have} of {want} replicas serve"
         yield _condition("FullyReplicated", "True" if complete else "False", reason, message)
+
+
+def _bound(phase: Phase, error: PublicationError | None) -> Iterable[Condition]:
+    """`Bound`; and `Ready` False while the API server refuses to publish an adapter that was not published before."""
+    if error is None:
+        yield _condition("Bound", "True", "Bound", "loaded and published" if phase == "Running" else "being published")
+        return
+    yield _condition("Bound", "False", error.reason, error.message)
+    if phase == "Bound":
+        yield _condition("Ready", "False", error.reason, error.message)
 
 
 def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:

@@ -43,7 +43,7 @@ def pod_steps(context: PlanContext, *, blocked: bool) -> tuple[PodStep, ...]:
 
 def release_step(context: PlanContext, state: ReplicaState) -> PodStep:
     """Return the step on a pod that is not selected: unload until the engine is confirmed not to hold the adapter."""
-    persisted = PodStep(state.pod, state.placement, context.snapshot.persisted.attempt(state.pod))
+    persisted = PodStep(state.pod, state.placement, state.announced)
     if state.maybe_on_new_incarnation:
         return _probe_new_incarnation(context, state, persisted)
     if state.presence is AdapterPresence.GONE:
@@ -85,7 +85,7 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
         state = context.states[pod]
         if state.maybe_on_new_incarnation:
             continue
-        step, state = _persisted(context, state), state.current
+        step, state = _persisted(state), state.current
         if state.presence is AdapterPresence.DESIRED and not state.busy:
             assert state.view is not None
             step = PodStep(pod, step.placement or _placement(context, state.view))
@@ -103,11 +103,11 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
     return steps
 
 
-def _persisted(context: PlanContext, state: ReplicaState) -> PodStep:
+def _persisted(state: ReplicaState) -> PodStep:
     """Return the step that changes nothing; a placement on a former incarnation is dropped."""
     if state.presence is AdapterPresence.GONE and state.placement is not None:
         return PodStep(state.pod)
-    return PodStep(state.pod, state.placement, context.snapshot.persisted.attempt(state.pod))
+    return PodStep(state.pod, state.placement, state.announced)
 
 
 def _another_is_down(context: PlanContext, pod: str) -> bool:
@@ -132,9 +132,8 @@ def _load(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodS
         return replace(persisted, wake=state.next_try)
     if not snapshot.has_slot(view):
         return replace(persisted, waits_for_slot=True)
-    unsent = state.outcome is not None and state.outcome.verb in ("unsent", "withdrawn")
-    retries = 0 if state.attempt is None else state.attempt.retries + (0 if unsent else 1)
-    return PodStep(state.pod, _placement(context, view), Attempt(retries=retries, announced=now), Load(view, now))
+    attempt = Attempt(retries=state.used_attempts, announced=now)
+    return PodStep(state.pod, _placement(context, view), attempt, Load(view))
 
 
 def _placement(context: PlanContext, view: PodView) -> Placement:

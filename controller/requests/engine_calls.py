@@ -1,9 +1,12 @@
 """Load, unload and list on one pod's engine: the sequence of HTTP requests behind each.
 
+A load is prepared before it is announced: reading keys and credentials may take any time.
+
 The results are kept in `EngineRecords`. When to send which of these is decided in `reconcile/plan.py`; which are in
 flight is kept in `tracker.py`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,13 +15,25 @@ from controller.api.types import ModelAdapter
 from controller.cache.pod_view import PodView
 from controller.cache.routing import route_port, uses_sidecar
 from controller.cache.secrets import SecretCache
-from controller.clock import Clock
 from controller.engine.client import Address, EngineClient, LoadOrder
 from controller.engine.errors import AlreadyLoaded, EngineError, RemoveFailed
 from controller.engine.prefix_cache import PrefixCache
 from controller.requests.engine_records import EngineRecords
 from controller.requests.outcomes import SEND_WITHIN
 from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLoad:
+    """A load that can be sent without waiting for anything but the engine."""
+
+    adapter: ModelAdapter
+    pod: PodView
+    address: Address
+    order: LoadOrder | None
+    """Request for the pod's sidecar; None if the engine is called directly."""
+    secret: str
+    """Versions of the Secrets with which it was prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +53,25 @@ _UNSENT = CallResult(sent=False)
 class EngineCalls:
     """Requests to engines for one operator."""
 
-    def __init__(self, client: EngineClient, secrets: SecretCache, clock: Clock, settings: Settings) -> None:
+    def __init__(self, client: EngineClient, secrets: SecretCache, settings: Settings) -> None:
         self.records = EngineRecords()
         self._client = client
         self._secrets = secrets
-        self._clock = clock
         self._settings = settings
 
-    async def load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> CallResult:
-        """Send a load that was announced at `announced` (seconds since 1970)."""
-        return self._recorded(adapter, pod, await self._load(adapter, pod, announced))
+    async def prepare(self, adapter: ModelAdapter, pod: PodView) -> PreparedLoad:
+        """Read the keys and credentials for a load.
+
+        Raises:
+            EngineError: one of them is missing or may not be sent to this pod.
+        """
+        address = await self._address(adapter, pod)
+        order = await self._order(adapter, pod)
+        return PreparedLoad(adapter, pod, address, order, self._secrets.version(adapter))
+
+    async def load(self, prepared: PreparedLoad, confirmed: float) -> CallResult:
+        """Send a load whose announcement was confirmed at `confirmed` (loop time)."""
+        return self._recorded(prepared.adapter, prepared.pod, await self._load(prepared, confirmed))
 
     async def unload(self, adapter: ModelAdapter, pod: PodView) -> CallResult:
         """Send an unload."""
@@ -90,21 +114,16 @@ class EngineCalls:
         if error is not None and error.reason == "Unauthorized":
             self._secrets.invalidate(adapter)
 
-    async def _load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> CallResult:
-        name, secret = adapter.metadata.name, ""
+    async def _load(self, prepared: PreparedLoad, confirmed: float) -> CallResult:
+        adapter, pod, secret = prepared.adapter, prepared.pod, prepared.secret
+        name = adapter.metadata.name
+        if asyncio.get_running_loop().time() > confirmed + SEND_WITHIN:
+            return replace(_UNSENT, secret=secret)
         try:
-            address = await self._address(adapter, pod)
-        except EngineError:
-            return _UNSENT
-        try:
-            order = await self._order(adapter, pod)
-            secret = self._secrets.version(adapter)
-            if self._clock.now().timestamp() > announced + SEND_WITHIN:
-                return replace(_UNSENT, secret=secret)
-            root = await self._send_load(address, adapter, order)
+            root = await self._send_load(prepared.address, adapter, prepared.order)
         except AlreadyLoaded:
             path = lora_path(adapter.spec.artifact_url)
-            return CallResult(await self._check_name(address, pod, name, path), secret=secret)
+            return CallResult(await self._check_name(prepared.address, pod, name, path), secret=secret)
         except EngineError as error:
             return CallResult(error, secret=secret)
         self.records.confirm(pod, name, root)

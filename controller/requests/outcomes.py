@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from controller.engine.errors import EngineError
 
 SEND_WITHIN = 1.0
-"""Seconds from an announcement in which its request is sent; a later one is announced again.
+"""Seconds from the confirmation of an announcement in which its request is sent; a later one is announced again.
 
-It bounds the start of an attempt for a restarted controller, which continues the same backoff."""
+Nothing is waited for in between, so only a process that was suspended is late: another replica may lead by then. A
+restarted controller, which does not know when an attempt was sent, assumes this time after its announcement.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class RequestOutcome:
     """Outcome of the last request for one adapter to one pod's engine."""
 
     verb: str
-    """`load` or `unload`; for an announced load also `unsent` (it could not be sent) and `withdrawn` (not tried)."""
+    """`load` or `unload`."""
     finished_at: float
     """Seconds since 1970."""
     engine: str

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from controller.api.types import ModelAdapter
 from controller.cache.pod_view import PodView
 from controller.cache.secrets import SecretCache
+from controller.client.interface import Unavailable
 from controller.clock import Clock
 from controller.engine.errors import EngineError
-from controller.requests.engine_calls import CallResult, EngineCalls
+from controller.requests.engine_calls import CallResult, EngineCalls, PreparedLoad
 from controller.requests.outcomes import RequestOutcome
 from controller.requests.slots import RequestSlots
 
@@ -29,6 +30,8 @@ class AdapterRequests:
     """Verb of the request."""
     outcomes: dict[str, RequestOutcome] = field(default_factory=dict)
     """Outcome of the last request that ended."""
+    unsent: dict[str, float] = field(default_factory=dict)
+    """Time of the last announced attempt whose request was not sent, in seconds since 1970."""
 
 
 class RequestTracker:
@@ -64,9 +67,30 @@ class RequestTracker:
         """Return the adapter's requests. Not to be mutated."""
         return self._adapters.get(adapter) or AdapterRequests()
 
-    def load(self, adapter: ModelAdapter, pod: PodView, announced: float) -> None:
-        """Send a load that was announced at `announced` (seconds since 1970); its slot is reserved."""
-        self._start(adapter, pod, "load", self._calls.load(adapter, pod, announced))
+    async def prepare(self, adapter: ModelAdapter, pod: PodView) -> PreparedLoad | None:
+        """Return a load that can be announced; None if the pod cannot be sent one, which counts as its outcome.
+
+        Raises:
+            Unavailable: what the load needs cannot be read now.
+        """
+        try:
+            return await self._calls.prepare(adapter, pod)
+        except EngineError as error:
+            if error.retriable:
+                raise Unavailable(error.message) from None
+            result = CallResult(error, secret=self._secrets.version(adapter))
+            outcome = self._outcome(adapter, pod, "load", result)
+            self._store(adapter, pod, outcome)
+            self._observer(adapter.key, pod, outcome)
+            return None
+
+    def load(self, prepared: PreparedLoad, announced: float, confirmed: float) -> None:
+        """Send a load; its slot is reserved.
+
+        `announced`: time in the announcement, in seconds since 1970. `confirmed`: loop time of its confirmation.
+        """
+        call = self._calls.load(prepared, confirmed)
+        self._start(prepared.adapter, prepared.pod, "load", call, announced)
 
     def unload(self, adapter: ModelAdapter, pod: PodView) -> None:
         """Send an unload; its slot is reserved."""
@@ -81,16 +105,16 @@ class RequestTracker:
         self._listing[pod.uid] = {adapter.key}
         self._spawn(self._list(adapter, pod), f"list {pod.name}")
 
-    def cancel_announced(self, adapter: ModelAdapter, pod: PodView) -> None:
-        """Record that an announced load will not be sent, so that the next plan need not wait for its end."""
-        result = CallResult(sent=False, secret=self._secrets.version(adapter))
-        self._store(adapter, pod, self._outcome(adapter, pod, "withdrawn", result))
+    def record_unsent(self, adapter: str, pod: str, announced: float) -> None:
+        """Record that an attempt that may have been announced will not be sent: it does not count as an attempt."""
+        self._adapters.setdefault(adapter, AdapterRequests()).unsent[pod] = announced
 
     def forget_adapter(self, adapter: str) -> None:
         """Drop the outcomes of a deleted adapter."""
         requests = self._adapters.get(adapter)
         if requests is not None:
             requests.outcomes.clear()
+            requests.unsent.clear()
             self._drop_if_empty(adapter)
 
     def forget_pod(self, pod: PodView) -> None:
@@ -107,9 +131,11 @@ class RequestTracker:
         """Wait until the requests that are in flight now have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, adapter: ModelAdapter, pod: PodView, verb: str, call: Awaitable[CallResult]) -> None:
+    def _start(
+        self, adapter: ModelAdapter, pod: PodView, verb: str, call: Awaitable[CallResult], announced: float = 0.0
+    ) -> None:
         self._adapters.setdefault(adapter.key, AdapterRequests()).in_flight[pod.name] = verb
-        self._spawn(self._run(adapter, pod, verb, call), f"{verb} {adapter.key} on {pod.name}")
+        self._spawn(self._run(adapter, pod, verb, call, announced), f"{verb} {adapter.key} on {pod.name}")
 
     def _spawn(self, work: Awaitable[None], name: str) -> None:
         async def body() -> None:
@@ -119,13 +145,18 @@ class RequestTracker:
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
 
-    async def _run(self, adapter: ModelAdapter, pod: PodView, verb: str, call: Awaitable[CallResult]) -> None:
+    async def _run(
+        self, adapter: ModelAdapter, pod: PodView, verb: str, call: Awaitable[CallResult], announced: float
+    ) -> None:
         key = adapter.key
         try:
             result = await call
-            outcome = self._outcome(adapter, pod, verb if result.sent else "unsent", result)
-            self._store(adapter, pod, outcome)
-            self._observer(key, pod, outcome)
+            if result.sent:
+                outcome = self._outcome(adapter, pod, verb, result)
+                self._store(adapter, pod, outcome)
+                self._observer(key, pod, outcome)
+            else:
+                self.record_unsent(key, pod.name, announced)
         finally:
             self._adapters[key].in_flight.pop(pod.name, None)
             self._drop_if_empty(key)
@@ -156,7 +187,7 @@ class RequestTracker:
 
     def _drop_if_empty(self, adapter: str) -> None:
         requests = self._adapters[adapter]
-        if not requests.in_flight and not requests.outcomes:
+        if not (requests.in_flight or requests.outcomes or requests.unsent):
             del self._adapters[adapter]
 
     async def _list(self, adapter: ModelAdapter, pod: PodView) -> None:

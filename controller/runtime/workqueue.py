@@ -1,11 +1,13 @@
 """Queue of keys to reconcile: deduplicated, delayed, and rate-limited per failing key (as client-go's workqueue).
 
-Only one worker processes a key at a time; a key that is added meanwhile is queued again when that worker is done. After
-`shut_down` no key is added; `get` still returns the queued keys, and then None.
+Only one worker processes a key at a time; a key that is added meanwhile is queued again when that worker is done. Keys
+added with `first` precede all others: finishing what has begun has precedence over beginning more. After `shut_down` no
+key is added; `get` still returns the queued keys, and then None.
 """
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 _FIRST_RETRY = 0.005
@@ -34,22 +36,32 @@ class QueueMetricsProvider(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    key: str
+    added: float
+    """Loop time."""
+    first: bool
+
+
 class WorkQueue:
     """Keys for the workers of one event loop."""
 
     def __init__(self, metrics: QueueMetricsProvider | None = None) -> None:
         self._metrics = metrics
-        self._ready: deque[str] = deque()
-        self._queued: dict[str, float] = {}
+        self._first: deque[_Entry] = deque()
+        self._ready: deque[_Entry] = deque()
+        self._queued: dict[str, _Entry] = {}
+        """The valid entry of each queued key; an entry that was moved to `_first` stays in `_ready` as well."""
         self._active: dict[str, float] = {}
-        self._again: dict[str, float] = {}
+        self._again: dict[str, _Entry] = {}
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._shut = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._queued)
 
     @property
     def active(self) -> int:
@@ -66,17 +78,21 @@ class WorkQueue:
         """Return the number of consecutive failures of a key."""
         return self._failures.get(key, 0)
 
-    def add(self, key: str) -> None:
-        """Queue a key."""
-        if self._shut or key in self._queued or key in self._again:
+    def add(self, key: str, *, first: bool = False) -> None:
+        """Queue a key; `first`: before all keys that were not added so."""
+        if self._shut:
             return
-        if self._metrics is not None:
+        pending = self._queued.get(key) or self._again.get(key)
+        if pending is not None and (pending.first or not first):
+            return
+        if pending is None and self._metrics is not None:
             self._metrics.added()
-        now = asyncio.get_running_loop().time()
+        added = pending.added if pending is not None else asyncio.get_running_loop().time()
+        entry = _Entry(key, added, first)
         if key in self._active:
-            self._again[key] = now
+            self._again[key] = entry
         else:
-            self._enqueue(key, now)
+            self._enqueue(entry)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Queue a key after a delay; an earlier time for the same key takes precedence."""
@@ -108,7 +124,7 @@ class WorkQueue:
 
     async def get(self) -> str | None:
         """Wait for a key, and return it; the caller has to call `done`. None: the queue is shut down and empty."""
-        while not self._ready:
+        while not self._queued:
             if self._shut:
                 return None
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -119,22 +135,21 @@ class WorkQueue:
                 if waiter.done() and not waiter.cancelled():
                     self._wake()  # it was woken for a key that another worker has to take
                 raise
-        key = self._ready.popleft()
+        entry = self._take()
         now = asyncio.get_running_loop().time()
         if self._metrics is not None:
-            self._metrics.taken(now - self._queued[key])
-        del self._queued[key]
-        self._active[key] = now
-        return key
+            self._metrics.taken(now - entry.added)
+        self._active[entry.key] = now
+        return entry.key
 
     def done(self, key: str) -> None:
         """Mark a key as processed."""
         since = self._active.pop(key)
         if self._metrics is not None:
             self._metrics.finished(asyncio.get_running_loop().time() - since)
-        added = self._again.pop(key, None)
-        if added is not None:
-            self._enqueue(key, added)
+        entry = self._again.pop(key, None)
+        if entry is not None:
+            self._enqueue(entry)
 
     def shut_down(self) -> None:
         """Accept no more keys, and drop delayed ones; workers get None once the queue is empty."""
@@ -149,10 +164,20 @@ class WorkQueue:
         del self._delayed[key]
         self.add(key)
 
-    def _enqueue(self, key: str, added: float) -> None:
-        self._queued[key] = added
-        self._ready.append(key)
-        self._wake()
+    def _enqueue(self, entry: _Entry) -> None:
+        is_new = entry.key not in self._queued
+        self._queued[entry.key] = entry
+        (self._first if entry.first else self._ready).append(entry)
+        if is_new:
+            self._wake()
+
+    def _take(self) -> _Entry:
+        """Remove and return the next valid entry."""
+        while True:
+            entry = (self._first or self._ready).popleft()
+            if self._queued.get(entry.key) is entry:
+                del self._queued[entry.key]
+                return entry
 
     def _wake(self) -> None:
         while self._waiting:

@@ -1,27 +1,24 @@
 """Resolution of an adapter's path: local files, and a catalogue of repositories.
 
-A local path that exists is read as vLLM reads it: `adapter_config.json`, then the header of the safetensors file.
-Errors have vLLM's texts (`vllm/lora/peft_helper.py`, `vllm/lora/lora_model.py`). A repository is resolved with the
-catalogue; without one, every repository exists and is valid.
+A local path that exists is checked as vLLM checks it (`fake_vllm/peft`). Anything else is resolved with the catalogue;
+without one, every repository and every folder exists and is valid.
 """
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fake_vllm.cli.artifact_digest import digest_of
 from fake_vllm.cli.profile import ProfileError, document, mapping
 from fake_vllm.engine.lora import DEFAULT_ARTIFACT_SIZE, Artifact
+from fake_vllm.peft.folder import AdapterCheck, read_adapter
+from fake_vllm.peft.rules import AdapterRefusedError
 from formats.durations import parse_duration
 from formats.quantities import parse_size
 
-MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "embed_tokens", "lm_head")
-"""Target modules of the fake's base model: those of Llama, Qwen and Mistral."""
-_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
-_ENTRY = ("rank", "size", "base", "missing", "broken", "fetch")
+_ENTRY = ("rank", "size", "missing", "broken", "config", "fetch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,6 @@ class CatalogueEntry:
     """One adapter of a catalogue; `fetch`: seconds to download it."""
 
     artifact: Artifact
-    base: str = ""
     fetch: float = 0.0
 
 
@@ -53,27 +49,27 @@ class ArtifactCatalogue:
 
 
 class ArtifactResolver:
-    """Resolves the adapters of an engine that serves `model`."""
+    """Resolves the adapters of an engine.
 
-    def __init__(self, model: str, catalogue: ArtifactCatalogue | None = None) -> None:
-        self._model = model
+    Args:
+        check: what adapters in folders are checked against.
+        catalogue: the repositories that exist; None: all that are asked for, and all folders.
+    """
+
+    def __init__(self, check: AdapterCheck, catalogue: ArtifactCatalogue | None = None) -> None:
+        self._check = check
         self._catalogue = catalogue
         self._fetched: set[str] = set()
 
     def find(self, path: str) -> Artifact | None:
         """Return the artifact at a path, None if it does not exist."""
-        local = os.path.expanduser(path)
-        if local and "\0" not in local and os.path.exists(local):
-            artifact = look_at(Path(local), self._model)
-            return None if artifact is None else replace(artifact, digest=digest_of(Path(local)))
+        local = _absolute(path)
+        if local is not None:
+            return self._look_at(local)
         if self._catalogue is None:
             return Artifact()
         entry = self._catalogue.entries.get(path)
-        if entry is None:
-            return None
-        if entry.base and entry.base != self._model and not entry.artifact.broken:
-            return Artifact(entry.artifact.rank, entry.artifact.size, broken=_other_base(path, entry.base))
-        return entry.artifact
+        return None if entry is None else entry.artifact
 
     def fetch(self, path: str) -> float:
         """Return the seconds that the download takes; 0 if it was downloaded before."""
@@ -83,96 +79,51 @@ class ArtifactResolver:
         self._fetched.add(path)
         return entry.fetch
 
+    def _look_at(self, folder: str) -> Artifact | None:
+        try:
+            files = read_adapter(Path(folder), self._check)
+        except AdapterRefusedError as error:
+            return Artifact(broken=str(error))
+        return None if files is None else Artifact(files.rank, files.size, digest=digest_of(Path(folder)))
 
-def look_at(folder: Path, model: str) -> Artifact | None:
-    """Return the adapter in a folder; None if `adapter_config.json` is missing, which vLLM reads first."""
+
+def _absolute(path: str) -> str | None:
+    """Return the folder that a path leads to; None if there is nothing, so that it may be a repository.
+
+    A path that the system refuses to look at is a folder too: vLLM answers with the system's error.
+    """
+    local = os.path.expanduser(path) if path.startswith("~") else path
     try:
-        config = json.loads((folder / "adapter_config.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+        os.stat(local or ".")
+    except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        return Artifact(broken=f"adapter_config.json: {error}")
-    if not isinstance(config, dict) or not isinstance(config.get("r"), int):
-        return Artifact(
-            broken="PEFTHelper.__init__() missing 1 required positional argument: 'r' in adapter_config.json"
-        )
-    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
-        return Artifact(rank=config["r"], broken=f"{folder} doesn't contain tensors, adapter_config.json aside")
-    broken = _unsupported(config) or _wrong_base(folder, config, model) or _wrong_weights(folder, weights)
-    return Artifact(rank=config["r"], size=weights.stat().st_size, broken=broken)
+    except (OSError, ValueError):
+        return local
+    return os.path.abspath(local) if path.strip() else None
 
 
-def _unsupported(config: Mapping[str, Any]) -> str:
-    """Return the error of `PEFTHelper.validate_legal` for a configuration, except for its rank; empty if valid."""
-    if config.get("bias", "none") != "none":
-        return "Adapter bias is not supported: bias in adapter_config.json."
-    if config.get("modules_to_save"):
-        return "vLLM only supports modules_to_save being None, see adapter_config.json."
-    if config.get("use_dora"):
-        return "vLLM does not yet support DoRA, see use_dora in adapter_config.json."
-    return ""
-
-
-def _wrong_base(folder: Path, config: Mapping[str, Any], model: str) -> str:
-    """Return the error for another base model; only repository names are compared, since paths have no meaning."""
-    base = config.get("base_model_name_or_path")
-    if not isinstance(base, str) or not _is_repository(base) or not _is_repository(model) or base == model:
-        return ""
-    return _other_base(str(folder), base)
-
-
-def _other_base(where: str, base: str) -> str:
-    return (
-        f"While loading {where}, expected target modules in {list(MODULES)} but received those of {base}."
-        " Please verify that the loaded LoRA module is correct"
-    )
-
-
-def _wrong_weights(folder: Path, weights: Path) -> str:
-    if weights.suffix != ".safetensors":
-        return ""
-    from safetensors import SafetensorError, safe_open  # imported only if there are real adapters
-
-    try:
-        with safe_open(weights, framework="numpy") as file:
-            names = list(file.keys())
-    except (SafetensorError, OSError) as error:
-        return f"{error} ({weights.name}, safetensors)"
-    received = {module for name in names if (module := _module(name)) not in MODULES}
-    if not received:
-        return ""
-    return (
-        f"While loading {folder}, expected target modules in {list(MODULES)} but received {sorted(received)}."
-        " Please verify that the loaded LoRA module is correct"
-    )
-
-
-def _module(tensor: str) -> str:
-    """Return the module of a tensor such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`."""
-    parts = tensor.split(".")
-    at = next((at for at, part in enumerate(parts) if part.startswith(("lora_A", "lora_B", "lora_embedding"))), 0)
-    return parts[at - 1] if at else tensor
-
-
-def _is_repository(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith(("/", "."))
-
-
-def _entry(config: object, path: str, name: str) -> CatalogueEntry:
-    entry = mapping(config, path, f"{name}.", _ENTRY)
-    rank, base, broken = entry.get("rank", 8), entry.get("base", ""), entry.get("broken", "")
+def _entry(value: object, path: str, name: str) -> CatalogueEntry:
+    if isinstance(value, Mapping) and "base" in value:
+        raise ProfileError(f"{path}: {name}.base: vLLM does not read an adapter's base model; declare `broken: TEXT`")
+    entry = mapping(value, path, f"{name}.", _ENTRY)
+    rank, broken, config = entry.get("rank", 8), entry.get("broken"), entry.get("config")
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
         raise ProfileError(f"{path}: {name}.rank: {rank!r} is not a whole number above 0")
-    for key, value in (("base", base), ("broken", broken)):
-        if not isinstance(value, str):
-            raise ProfileError(f"{path}: {name}.{key}: {value!r} is not text")
+    if broken is not None and not isinstance(broken, str):
+        raise ProfileError(f"{path}: {name}.broken: {broken!r} is not text")
     missing = entry.get("missing", False)
     if not isinstance(missing, bool):
         raise ProfileError(f"{path}: {name}.missing: {missing!r} is neither true nor false")
+    if config is not None and not isinstance(config, Mapping):
+        raise ProfileError(f"{path}: {name}.config: {config!r} is not a mapping of fields of adapter_config.json")
     try:
         size = int(parse_size(entry["size"])) if "size" in entry else DEFAULT_ARTIFACT_SIZE
         fetch = parse_duration(entry["fetch"]) if "fetch" in entry else 0.0
     except ValueError as error:
         raise ProfileError(f"{path}: {name}: {error}") from error
-    return CatalogueEntry(Artifact(rank, size, missing, broken), base, fetch)
+    return CatalogueEntry(Artifact(rank, size, missing, broken, config and adapter_config(rank, config)), fetch)
+
+
+def adapter_config(rank: int, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the `adapter_config.json` of a good adapter with some fields replaced."""
+    return {"r": rank, "lora_alpha": 2 * rank, "target_modules": ["q_proj", "v_proj"], **fields}

@@ -14,6 +14,9 @@ from fake_vllm.engine.versions import DEFAULT_VERSION
 from formats.engine_command import EngineArgs, read_engine_args
 from formats.errors import FormatError
 
+CPU_BUILD = "+cpu"
+"""Mark of vLLM's build for CPUs in a version, as in 0.32.0+cpu: it always has a worker process (platforms/cpu.py)."""
+
 
 def read(
     command: Sequence[str], env: Mapping[str, str], *, version: str = DEFAULT_VERSION, dialect: str = ""
@@ -63,9 +66,10 @@ def engine_config(args: EngineArgs, version: str) -> EngineConfig:
         lora_modules=args.lora_modules,
         runtime_updating=args.runtime_updating,
         prefix_caching=args.prefix_caching,
-        development=args.development,
         api_keys=args.api_keys,
         host=args.host or "0.0.0.0",
         port=args.port,
-        version=version,
+        version=version.removesuffix(CPU_BUILD),
+        worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
+        server=args.server,
     )

@@ -18,6 +18,8 @@ from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.lora import Artifact
 from fake_vllm.engine.versions import DEFAULT_VERSION
 from fake_vllm.faults.spec import FaultSpec, from_flag
+from fake_vllm.peft.base_model import ModelShape
+from fake_vllm.peft.folder import AdapterCheck
 from formats.durations import parse_duration
 from formats.engine_command import (
     SGLANG,
@@ -119,7 +121,8 @@ def _refuse_unknown(unknown: Sequence[str], parser: FlexibleArgumentParser, flav
 
 def _options(values: Namespace, args: EngineArgs, config: EngineConfig) -> Options:
     catalogue = ArtifactCatalogue.read(values.catalogue) if values.catalogue else None
-    resolver = ArtifactResolver(config.model, catalogue)
+    check = AdapterCheck(ModelShape.read(config.model), config.max_lora_rank, config.quirks.peft)
+    resolver = ArtifactResolver(check, catalogue)
     port = values.admin_port
     if port is not None and not 0 <= port <= 65535:
         raise EngineConfigError(f"--admin-port is {port}; it must be between 0 and 65535")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fake_vllm.engine.versions import DEFAULT_VERSION, SGLANG, VersionQuirks
+from formats.engine_command import DEFAULT_SERVER_ARGS, ServerArgs
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
 DEFAULT_MODEL_LENGTH = 32768  # tokens; about the value in the default model's configuration
@@ -41,8 +42,6 @@ class EngineConfig:
     """Memory for the weights of all adapters; None: no limit."""
     runtime_updating: bool = False
     prefix_caching: bool = True
-    development: bool = False
-    """`VLLM_SERVER_DEV_MODE`: routes for developers exist."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     host: str = "0.0.0.0"
     port: int = 8000
@@ -52,6 +51,9 @@ class EngineConfig:
     """SGLang's `--max-loaded-loras`: maximum number of registered adapters; 0: no limit."""
     metrics: bool = True
     """`/metrics` is served."""
+    worker_processes: bool = False
+    """vLLM runs the model in processes of their own, as with tensor parallelism; errors then have another text."""
+    server: ServerArgs = DEFAULT_SERVER_ARGS
     quirks: VersionQuirks = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

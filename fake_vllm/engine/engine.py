@@ -18,6 +18,7 @@ import numpy as np
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
+from fake_vllm.engine.control import EngineControl
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
 from fake_vllm.engine.lora_costs import NO_COSTS
@@ -74,6 +75,7 @@ class Engine:
             activate=self._activate,
             identify=self.lora_registry.identify,
         )
+        self.control = EngineControl(self.runner)
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
         self._responses = 0
         self._error_texts = flavor.errors
@@ -266,8 +268,7 @@ class Engine:
         await asyncio.sleep(seconds * slow)
         if quirks.unload_removes:
             self.ensure_alive()
-            if not self.lora_registry.drop(entry):
-                raise self._error_texts.remove_failed(name)
+            self.lora_registry.drop(entry)
         if not quirks.unload_drains:
             self.lora_registry.unregister(name)
         self._notify(AdapterEvent("unloaded", name, entry.root))

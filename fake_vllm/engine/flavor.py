@@ -46,8 +46,8 @@ class ErrorTexts(Protocol):
     def not_loaded(self, name: str, registered: Iterable[str]) -> EngineError:
         """The adapter to unload is not registered."""
 
-    def remove_failed(self, name: str) -> EngineError:
-        """The weights to unload were evicted before."""
+    def base_model_name(self, name: str) -> EngineError:
+        """The name is one of the base model's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Values that enter and leave an engine: artifacts, models, adapter events; and its two kinds of errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 DEFAULT_ARTIFACT_SIZE = 80 << 20  # bytes; rank 16 on an 8B model is some 50 to 150 MB
 
@@ -14,8 +15,10 @@ class Artifact:
     rank: int = 8
     size: int = DEFAULT_ARTIFACT_SIZE
     missing: bool = False
-    broken: str = ""
-    """Message of the engine about weights that it cannot use; empty if they are good."""
+    broken: str | None = None
+    """Message of the engine about files that it cannot use; None if they are good."""
+    config: Mapping[str, Any] | None = None
+    """Content of `adapter_config.json`; None for one without anything special."""
     digest: str = ""
     """Digest of the weights; empty if nothing but the path tells them apart."""
 

@@ -44,9 +44,9 @@ class LoraCache:
         while len(self._sizes) > self._capacity:
             self._sizes.popitem(last=False)
 
-    def remove(self, key: int) -> bool:
-        """Remove weights; return whether they were in memory."""
-        return self._sizes.pop(key, None) is not None
+    def remove(self, key: int) -> None:
+        """Remove weights, if they are in memory."""
+        self._sizes.pop(key, None)
 
     def __contains__(self, key: int) -> bool:
         return key in self._sizes

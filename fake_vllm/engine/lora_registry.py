@@ -14,6 +14,7 @@ from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import Artifact, EngineError, LoraIdentity, Model, weights_digest
 from fake_vllm.engine.lora_cache import LoraCache
+from fake_vllm.peft.adapter_config import config_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class LoraRegistry:
     # Loading
 
     def ensure_available(self, name: str, *, load_inplace: bool) -> None:
-        """Raise `EngineError` if the name is registered and must not be replaced."""
+        """Raise `EngineError` if the name is the base model's, or registered and must not be replaced."""
+        if self._config.quirks.base_names_conflict and name in self._config.served_model_names:
+            raise self._flavor.errors.base_model_name(name)
         replaceable = self._config.quirks.load_inplace
         if name in self._entries and not (load_inplace and replaceable):
             raise self._flavor.errors.already_loaded(name, replaceable=replaceable)
@@ -131,9 +134,13 @@ class LoraRegistry:
         texts = self._flavor.errors
         if not self._config.enable_lora:
             return texts.lora_disabled()
-        if artifact.rank > self._rank_limit:
+        if artifact.config is not None:
+            error = config_error(artifact.config, self._config.quirks.peft, self._rank_limit)
+            if error is not None:
+                return texts.load_failed(error)
+        elif artifact.rank > self._rank_limit:
             return texts.rank_too_high(name, artifact.rank, self._rank_limit)
-        return texts.load_failed(artifact.broken) if artifact.broken else None
+        return None if artifact.broken is None else texts.load_failed(artifact.broken)
 
     def register(self, name: str, root: str, artifact: Artifact, *, in_place: bool = False) -> None:
         """Store the weights and register the name.
@@ -181,9 +188,9 @@ class LoraRegistry:
 
     # Unloading
 
-    def drop(self, entry: RegisteredAdapter) -> bool:
-        """Remove an adapter's weights; return whether they were in memory."""
-        return self._cache.remove(entry.weights)
+    def drop(self, entry: RegisteredAdapter) -> None:
+        """Remove an adapter's weights, if they are in memory."""
+        self._cache.remove(entry.weights)
 
     def unregister(self, name: str) -> None:
         """Remove a name."""
@@ -194,7 +201,7 @@ class LoraRegistry:
     def _read_again(self, name: str, entry: RegisteredAdapter) -> RegisteredAdapter:
         """Return the adapter with the files that are at its path now; unusable ones leave it as it is."""
         artifact = self._artifacts(entry.root) if self._artifacts else None
-        if artifact is None or artifact.missing or artifact.broken or artifact == entry.artifact:
+        if artifact is None or artifact.missing or artifact.broken is not None or artifact == entry.artifact:
             return entry
         identity = self._identity(name, entry.root, entry.weights, artifact)
         self._entries[name] = entry = replace(entry, artifact=artifact, identity=identity)

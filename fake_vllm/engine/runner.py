@@ -57,6 +57,8 @@ class ModelRunner:
         """
         kv_tokens = max(timing.kv_tokens_of(config), config.max_model_len)  # a real server refuses to start with less
         self.timing = timing
+        self.sleep_level: int | None = None
+        """Level at which the engine sleeps, None while it is awake."""
         self.metrics = EngineMetrics(config, kv_tokens, flavor.buckets)
         self._renderer = flavor.renderer(config, self.metrics)
         self.scheduler = Scheduler(
@@ -132,6 +134,8 @@ class ModelRunner:
             usage=batch.kv_usage,
             running_adapters=list(batch.adapters),
             waiting_adapters=batch.waiting.adapters,
+            deferred=batch.deferred,
+            sleep_level=self.sleep_level,
             now=now,
             created=created,
         )

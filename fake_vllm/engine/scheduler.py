@@ -29,8 +29,14 @@ _CATCH_UP = 0.05  # seconds that a host which is too slow may be behind; what is
 class Observer(Protocol):
     """Receives scheduler statistics."""
 
-    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int) -> None:
-        """Called after `steps` equal steps, each with `decoded` tokens decoded and `prefill_tokens` prefilled."""
+    def on_steps(self, steps: int, seconds: float, decoded: int, prefill_tokens: int, first_tokens: int) -> None:
+        """Called after `steps` equal steps.
+
+        Args:
+            decoded: tokens that each step decoded.
+            prefill_tokens: prompt tokens that each step prefilled.
+            first_tokens: sequences whose prefill ended with a first token.
+        """
 
     def on_first_token(self, sequence: Sequence) -> None:
         """Called at a sequence's first token."""
@@ -86,6 +92,7 @@ class Scheduler:
         self._activate = activate
         self._lora_costs = lora_costs
         self._loading = 0
+        self._held = False
         self._arrivals = 0
         self._prefilling: list[Sequence] = []
         self._streams: dict[Sequence, None] = {}
@@ -97,6 +104,11 @@ class Scheduler:
         self._steps_started_at = 0.0
         self._prefill_tokens = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+
+    @property
+    def deferred(self) -> int:
+        """Number of waiting sequences whose adapter finds no place in the batch."""
+        return self.waiting.count_ineligible(self._lora_slot_free)
 
     @property
     def kv_usage(self) -> float:
@@ -141,6 +153,17 @@ class Scheduler:
                 sequence.done.set_exception(error())
                 sequence.done.exception()  # marks it as retrieved: there may be no caller left
         self._stop()
+
+    def hold(self) -> None:
+        """Stop after the current step; sequences keep their places until `release`."""
+        self._held = True
+        self._preempt_steps()
+
+    def release(self) -> None:
+        """Continue after `hold`."""
+        self._held = False
+        if self._timer is None and (self.running or len(self.waiting)):
+            self._schedule(asyncio.get_running_loop().time())
 
     def preempt_all(self) -> None:
         """Preempt all running sequences; they keep their order."""
@@ -191,8 +214,9 @@ class Scheduler:
         steps, now = self._steps_planned, max(behind, self._steps_started_at + self._steps_planned * self._seconds)
         self._steps_done += steps
         self.kv_used += steps * self._decoding
-        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens)
-        self._advance_prefill(now)
+        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
+        self._observer.on_steps(steps, self._seconds, self._decoding, self._prefill_tokens, len(done))
+        self._advance_prefill(done, now)
         for sequence in list(self._streams):
             if sequence.ends_at >= 0 and sequence.on_token is not None:
                 sequence.on_token(sequence.output - max(0, sequence.ends_at - self._steps_done), now)
@@ -203,9 +227,8 @@ class Scheduler:
                 self._finish(sequence, now)
         self._schedule(now)
 
-    def _advance_prefill(self, now: float) -> None:
+    def _advance_prefill(self, done: list[Sequence], now: float) -> None:
         """Start decoding the sequences whose prefill is complete: the same step generated their first token."""
-        done = [sequence for sequence in self._prefilling if sequence.chunk >= sequence.remaining_prefill]
         for sequence in self._prefilling:
             sequence.remaining_prefill -= sequence.chunk
         for sequence in done:
@@ -222,6 +245,9 @@ class Scheduler:
 
     def _schedule(self, now: float) -> None:
         """Plan the next steps, from `now` on."""
+        if self._held:
+            self._stop()
+            return
         preempted = self._preempt()
         budget = self._timing.batched_tokens - self._decoding
         prefill_tokens = 0
@@ -314,6 +340,7 @@ class Scheduler:
             sequence.generated = sequence.output - (sequence.ends_at - self._steps_done)
         self._remove(sequence)
         sequence.remaining_prefill = sequence.cache_tokens
+        sequence.preemptions += 1
         self.waiting.put_back(sequence)
         self._observer.on_preempted()
 

@@ -43,6 +43,8 @@ class Sequence:
     """Tokens to prefill before the next one can be generated."""
     generated: int = 0
     """Tokens that it had when it was last preempted."""
+    preemptions: int = 0
+    """How often it was preempted."""
     ends_at: int = -1
     """Number of the step that completes it; negative while it is not decoding."""
     chunk: int = 0
@@ -85,6 +87,10 @@ class WaitingQueue:
         """Put a preempted sequence back at the front."""
         self._lines.setdefault(sequence.adapter, deque()).appendleft(sequence)
         self._size += 1
+
+    def count_ineligible(self, eligible: Callable[[str], bool]) -> int:
+        """Return the number of sequences whose adapter is not eligible."""
+        return sum(len(line) for adapter, line in self._lines.items() if not eligible(adapter))
 
     def next(self, eligible: Callable[[str], bool]) -> Sequence | None:
         """Return the oldest sequence whose adapter is eligible, without removing it."""

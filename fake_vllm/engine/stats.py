@@ -26,6 +26,7 @@ REQUEST = (
 )
 ITERATION = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 CHOICES = (1, 2, 5, 10, 20)
+PREEMPTIONS = (1, 2, 3, 4, 5, 10, 20)
 BLOCK = 16  # tokens; vLLM's --block-size
 
 
@@ -52,6 +53,10 @@ class EngineStats:
     waiting_adapters: Numbers[str]
     now: float
     created: float
+    deferred: int = 0
+    """Number of waiting sequences whose adapter finds no place in the batch."""
+    sleep_level: int | None = None
+    """Level at which the engine sleeps, None while it is awake."""
 
 
 class MetricsRenderer(Protocol):
@@ -101,13 +106,15 @@ class EngineMetrics:
         self.limits = Histogram(tokens)
         self.longest = Histogram(tokens)
         self.choices = Histogram(CHOICES)
+        self.computed = Histogram(tokens)
+        self.preempted = Histogram(PREEMPTIONS)
 
-    def on_steps(self, steps: int, seconds: float, decoded: int, read: int) -> None:
+    def on_steps(self, steps: int, seconds: float, decoded: int, read: int, first: int) -> None:
         if decoded:
             self.generation_tokens += steps * decoded
             self.between_tokens.observe(seconds, steps * decoded)
         self.throughput = decoded / seconds if seconds else 0.0
-        self.iteration.observe(decoded + read, steps)
+        self.iteration.observe(decoded + read + first, steps)
 
     def on_first_token(self, sequence: Sequence) -> None:
         self.prompt_tokens += sequence.prompt
@@ -126,12 +133,13 @@ class EngineMetrics:
         self.inference.observe(max(0.0, sequence.finished - sequence.admitted))
         self.prefill.observe(max(0.0, sequence.first - sequence.admitted))
         self.decode.observe(decoding)
-        if sequence.output > 1:
-            self.per_token.observe(decoding / (sequence.output - 1))
+        self.per_token.observe(decoding / (sequence.output - 1) if sequence.output > 1 else 0.0)
         self.prompts.observe(sequence.prompt)
         self.answers.observe(sequence.output)
         self.longest.observe(sequence.output)
         self.limits.observe(sequence.limit)
+        self.computed.observe(sequence.prompt - sequence.cached)
+        self.preempted.observe(sequence.preemptions)
 
     def on_preempted(self) -> None:
         self.preemptions += 1

@@ -8,14 +8,18 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from fake_vllm.peft.rules import LATEST, PeftRules
+
 DEFAULT_VERSION = "0.27.0"
 
 _NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
 _ROLLING = ("latest", "nightly")  # image tags without a number: newer than any release
 
 _LOAD_INPLACE_SINCE = (0, 15)  # vLLM release notes
-_UNLOAD_REMOVES_SINCE = (0, 28)  # vLLM issues 42633 and 54839: 0.27 keeps the weights
-_GUARDS_ALL_ROUTES_SINCE = (0, 28)  # assumed: it came with the rewrite of the server's front end
+_BASE_NAMES_CONFLICT_SINCE = (0, 32)  # recorded: 0.30 takes them; 0.31 was not recorded
+_HIDES_PATHS_SINCE = (0, 27)  # vLLM, sanitize_message; 0.24 shows paths, 0.25 and 0.26 were not read
+_POSITIVE_RANK_SINCE = (0, 27)  # vllm/lora/peft_helper.py; 0.24 divides by a rank of 0
+_ALL_PEFT_FEATURES_SINCE = (0, 32)  # the same file; 0.30 reads fewer fields, 0.31 was not read
 _VALIDATION_IS_400_SINCE = (0, 10)  # assumed: 2026's source has 400, early ones FastAPI's 422
 _BAD_REQUEST_PHRASE_SINCE = (0, 32)  # recorded on 0.32.0; earlier releases were not recorded
 _KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
@@ -24,10 +28,12 @@ _INTER_TOKEN_METRIC_SINCE = (0, 11)  # same file: "Deprecated in 0.11 - Renamed 
 _PER_OUTPUT_TOKEN_METRIC_UNTIL = (0, 12)  # same file: from 0.12 on only with hidden metrics
 _TOKEN_IDS_SINCE = (0, 11)  # release notes: return_token_ids; the fields are present even if null
 _AT_LEAST_TOKENS_SINCE = (0, 15)  # assumed: the text of "prompt too long" since the renderer checks it
+_GUARDS_BY_PREFIX_SINCE = (0, 24)  # entrypoints/serve/utils/server_utils.py: GUARDED_PREFIX; 0.20.2 guards /v1 alone
+_GUARDS_COHERE_SINCE = (0, 27)  # same file
+_NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allows every one
 _PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
 _PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
 _RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
-_NO_EMBEDDINGS_ROUTE_SINCE = (0, 28)  # assumed: routes are registered by what the model can do
 
 
 PrefixKey = Literal["load", "name", "path"]
@@ -40,10 +46,6 @@ class VersionQuirks:
 
     load_inplace: bool
     """A load may replace an adapter of the same name."""
-    unload_removes: bool
-    """An unload removes the weights from the engine, not only the name."""
-    guards_all_routes: bool
-    """The API key is required outside of /v1 as well."""
     validation_status: int
     """HTTP status of a response to an invalid body."""
     validation_type: str
@@ -60,11 +62,21 @@ class VersionQuirks:
     """Responses have fields for token ids."""
     at_least_tokens: bool
     """A prompt that is too long gets the renderer's error text."""
-    embeddings_route: bool
-    """/v1/embeddings exists and returns an error."""
     prefix_key: PrefixKey
     reset_tells: bool
     """The answer to a reset of the prefix cache says whether it was possible."""
+    guarded: tuple[str, ...] = ("/",)
+    """Beginnings of the paths that need the API key."""
+    allowed_origins: tuple[str, ...] = ("*",)
+    """Default of `--allowed-origins`."""
+    base_names_conflict: bool = False
+    """An adapter cannot have a name of the base model."""
+    hides_paths: bool = False
+    """Paths in the texts of errors are replaced by `<path>`."""
+    peft: PeftRules = LATEST
+    """Check of adapters."""
+    unload_removes: bool = False
+    """An unload removes the weights from the engine, not only the name; vLLM forgets the name alone."""
     unload_drains: bool = False
     """An unload removes the name at once, then waits for requests that use the adapter."""
     changes_in_line: bool = False
@@ -77,11 +89,9 @@ class VersionQuirks:
         Raises:
             ValueError: if that is not a version.
         """
-        release = _release(version)
+        release = release_of(version)
         return cls(
             load_inplace=release >= _LOAD_INPLACE_SINCE,
-            unload_removes=release >= _UNLOAD_REMOVES_SINCE,
-            guards_all_routes=release >= _GUARDS_ALL_ROUTES_SINCE,
             validation_status=400 if release >= _VALIDATION_IS_400_SINCE else 422,
             validation_type="Bad Request" if release >= _BAD_REQUEST_PHRASE_SINCE else "BadRequestError",
             metric_kv_cache=release >= _KV_CACHE_METRIC_SINCE,
@@ -90,7 +100,14 @@ class VersionQuirks:
             metric_per_output_token=release < _PER_OUTPUT_TOKEN_METRIC_UNTIL,
             token_ids=release >= _TOKEN_IDS_SINCE,
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
-            embeddings_route=release < _NO_EMBEDDINGS_ROUTE_SINCE,
+            base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
+            hides_paths=release >= _HIDES_PATHS_SINCE,
+            peft=PeftRules(
+                positive_rank=release >= _POSITIVE_RANK_SINCE,
+                all_features=release >= _ALL_PEFT_FEATURES_SINCE,
+            ),
+            guarded=_guarded(release),
+            allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
             prefix_key=_prefix_key(release),
             reset_tells=release >= _RESET_TELLS_SINCE,
         )
@@ -99,7 +116,6 @@ class VersionQuirks:
 SGLANG = VersionQuirks(
     load_inplace=False,
     unload_removes=True,
-    guards_all_routes=True,
     validation_status=400,
     validation_type="Bad Request",
     metric_kv_cache=False,
@@ -108,7 +124,6 @@ SGLANG = VersionQuirks(
     metric_per_output_token=False,
     token_ids=False,
     at_least_tokens=False,
-    embeddings_route=False,
     reset_tells=False,
     prefix_key="load",  # managers/schedule_batch.py: the extra_key has the lora_id, a new one for each load
     unload_drains=True,  # lora/lora_registry.py: wait_for_unload
@@ -117,13 +132,21 @@ SGLANG = VersionQuirks(
 """Quirks of SGLang, the same for all its releases."""
 
 
+def _guarded(release: tuple[int, ...]) -> tuple[str, ...]:
+    if release < _GUARDS_BY_PREFIX_SINCE:
+        return ("/v1",)
+    cohere = ("/cohere",) if release >= _GUARDS_COHERE_SINCE else ()
+    return ("/v1", "/v2", "/inference", *cohere)
+
+
 def _prefix_key(release: tuple[int, ...]) -> PrefixKey:
     if release >= _PREFIX_BY_PATH_SINCE:
         return "path"
     return "name" if release >= _PREFIX_BY_NAME_SINCE else "load"
 
 
-def _release(version: str) -> tuple[int, int, int]:
+def release_of(version: str) -> tuple[int, int, int]:
+    """Return the three numbers of a version."""
     if version in _ROLLING:
         return (10**6, 0, 0)
     if match := _NUMBER.fullmatch(version):

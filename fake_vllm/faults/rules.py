@@ -91,7 +91,7 @@ _KINDS = (
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 80.00 MiB."
-_BROKEN = "Loading lora {adapter} failed: Error while deserializing header: invalid header length"
+_BROKEN = "Error while deserializing header: invalid header length"  # safetensors
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     query: str = ""
+    root: str = ""
+    """`--root-path`, if it stood before the path."""
 
     def parse(self, model: type[M]) -> M:
         """Return the model that the body holds.

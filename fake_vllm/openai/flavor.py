@@ -3,7 +3,7 @@
 `router.py` calls it for every request. The flavors are `vllm/routes.py` and `sglang/routes.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,8 @@ class Load:
     name: str
     path: str
     in_place: bool = False
+    done: str = ""
+    """Text of the response; empty: the flavor's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Unload:
     """Unload an adapter."""
 
     name: str
+    done: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,14 @@ class Generate:
     request_id: str = ""
 
 
-Step = Response | Load | Unload | Generate
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Do something else that takes time; `action` returns the response and may raise `EngineError`."""
+
+    action: Callable[[], Awaitable[Response]]
+
+
+Step = Response | Load | Unload | Generate | Perform
 """Result of a route: a response, or work that the engine has to do first."""
 
 
@@ -53,11 +63,15 @@ class Route:
         methods: HTTP methods.
         step: makes a request a step; raises `RequestValidationError` or `EngineError`.
         body: model of the request body, for the OpenAPI document.
+        documented: the OpenAPI document has it.
+        any_method: other methods are answered too.
     """
 
     methods: tuple[str, ...]
     step: Callable[[Engine, Request], Step]
     body: type[BaseModel] | None = None
+    documented: bool = True
+    any_method: bool = False
 
 
 class ServerFlavor(Protocol):

@@ -7,7 +7,7 @@ document alone.
 This is the only module that imports FastAPI for the engine's port; `asgi.py` imports it on first use.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,7 +31,10 @@ def create_api(engine: Engine) -> FastAPI:
     """Return the application for engines of this configuration."""
     routes = router.routes(engine)
     title = "vLLM" if engine.config.dialect == "vllm" else "SGLang"
-    api = FastAPI(title=title, redirect_slashes=False, telemetry=_NO_TELEMETRY)
+    documents: dict[str, Any] = {}
+    if not engine.config.server.documents:
+        documents = {"openapi_url": None, "docs_url": None, "redoc_url": None}
+    api = FastAPI(title=title, redirect_slashes=False, telemetry=_NO_TELEMETRY, **documents)
     for path, method in [(path, method) for path, route in routes.items() for method in route.methods]:
         api.add_api_route(
             path,
@@ -40,8 +43,9 @@ def create_api(engine: Engine) -> FastAPI:
             name=path.strip("/").replace("/", "_"),
             response_model=None,
             openapi_extra=_request_body(routes[path]),
+            include_in_schema=routes[path].documented,
         )
-    api.add_exception_handler(HTTPException, _refusal(routes))
+    api.add_exception_handler(HTTPException, _otherwise)
     models = {route.body for route in routes.values() if route.body is not None}
     # FastAPI's documented way to extend the document.
     api.openapi = _document(api, models)  # type: ignore[method-assign]
@@ -55,16 +59,11 @@ def _endpoint(route: Route) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
     return endpoint
 
 
-def _refusal(routes: Mapping[str, Route]) -> Callable[[HttpRequest, Exception], Awaitable[HttpResponse]]:
-    """Return the handler of requests without a route: the router's own responses, in its order of headers."""
-
-    async def refuse(request: HttpRequest, error: Exception) -> HttpResponse:
-        route = routes.get(request.url.path)
-        if route is not None and isinstance(error, HTTPException) and error.status_code == 405:
-            return to_http(router.method_not_allowed(route))
-        return to_http(router.not_found())
-
-    return refuse
+async def _otherwise(request: HttpRequest, error: Exception) -> HttpResponse:  # noqa: ARG001 - FastAPI's signature
+    """Respond to a request that FastAPI has no route for: the router knows more paths, and the refusals."""
+    call = request.scope[CALL]
+    found = router.find_route(call.engine, call.request)
+    return await respond(call, found) if isinstance(found, Route) else to_http(found)
 
 
 def _request_body(route: Route) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
 from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
+from fake_vllm.server.front import Front, sending
 from fake_vllm.server.responses import CALL, Call, close, respond, to_http
 
 Message = MutableMapping[str, Any]
@@ -69,6 +70,7 @@ class AsgiApp:
         self.engine = engine
         self._api: Application | None = None
         self._direct = {path: route for path, route in router.routes(engine).items() if path in direct}
+        self._front = Front(engine.config)
         self._faults = faults
         self._draw = draw or float
         self._receiving = 0
@@ -89,7 +91,9 @@ class AsgiApp:
         if body is None:
             await to_http(_too_large())(scope, receive, send)
             return
-        request = Request(scope["method"], scope["path"], dict(http.headers), body, scope["query_string"].decode())
+        root, path = router.split_root(self.engine, scope["path"])
+        query = scope["query_string"].decode("latin-1")
+        request = Request(scope["method"], path, dict(http.headers), body, query, root)
         try:
             await _until_disconnect(receive, self._respond(scope, request, send))
         except asyncio.CancelledError:  # the server stops, and its grace period has passed
@@ -128,17 +132,21 @@ class AsgiApp:
     async def _call(self, scope: Scope, call: Call, send: Send) -> None:
         """Respond with FastAPI, or on the short path."""
         call.engine.ensure_open()
-        refusal = router.authorize(call.engine, call.request)
-        if refusal is not None:
+        engine, request = call.engine, call.request
+        refusal = router.authorize(engine, request)
+        if refusal is not None or (refusal := self._front.preflight(request)) is not None:
+            send = sending(send, self._front.headers(engine, request, cors=False))
             await to_http(refusal)(scope, _nothing_more, send)
             return
-        route = self._direct.get(call.request.path)
+        headers = self._front.headers(engine, request)
+        route = self._direct.get(request.path)
         scope = {**scope, CALL: call}
-        if route is not None and call.request.method in route.methods:
+        if route is not None and request.method in route.methods:
             response = await respond(call, route)
+            response.raw_headers.extend(headers)
             await response(scope, _nothing_more, send)
         else:
-            await self._fastapi()(scope, _nothing_more, send)
+            await self._fastapi()({**scope, "path": request.path}, _nothing_more, sending(send, headers))
         if call.engine_closed:
             raise EngineClosed
 

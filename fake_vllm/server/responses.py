@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import REGISTRY, generate_latest
 from starlette.responses import Response as HttpResponse
 from starlette.responses import StreamingResponse
 
@@ -56,10 +57,22 @@ class NoResponse(HttpResponse):
 async def respond(call: Call, route: Route) -> HttpResponse:
     """Return the response of a route to a call."""
     try:
-        return to_http(await router.run(call.engine, route, call.request, slow=call.slow))
+        response = await router.run(call.engine, route, call.request, slow=call.slow)
+        if response.headers.get("content-type", "").startswith("text/plain; version=") and isinstance(
+            response, Response
+        ):
+            response = _with_process_metrics(call.engine, response)
+        return to_http(response)
     except EngineClosed:
         call.engine_closed = True
         return NoResponse()
+
+
+def _with_process_metrics(engine: Engine, page: Response) -> Response:
+    """Return a page of metrics with those of the process and of Python, which vLLM's registry has too."""
+    if engine.config.dialect != "vllm":
+        return page
+    return Response(page.status, page.headers, generate_latest(REGISTRY) + page.body)
 
 
 async def close(stream: Stream) -> None:

@@ -48,5 +48,5 @@ class SglangErrorTexts:
     def not_loaded(self, name: str, registered: Iterable[str]) -> EngineError:
         return bad_request(f"LoRA with name {name} does not exist. Loaded LoRAs: odict_keys({list(registered)})")
 
-    def remove_failed(self, name: str) -> EngineError:
-        return self.not_loaded(name, ())
+    def base_model_name(self, name: str) -> EngineError:
+        return self.already_loaded(name, replaceable=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fake_vllm.engine.engine import Engine, EngineError
-from fake_vllm.http.messages import Request, Response, json_response
+from fake_vllm.http.messages import METRICS, Request, Response, json_response
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import ResponseFormat
 from fake_vllm.openai.flavor import Generate, Load, Route, Unload
@@ -120,6 +120,10 @@ def _unload(engine: Engine, request: Request) -> Unload:  # noqa: ARG001
     return Unload(request.parse(UnloadLoRAAdapterReqInput).lora_name)
 
 
+def _metrics(engine: Engine, request: Request) -> Response:  # noqa: ARG001
+    return Response(200, METRICS, engine.metrics_page().encode())
+
+
 def _model_info(engine: Engine, request: Request) -> Response:  # noqa: ARG001
     model = engine.config.model
     return json_response(
@@ -167,7 +171,7 @@ _ROUTES: Mapping[str, Route] = {
     GENERATE_PATH: Route(("POST", "PUT"), _generate, GenerateReqInput),
     "/v1/models": Route(("GET",), vllm.models),
     "/health": Route(("GET",), vllm.health),
-    "/metrics": Route(("GET",), vllm.metrics),
+    "/metrics": Route(("GET",), _metrics),
     LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterReqInput),
     UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterReqInput),
     "/v1/embeddings": Route(("POST",), _embeddings, EmbeddingRequest),

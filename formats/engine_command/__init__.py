@@ -8,13 +8,16 @@ The operator (capacity, port), the simulated world and the fake engine all use `
 from formats.engine_command.command import SGLANG, VLLM, EngineCommand, read_command
 from formats.engine_command.config_file import merge_config_file
 from formats.engine_command.engine_args import EngineArgs, engine_parser, read_engine_args
+from formats.engine_command.server_args import DEFAULT_SERVER_ARGS, ServerArgs
 from formats.engine_command.variables import expand_environment, expand_variables
 
 __all__ = [
+    "DEFAULT_SERVER_ARGS",
     "SGLANG",
     "VLLM",
     "EngineArgs",
     "EngineCommand",
+    "ServerArgs",
     "engine_parser",
     "expand_environment",
     "expand_variables",

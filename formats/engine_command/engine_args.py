@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser
 from formats.engine_command.command import SGLANG, VLLM, read_command
+from formats.engine_command.server_args import DEFAULT_SERVER_ARGS, ServerArgs
 from formats.engine_command.sglang import sglang_parser
 from formats.engine_command.vllm import vllm_parser
 
@@ -42,9 +43,12 @@ class EngineArgs:
     max_num_batched_tokens: int | None = None
     seed: int = 0
     enable_metrics: bool = True
+    worker_processes: bool = False
+    """vLLM: the model runs in processes of their own."""
+    engine_processes: bool = True
+    """vLLM: `VLLM_ENABLE_V1_MULTIPROCESSING`."""
     prefix_caching: bool = True
-    development: bool = False
-    """Routes for developers exist, among them `/reset_prefix_cache`."""
+    server: ServerArgs = DEFAULT_SERVER_ARGS
     ignored: tuple[str, ...] = ()
     """Flags that exist and make no difference here."""
     unknown: tuple[str, ...] = ()
@@ -65,7 +69,6 @@ class EngineArgs:
         model = getattr(values, "model_tag", None) or values.model or ""
         keys = values.api_key or ([env.get("VLLM_API_KEY", "")] if flavor == VLLM else [])
         updating = env.get("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "").strip().lower() in _TRUE
-        development = env.get("VLLM_SERVER_DEV_MODE", "").strip() not in ("", "0")  # vllm/envs.py: bool(int(…))
         return cls(
             flavor=flavor,
             model=model,
@@ -86,11 +89,19 @@ class EngineArgs:
             max_num_batched_tokens=values.max_num_batched_tokens,
             seed=values.seed,
             enable_metrics=flavor == VLLM or values.enable_metrics,
+            worker_processes=flavor == VLLM and _has_workers(values),
+            engine_processes=env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1").strip() != "0",
             prefix_caching=getattr(values, "enable_prefix_caching", None) is not False,
-            development=flavor == VLLM and development,
+            server=ServerArgs.from_namespace(values, env) if flavor == VLLM else DEFAULT_SERVER_ARGS,
             ignored=tuple(getattr(values, "ignored", ())),
             unknown=tuple(unknown),
         )
+
+
+def _has_workers(values: Namespace) -> bool:
+    """Return whether vLLM chooses an executor with worker processes (vllm/config/parallel.py)."""
+    backend = values.distributed_executor_backend
+    return backend not in (None, "uni") or values.tensor_parallel_size * values.pipeline_parallel_size > 1
 
 
 def read_engine_args(command: Sequence[str], env: Mapping[str, str], *, flavor: str = "") -> EngineArgs:

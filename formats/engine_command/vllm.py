@@ -12,10 +12,9 @@ from importlib.resources import files
 from typing import Any
 
 from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
+from formats.engine_command.server_args import add_server_flags
 
 _SHORT = {
-    "tensor-parallel-size": "-tp",
-    "pipeline-parallel-size": "-pp",
     "data-parallel-size": "-dp",
     "data-parallel-size-local": "-dpl",
     "data-parallel-rank": "-dpn",
@@ -55,7 +54,11 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--distributed-executor-backend")
+    parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
+    parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
+    add_server_flags(parser)
     _add_ignored(parser)
     return parser
 

@@ -43,7 +43,7 @@ def measure() -> dict[str, float]:
         assert response.status_code == 200
 
     async def plain(network: NetworkTransport, client: int) -> None:
-        await network.complete("10.0.0.1", f"a{client % 8}", 256, 64)
+        await network.complete(("10.0.0.1", 8000), f"a{client % 8}", 256, 64)
 
     return {
         "simulated completions a second, through the transport": rate(posted),

@@ -1,5 +1,6 @@
 """Differences between a recording and what the fake answered."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Difference:
 
 
 ABSENT = "<absent>"
+_SET = re.compile(r"\{('\w+'(?:, '\w+')*)\}")
 
 
 def differences(real: Recording, fake: Recording) -> list[Difference]:
@@ -49,8 +51,15 @@ def _different(real: Any, fake: Any, place: str) -> Iterator[tuple[str, Any, Any
     elif isinstance(real, list) and isinstance(fake, list) and len(real) == len(fake):
         for index, (one, other) in enumerate(zip(real, fake, strict=True)):
             yield from _different(one, other, f"{place}[{index}]")
+    elif isinstance(real, str) and isinstance(fake, str) and _sorted_sets(real) == _sorted_sets(fake):
+        return
     elif real != fake or isinstance(real, bool) != isinstance(fake, bool):
         yield place, real, fake
+
+
+def _sorted_sets(text: str) -> str:
+    """Return a text with the names of each set in order: Python's order of a set is chance."""
+    return _SET.sub(lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text)
 
 
 def _short(value: Any) -> str:

@@ -25,6 +25,7 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
+_DATA = Path(__file__).parent / "data"
 
 
 _REAL_MODULES = (
@@ -73,10 +74,11 @@ def real_vllm(installation: Path) -> Iterator[Engine]:
 
 @contextmanager
 def fake_vllm(version: str) -> Iterator[Engine]:
-    """Yield the fake of this checkout, behaving like `version`."""
+    """Yield the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
+    flags = ("--emulate", f"{version}+cpu", "--catalogue", str(_DATA / "catalogue.yaml"))
     forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
     try:
-        yield Engine(forks, "acme/tiny", ("--emulate", version), {}, 6.0)
+        yield Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)
     finally:
         forks.close()
 

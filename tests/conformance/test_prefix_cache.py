@@ -17,6 +17,7 @@ from fake_vllm.engine.engine import Artifact, Engine
 from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Stream, handle
+from formats.engine_command import ServerArgs
 from tests.conformance import prefix_cache
 from tests.conformance.artifacts import make_all
 from tests.conformance.prefix_cache import OTHER, Outcome, Step
@@ -69,7 +70,7 @@ def _engine(version: str) -> Engine:
         enable_lora=True,
         max_loras=2,
         runtime_updating=True,
-        development=True,
+        server=ServerArgs(development=True),
         max_model_len=512,
         version=version,
     )

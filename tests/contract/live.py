@@ -16,7 +16,7 @@ import msgspec
 from controller.api.types import Kind, Resource
 from controller.client.config import Kubeconfig
 from controller.client.interface import Client, NotFound
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.client.rest import RestClient, path
 from controller.client.transport import Connection
 from controller.clock import SystemClock
@@ -102,7 +102,7 @@ async def served() -> AsyncIterator[World]:
             file = Path(folder) / "kubeconfig"
             write(file, kubeconfig(address.url, access.admin_token))
             reach = Kubeconfig(str(file), "", SystemClock())
-            async with Connection(reach, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
+            async with Connection(reach, limits=rate_limits(), timeout=30, rng=draws()) as connection:
                 yield StoreWorld(store, RestClient(connection, draws(), a_log()))
             api.close()
 
@@ -111,8 +111,8 @@ async def served() -> AsyncIterator[World]:
 async def on(server: Server) -> AsyncIterator[World]:
     """A namespace on that server, deleted at the end."""
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
-    limit = RateLimit(0, 1)
-    async with Connection(access, limit=limit, timeout=30, rng=draws()) as connection:
+    limits = rate_limits()
+    async with Connection(access, limits=limits, timeout=30, rng=draws()) as connection:
         world = LiveWorld(server, connection, RestClient(connection, draws(), a_log()))
         await world.create(NAMESPACES, {"metadata": {"name": world.namespace}})
         try:
@@ -124,7 +124,7 @@ async def on(server: Server) -> AsyncIterator[World]:
 async def install_crd(server: Server) -> None:
     """Install the ModelAdapter CRD and wait until it is served."""
     access = Kubeconfig(str(server.kubeconfig), "", SystemClock())
-    async with Connection(access, limit=RateLimit(0, 1), timeout=30, rng=draws()) as connection:
+    async with Connection(access, limits=rate_limits(), timeout=30, rng=draws()) as connection:
         await connection.request(
             "PATCH",
             path(CRDS, "", crd()["metadata"]["name"]),

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from controller.client.config import ClientConfig, Kubeconfig
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
@@ -89,7 +89,7 @@ async def client_of(
         else:
             way = access(url)
         with (folder / "log").open("a") as log:
-            async with Connection(way, limit=RateLimit(0, 1), timeout=timeout, rng=Random(0)) as connection:
+            async with Connection(way, limits=rate_limits(), timeout=timeout, rng=Random(0)) as connection:
                 yield RestClient(connection, Random(0), logger(SystemClock(), log))
 
 

@@ -86,6 +86,7 @@ def a_snapshot(
     adapters_on: Mapping[str, int] | None = None,
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
+    unsent: Mapping[str, float] | None = None,
 ) -> Snapshot:
     """Return a snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
     lists = {pod.name: {} for pod in pods} if inventories is None else inventories
@@ -106,6 +107,7 @@ def a_snapshot(
         full_pods={f"default/{pod}" for pod in full},
         in_flight=busy or {},
         outcomes=outcomes or {},
+        unsent=unsent or {},
     )
 
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from controller.client.config import Kubeconfig
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 from tests.contract.worlds import crd
@@ -38,7 +38,7 @@ class Served:
     @asynccontextmanager
     async def connection(self, user: User | None = None) -> AsyncIterator[Connection]:
         access = Kubeconfig(str(self.kubeconfig(user)), "", SystemClock())
-        async with Connection(access, limit=RateLimit(0, 1), timeout=10, rng=Random(0)) as connection:
+        async with Connection(access, limits=rate_limits(), timeout=10, rng=Random(0)) as connection:
             yield connection
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta
 from controller.client.config import Kubeconfig
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.client.rest import RestClient
 from controller.client.transport import Connection
 from controller.clock import SystemClock
@@ -161,7 +161,7 @@ def test_credentials_that_are_refused_are_said_to_be(token: str, tmp_path: Path)
         async with serving(tmp_path) as served:
             file = kubeconfig(tmp_path, served.url, {"token": token} if token else None)
             access = Kubeconfig(str(file), "", SystemClock())
-            async with Connection(access, limit=RateLimit(0, 1), timeout=5, rng=Random(0)) as connection:
+            async with Connection(access, limits=rate_limits(), timeout=5, rng=Random(0)) as connection:
                 with pytest.raises(PreflightError, match="credentials are not valid or have expired"):
                     await check(connection, (), "default")
 
@@ -172,7 +172,7 @@ def test_a_server_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     async def story() -> None:
         file = kubeconfig(tmp_path, "http://127.0.0.1:1", {"token": "t"})
         access = Kubeconfig(str(file), "", SystemClock())
-        async with Connection(access, limit=RateLimit(0, 1), timeout=5, rng=Random(0)) as connection:
+        async with Connection(access, limits=rate_limits(), timeout=5, rng=Random(0)) as connection:
             with pytest.raises(PreflightError) as caught:
                 await check(connection, (), "default")
         assert str(caught.value).count("127.0.0.1:1") == 1

@@ -132,6 +132,7 @@ def chunk(delta: dict[str, str], **more: Any) -> Any:
 
 ID = {"x-request-id": "id"}
 HI = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+CALL = "Call to add_lora method failed: "
 HINT = " If you want to load the adapter in place, set 'load_inplace' to True."
 UNKNOWN = refusal(404, "NotFoundError", "The model `ghost` does not exist.", "model")
 NO_ROUTE = {"detail": "Not Found"}
@@ -180,9 +181,9 @@ CASES = (
     Case("nothing at the path", SERVING, "POST", LOAD, {"lora_name": "n", "lora_path": "nowhere"}, 404,
          refusal(404, "NotFoundError", "Loading lora n failed: No adapter found for nowhere")),
     Case("rank too high", FACTS, "POST", LOAD, {"lora_name": "n", "lora_path": "acme/huge"}, 500,
-         refusal(500, "InternalServerError", "LoRA rank 64 is greater than max_lora_rank 16.")),
+         refusal(500, "InternalServerError", CALL + "LoRA rank 64 is greater than max_lora_rank 16.")),
     Case("broken weights", SERVING, "POST", LOAD, {"lora_name": "n", "lora_path": "acme/broken"}, 500,
-         refusal(500, "InternalServerError", "bad header")),
+         refusal(500, "InternalServerError", CALL + "bad header")),
     Case("unload without a name", SERVING, "POST", UNLOAD, {"lora_name": ""}, 400,
          refusal(400, "InvalidUserInput", "'lora_name' needs to be provided to unload a LoRA adapter.")),
     Case("unload of what is not there", SERVING, "POST", UNLOAD, {"lora_name": "n"}, 404,
@@ -192,7 +193,7 @@ CASES = (
     Case("unload when updating is off", FACTS, "POST", UNLOAD, {"lora_name": "held"}, 404, NO_ROUTE,
          settings={"runtime_updating": False}),
     Case("load without LoRA", FACTS, "POST", LOAD, {"lora_name": "n", "lora_path": "p"}, 500,
-         refusal(500, "InternalServerError", "LoRA is not enabled. Use --enable-lora to enable LoRA."),
+         refusal(500, "InternalServerError", CALL + "LoRA is not enabled. Use --enable-lora to enable LoRA."),
          settings={"enable_lora": False, "lora_modules": ()}),
     Case("load of no JSON", VALIDATION, "POST", LOAD, b"{", 400,
          bad("1 validation error:\n  {'type': 'json_invalid', 'loc': ('body', 1), 'msg': 'JSON decode error',"
@@ -233,7 +234,7 @@ CASES = (
     Case("health without a key", KEYS, "GET", "/health", replied={}, settings=KEYED),
     Case("tokenize without a key, old", KEYS, "POST", "/tokenize", {"prompt": ""}, replied=PLAIN, settings=KEYED,
          answer={"count": 0, "max_model_len": 4096, "tokens": [], "token_strs": None}),
-    Case("tokenize without a key, new", FACTS, "POST", "/tokenize", {"prompt": "hi"}, 401, NO_KEY,
+    Case("generate without a key", KEYS, "POST", "/inference/v1/generate", {}, 401, NO_KEY,
          settings={**KEYED, "version": "0.28.0"}),
     Case("OPTIONS is never asked for a key", KEYS, "OPTIONS", MODELS, None, 405, NOT_ALLOWED, settings=KEYED,
          replied={**JSON, "allow": "GET"}),
@@ -353,7 +354,7 @@ CASES = (
     Case("detokenize nothing", TOKENIZE, "POST", "/detokenize", {}, 400,
          wrong("missing", "tokens", "Field required", {})),
     Case("embeddings of a generation model", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 400,
-         bad("The model does not support Embeddings API")),
+         bad("The model does not support Embeddings API"), settings={"version": "0.10.0"}),
     Case("embeddings of a generation model, new", FACTS, "POST", "/v1/embeddings", {"input": "hi"}, 404, NO_ROUTE,
          settings={"version": "0.28.0"}),
 )  # fmt: skip

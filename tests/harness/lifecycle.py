@@ -97,7 +97,7 @@ class Life:
                 case AdapterLine(event="deleted"):
                     adapters.pop(line.object, None)
                 case AdapterLine():
-                    adapters[line.object] = (line.phase, frozenset(line.instances), not line.attempts)
+                    adapters[line.object] = (line.phase, frozenset(line.instances), not any(line.attempts.values()))
                 case EngineLine(event="loaded"):
                     held[line.object, line.adapter] = line.root
                 case EngineLine(event="unloaded"):

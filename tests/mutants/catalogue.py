@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "a load that is unknown after a crash",
         "reconcile/plan.py",
-        "*_announcements(context, conditions, serving, after),\n",
-        "*loads,\n            *_announcements(context, conditions, serving, after),\n",
+        "*_persist(context, serving, after),\n            *loads,\n",
+        "*loads,\n            *_persist(context, serving, after),\n",
         "announced after it was sent",
     ),
     Mutant(
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "an adapter vanishes without unload",
         "reconcile/plan.py",
-        "if FINALIZER not in snapshot.adapter.metadata.finalizers:\n        yield AddFinalizer()",
-        "if False:\n        yield AddFinalizer()",
+        "add_finalizer = bool(after.placements) and FINALIZER not in snapshot.adapter.metadata.finalizers",
+        "add_finalizer = False",
         "forgotten finalizer",
     ),
     Mutant(
@@ -102,6 +102,28 @@ MUTANTS = (
         "if not state.confirmed_absent:",
         "if state.presence is AdapterPresence.OTHER:",
         "orphan: forgotten before unloaded",
+    ),
+    Mutant(
+        "an attempt expires while it is announced",
+        "reconcile/executor.py",
+        "self._confirmed = asyncio.get_running_loop().time()",
+        "self._confirmed = asyncio.get_running_loop().time() - (self._dependencies.clock.now().timestamp() "
+        "- self._announced)",
+        "deadline across I/O of unknown length",
+    ),
+    Mutant(
+        "what was never sent counts as a failed attempt",
+        "reconcile/replica_state.py",
+        'return self.attempt.retries + (0 if self.unsent or self.busy == "load" else 1)',
+        'return self.attempt.retries + (0 if self.busy == "load" else 1)',
+        "claim without evidence",
+    ),
+    Mutant(
+        "attempts whose results are unknown are called failed",
+        "reconcile/conditions.py",
+        "failed = min(state.failures, used)",
+        "failed = used",
+        "claim without evidence",
     ),
     # -- retries
     Mutant(
@@ -135,8 +157,8 @@ MUTANTS = (
     Mutant(
         "every failure counts as the first",
         "reconcile/steps.py",
-        "state.attempt.retries + (0 if unsent else 1)",
-        "0",
+        "Attempt(retries=state.used_attempts, announced=now)",
+        "Attempt(retries=0, announced=now)",
         "counter not carried on",
     ),
     Mutant(
@@ -149,7 +171,7 @@ MUTANTS = (
     Mutant(
         "a pod that was given up is never left",
         "reconcile/selection.py",
-        "(healthy if ready and not state.in_cooldown(now) else failing)",
+        "(healthy if ready and not state.yields(now) else failing)",
         "(healthy if ready else failing)",
         "no switch",
     ),
@@ -248,8 +270,8 @@ MUTANTS = (
     Mutant(
         "a restarted engine is believed to hold everything",
         "cache/pod_view.py",
-        'engine=engine.container_id if engine is not None else ""',
-        "engine=meta.uid",
+        "engine=_incarnation(pod, container),",
+        "engine=meta.uid,",
         "wrong key: pod for incarnation",
     ),
     Mutant(
@@ -361,8 +383,8 @@ MUTANTS = (
     Mutant(
         "a change is lost while its key is worked on",
         "runtime/workqueue.py",
-        "self._enqueue(key, added)",
-        "pass",
+        "if entry is not None:\n            self._enqueue(entry)",
+        "",
         "dirty key dropped",
     ),
     Mutant(
@@ -431,8 +453,8 @@ MUTANTS = (
     Mutant(
         "a slot is lost with each failed write",
         "reconcile/executor.py",
-        "for pod in self._reserved:\n                dependencies.slots.release(pod)",
-        "for _ in self._reserved:\n                pass",
+        "for pod in self._reserved:\n            dependencies.slots.release(pod)",
+        "for _ in self._reserved:\n            pass",
         "resource leak",
     ),
     # -- Events
@@ -446,15 +468,15 @@ MUTANTS = (
     Mutant(
         "Running with nothing behind it",
         "reconcile/plan.py",
-        'WriteStatus(conditions.serving("Running", serving) if serving else conditions.not_serving())',
-        'WriteStatus(conditions.serving("Running", serving))',
+        "WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving())",
+        "WriteStatus(conditions.serving(phase, serving))",
         "status says what is wished",
     ),
     Mutant(
         "empty endpoints stay as they were",
         "reconcile/plan.py",
-        "if endpoints is not None:\n        yield endpoints\n",
-        "if endpoints is not None and serving:\n        yield endpoints\n",
+        "if endpoints is not None and not context.publication_waits():",
+        "if endpoints is not None and serving:",
         "slices only written when something serves",
     ),
     # -- what users write, and what else is in the cluster
@@ -482,7 +504,7 @@ MUTANTS = (
     Mutant(
         "the port of a pod's label is ignored",
         "cache/pod_view.py",
-        "port=int(port) if port.isdigit() else args.port",
+        "port=int(meta.labels[PORT_LABEL]) if PORT_LABEL in meta.labels and not problem else args.port",
         "port=args.port",
         "value written in",
     ),
@@ -496,8 +518,8 @@ MUTANTS = (
     Mutant(
         "a foreign Service is taken over",
         "cache/service_names.py",
-        "return service.metadata.labels.get(NAME_LABEL) != meta.name",
-        "return False",
+        "if service is None or is_owned(adapter, service):",
+        "if True:",
         "ownership not checked",
     ),
     Mutant(
@@ -560,8 +582,8 @@ MUTANTS = (
     Mutant(
         "one conflict costs a wait of the backoff",
         "reconcile/replica_state.py",
-        'outcome.verb == "withdrawn" and outcome.finished_at >= attempt.announced - _EPSILON:',
-        "False:",
+        "if self.unsent:\n            return",
+        "if False:\n            return",
         "announced and never sent",
     ),
     Mutant(

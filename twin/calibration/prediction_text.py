@@ -41,10 +41,14 @@ def _cell(error: PredictionError) -> str:
     one, two = (
         (f"{value:.0f}" for value in values)
         if error.metric == "throughput"
-        else (f"{1e3 * value:.3g}" for value in values)
+        else (_milliseconds(value) for value in values)
     )
     unit = "tokens/s" if error.metric == "throughput" else "ms"
     return f"{one} → {two} {unit} ({percent(error.median)}; noise {percent(error.noise_median)})"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f}" if seconds >= 1 else f"{1e3 * seconds:.3g}"
 
 
 def _shares(error: PredictionError) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from controller.api import annotations
 from formats.timestamps import parse_timestamp
 from twin.capture.client import Object
-from twin.world.kubelet.pod_spec import engine_index
+from twin.world.kubelet.pod_spec import engine_of
 
 
 def workload_of(pod: Object) -> str:
@@ -52,17 +52,15 @@ def load_failure_cause(adapter: Object, pod: str) -> str:
 
 def engine_status(pod: Object) -> Object | None:
     """Return the status of the engine's container."""
-    containers = pod["spec"].get("containers") or ()
+    name = engine_of(pod["metadata"], pod["spec"])
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    if not containers:
-        return None
-    name = containers[engine_index(list(containers))]["name"]
     return next((status for status in statuses if status.get("name") == name), None)
 
 
 def probe_delay(pod: Object) -> float:
     """Return the mean delay in seconds between an engine that listens and the probe that notices it."""
-    container = pod["spec"]["containers"][engine_index(list(pod["spec"]["containers"]))]
+    name = engine_of(pod["metadata"], pod["spec"])
+    container: Object = next((item for item in pod["spec"]["containers"] if item["name"] == name), {})
     probe = container.get("startupProbe") or container.get("readinessProbe") or {}
     return float(probe.get("periodSeconds", 10)) / 2 if probe else 0.0
 

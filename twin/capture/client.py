@@ -15,7 +15,7 @@ import msgspec
 from controller.client.config import ConfigError, find_config
 from controller.client.errors import Status, from_status
 from controller.client.interface import ClientError, Expired
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.client.transport import Connection
 from controller.clock import SystemClock
 
@@ -110,8 +110,8 @@ async def open_reader(kubeconfig: str, context: str) -> AsyncIterator[ClusterRea
     """
     try:
         access = find_config(kubeconfig, context, SystemClock())
-        limit = RateLimit(_QPS, _BURST)
-        async with Connection(access, limit=limit, timeout=_TIMEOUT, rng=Random()) as connection:
+        limits = rate_limits(_QPS, _BURST)
+        async with Connection(access, limits=limits, timeout=_TIMEOUT, rng=Random()) as connection:
             yield ClusterReader(connection)
     except ConfigError as error:
         raise CaptureError(str(error)) from None

@@ -206,6 +206,7 @@ class _SummaryBuilder:
     _loads: Counter[str] = field(default_factory=Counter)
     _failed_at: dict[tuple[str, str], float] = field(default_factory=dict)
     _slices: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    _adapter_of_slice: dict[str, str] = field(default_factory=dict)
 
     def see(self, line: Line) -> None:
         match line:
@@ -287,12 +288,15 @@ class _SummaryBuilder:
 
     def _slice(self, line: SliceLine) -> None:
         """Update availability: a published endpoint is available."""
-        slices = self._slices.setdefault(line.adapter, {})
-        slices[line.object] = frozenset() if line.event == "deleted" else frozenset(line.pods)
-        adapter = self._living.get(line.adapter)
-        if adapter is not None:
-            self._settle(adapter, line.t)
-            adapter.serving = sum(map(len, slices.values()))
+        former = self._adapter_of_slice.get(line.object, line.adapter)
+        self._slices.setdefault(former, {}).pop(line.object, None)
+        self._adapter_of_slice[line.object] = line.adapter
+        pods = frozenset() if line.event == "deleted" else frozenset(line.pods)
+        self._slices.setdefault(line.adapter, {})[line.object] = pods
+        for name in dict.fromkeys((former, line.adapter)):
+            if (adapter := self._living.get(name)) is not None:
+                self._settle(adapter, line.t)
+                adapter.serving = sum(map(len, self._slices[name].values()))
 
     def _settle(self, adapter: _Adapter, t: float) -> None:
         """Add the time since the last change: as present, and as unavailable if no endpoint was published."""

@@ -56,6 +56,7 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
         "objects": [_deployment(world, keyed)],
         "adapters": adapters,
         **({"edits": [_edit(world, adapters[0])]} if world.random() < 0.4 else {}),
+        **_traffic(streams.get("swarm/traffic")),
         "faults": [fault(kinds[i], streams.get(f"swarm/fault/{kinds[i]}")) for i in chosen],
         "expect": ["invariants.violations == 0"],
     }
@@ -172,6 +173,13 @@ def _template(rng: Rng, number: int, keyed: bool) -> dict[str, Any]:
     arrive = _pick(rng, {"at": "0s"}, {"at": "30s"}, {"poisson": "6/min"}, {"every": "10s", "from": "20s"})
     leave = _pick(rng, "never", "never", {"after": {"exponential": "90s"}}, {"at": "4m"})
     return {"name": name, "count": int(rng.integers(1, 7)), "spec": spec, "arrive": arrive, "leave": leave}
+
+
+def _traffic(rng: Rng) -> dict[str, Any]:
+    """Return users' requests for half of the scenarios: few, since they only show which weights answer."""
+    if rng.random() < 0.5:
+        return {}
+    return {"traffic": {"rate": _pick(rng, "12/min", "1/s"), "prompt_tokens": 64, "output_tokens": 8}}
 
 
 def _edit(rng: Rng, template: dict[str, Any]) -> dict[str, Any]:

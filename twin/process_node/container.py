@@ -42,7 +42,7 @@ class ProcessContainer(ContainerState):
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
-        super().__init__(spec["name"], spec.get("image", ""))
+        super().__init__(spec["name"], spec.get("image", ""), is_init=spec.get("restartPolicy") == "Always")
         self._started = False
         self._ready = False
         self._spec = spec

@@ -23,7 +23,7 @@ from twin.apiserver.meta.objects import Object, is_terminating
 from twin.process_node.client import NODES, PODS, ApiClient, pod_path
 from twin.process_node.container import ProcessContainer
 from twin.serve.network.engine_sockets import loopback_address
-from twin.world.kubelet.pod_spec import ConfigMissing, environment
+from twin.world.kubelet.pod_spec import ConfigMissing, environment, long_running
 from twin.world.kubelet.pod_status import pod_status
 
 TAINT = {"key": "lora-twin/processes", "value": "true", "effect": "NoSchedule"}
@@ -171,7 +171,7 @@ class PodProcesses:
 
     async def _work(self) -> None:
         grace = float(self._pod["spec"].get("terminationGracePeriodSeconds", _GRACE))
-        containers = [await self._container(spec) for spec in self._pod["spec"]["containers"]]
+        containers = [await self._container(spec) for spec in long_running(self._pod["spec"])]
         async with asyncio.TaskGroup() as tasks:
             for container in containers:
                 tasks.create_task(container.run(grace))

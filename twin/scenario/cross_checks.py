@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path as File
 from typing import Any
 
+from controller.cache.pod_view import label_problem
 from formats.durations import format_duration
 from twin.scenario.errors import Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
@@ -65,6 +66,8 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
         refused = check_engine(workload, cluster.engine(workload.name).version)
         if refused is not None:
             yield refused
+        if problem := label_problem(workload.labels, [str(item.get("name")) for item in workload.containers]):
+            yield workload.entry.problem((*workload.at[:-1], "metadata", "labels"), problem)
         if workload.gpus > largest:
             message = f"a pod requests {workload.gpus} {GPU}, and no node has more than {largest}"
             yield workload.entry.problem(workload.at, message, "allowed: fewer GPUs, or larger nodes in cluster.nodes")

@@ -13,7 +13,7 @@ from twin.apiserver import Change, Object
 from twin.apiserver.meta.objects import key
 from twin.apiserver.rest.pod_subresources import ContainerLog, ExecResult
 from twin.trace.lines import Line, RequestLine
-from twin.world.kubelet.pod_spec import engine_index
+from twin.world.kubelet.pod_spec import engine_of, long_running
 from twin.world.network.engine_host import EngineHost, Event
 from twin.world.network.transport import Network
 
@@ -73,16 +73,17 @@ class ContainerLogs:
     def pod_changed(self, change: Change) -> None:
         """Start the logs of started containers, and remove those of a deleted pod."""
         pod = key(change.object)
-        containers = change.object["spec"]["containers"]
+        spec = change.object["spec"]
         if change.type == "DELETED":
-            for item in containers:
+            for item in long_running(spec):
                 log = self._logs.pop((pod, item["name"]), None)
                 if log is not None:
                     log.end()
             self._engines.pop(pod, None)
             return
-        self._engines.setdefault(pod, containers[engine_index(containers)]["name"])
-        for status in (change.object.get("status") or {}).get("containerStatuses") or ():
+        self._engines.setdefault(pod, engine_of(change.object["metadata"], spec))
+        state = change.object.get("status") or {}
+        for status in (*state.get("initContainerStatuses", ()), *state.get("containerStatuses", ())):
             if "running" in status["state"] and (pod, status["name"]) not in self._logs:
                 self.write(pod, status["name"], _first_line(status))
 

@@ -113,6 +113,8 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     labels: dict[str, str] = {}
     capacity: int = 0
     """Adapters that the engine keeps in memory (`--max-cpu-loras`). More may be loaded; a policy may refuse to."""
+    port: int = 0
+    """Port of the engine."""
 
 
 class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):
@@ -124,13 +126,17 @@ class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):
 
 
 class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):
-    """An EndpointSlice that the operator manages."""
+    """An EndpointSlice that the operator manages, or did before somebody changed its labels."""
 
     object: str
     event: Literal["created", "updated", "deleted"]
     adapter: str
+    """The Service that the slice's label names, which has the adapter's name; `namespace/` without the label."""
     pods: list[str] = []
     """Names of the pods with a ready endpoint."""
+    addresses: list[str] = []
+    """IP addresses of these pods, in the same order."""
+    port: int = 0
 
 
 class EngineLine(_Line, frozen=True, kw_only=True, tag="engine"):

@@ -15,7 +15,7 @@ import msgspec
 from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.types import PODS
-from controller.cache.pod_view import SIDECAR, pod_view
+from controller.cache.pod_view import pod_view
 from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
 from twin.apiserver.meta.objects import EPOCH
@@ -61,6 +61,8 @@ class Recorder:
         self._minute = 0
         self._last_lines: dict[tuple[str, str], Line] = {}
         self._zones: dict[str, str] = {}
+        self._managed_slices: set[str] = set()
+        """Slices that the operator manages or did before, by `namespace/name`."""
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
@@ -182,7 +184,9 @@ class Recorder:
         if status.get("podIP"):
             self._pods[status["podIP"]] = _key(obj)
         ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
-        engine: Object = next((item for item in status.get("containerStatuses", []) if item["name"] != SIDECAR), {})
+        view = pod_view(PODS.decode(obj), "")
+        statuses = status.get("containerStatuses", [])
+        engine: Object = next((item for item in statuses if item["name"] == view.container), {})
         return PodLine(
             t=self.now(),
             object=_key(obj),
@@ -199,7 +203,8 @@ class Recorder:
             engine=engine.get("containerID", ""),
             restarts=engine.get("restartCount", 0),
             labels=meta.get("labels", {}),
-            capacity=pod_view(PODS.decode(obj), "").max_cpu_loras,
+            capacity=view.max_cpu_loras,
+            port=view.port,
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:
@@ -209,7 +214,9 @@ class Recorder:
     def _slice(self, change: Change) -> Line | None:
         obj = change.object
         labels = obj["metadata"].get("labels", {})
-        if labels.get(MANAGED_BY) != MANAGER:
+        if labels.get(MANAGED_BY) == MANAGER:
+            self._managed_slices.add(_key(obj))
+        if _key(obj) not in self._managed_slices:
             return None
         ready = [item for item in obj.get("endpoints") or [] if item.get("conditions", {}).get("ready", True)]
         return SliceLine(
@@ -218,6 +225,8 @@ class Recorder:
             event=_EVENTS[change.type],  # type: ignore[arg-type]
             adapter=f"{obj['metadata']['namespace']}/{labels.get(SERVICE_LABEL, '')}",
             pods=[item.get("targetRef", {}).get("name", "") for item in ready],
+            addresses=[item["addresses"][0] for item in ready],
+            port=next((item.get("port") or 0 for item in obj.get("ports") or ()), 0),
         )
 
     def _event(self, change: Change) -> Line | None:

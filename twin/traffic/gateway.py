@@ -1,6 +1,7 @@
 """The gateway: sends a request for an adapter to one of the endpoints of the adapter's own Service.
 
-It routes by the name of the model and the Service of the same name, without checking that the adapter is loaded there.
+It routes as gateways in clusters do: by the Service of the model's name, the EndpointSlices whose label names that
+Service, and each slice's port, whoever wrote them, without checking that the adapter is loaded there.
 Its view of the EndpointSlices lags a little behind the API server. Without an endpoint it refuses the request.
 """
 
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 import simpy
 
-from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.api.labels import SERVICE_LABEL
 from twin.apiserver import Change, Store
 
+Address = tuple[str, int]
+"""IP address and port."""
 SLICES = "endpointslices.discovery.k8s.io"
 
 
@@ -27,14 +30,16 @@ class Gateway:
         self._lag = lag
         self._balance = balance
         self._rng = rng
-        self._slices: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
-        self._endpoints: dict[str, tuple[str, ...]] = {}
+        self._slices: dict[str, dict[str, tuple[Address, ...]]] = defaultdict(dict)
+        self._service_of: dict[str, str] = {}
+        """Service by slice, both `namespace/name`."""
+        self._endpoints: dict[str, tuple[Address, ...]] = {}
         self._next: Counter[str] = Counter()
-        self._busy: Counter[str] = Counter()
+        self._busy: Counter[Address] = Counter()
         store.subscribe(self._on_slice, SLICES)
 
-    def pick(self, adapter: str) -> str | None:
-        """Return the address for the next request to an adapter (`namespace/name`); None without an endpoint."""
+    def pick(self, adapter: str) -> Address | None:
+        """Return the endpoint for the next request to an adapter (`namespace/name`); None if there is none."""
         addresses = self._endpoints.get(adapter, ())
         if len(addresses) < 2:
             return addresses[0] if addresses else None
@@ -48,33 +53,43 @@ class Gateway:
         return first if self._busy[first] <= self._busy[second] else second
 
     @contextmanager
-    def busy(self, ip: str) -> Iterator[None]:
+    def busy(self, address: Address) -> Iterator[None]:
         """Count a request in progress to an address."""
-        self._busy[ip] += 1
+        self._busy[address] += 1
         try:
             yield
         finally:
-            self._busy[ip] -= 1
-            if not self._busy[ip]:
-                del self._busy[ip]
+            self._busy[address] -= 1
+            if not self._busy[address]:
+                del self._busy[address]
 
     def _on_slice(self, change: Change) -> None:
         meta = change.object["metadata"]
-        labels = meta.get("labels", {})
-        if labels.get(MANAGED_BY) != MANAGER:
-            return
-        adapter = f"{meta['namespace']}/{labels.get(SERVICE_LABEL, '')}"
-        ready = () if change.type == "DELETED" else _ready(change)
-        self._env.timeout(self._lag).callbacks.append(lambda _: self._set_endpoints(adapter, meta["name"], ready))
+        deleted = change.type == "DELETED"
+        service = "" if deleted else (meta.get("labels") or {}).get(SERVICE_LABEL, "")
+        name = f"{meta['namespace']}/{meta['name']}"
+        ready = () if deleted else _ready(change)
+        key = f"{meta['namespace']}/{service}" if service else ""
+        self._env.timeout(self._lag).callbacks.append(lambda _: self._set_endpoints(key, name, ready))
 
-    def _set_endpoints(self, adapter: str, name: str, ready: tuple[str, ...]) -> None:
-        self._slices[adapter][name] = ready
-        self._endpoints[adapter] = tuple(ip for _, ips in sorted(self._slices[adapter].items()) for ip in ips)
+    def _set_endpoints(self, service: str, name: str, ready: tuple[Address, ...]) -> None:
+        former = self._service_of.pop(name, "")
+        if former:
+            del self._slices[former][name]
+        if service:
+            self._service_of[name] = service
+            self._slices[service][name] = ready
+        for changed in {former: None, service: None}:
+            if changed:
+                slices = self._slices[changed]
+                addresses = (address for _, addresses in sorted(slices.items()) for address in addresses)
+                self._endpoints[changed] = tuple(dict.fromkeys(addresses))
 
 
-def _ready(change: Change) -> tuple[str, ...]:
+def _ready(change: Change) -> tuple[Address, ...]:
+    port = next((item.get("port") or 0 for item in change.object.get("ports") or ()), 0)
     return tuple(
-        endpoint["addresses"][0]
+        (endpoint["addresses"][0], port)
         for endpoint in change.object.get("endpoints") or ()
         if endpoint.get("conditions", {}).get("ready", True)
     )

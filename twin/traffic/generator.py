@@ -80,18 +80,18 @@ class Traffic:
     async def _request(self, adapter: str, request: GeneratedRequest) -> None:
         """Send one request as a user."""
         started_at, name = self._env.now, adapter.split("/")[1]
-        ip = self._gateway.pick(adapter)
-        if ip is None:
+        address = self._gateway.pick(adapter)
+        if address is None:
             self._stats.add(adapter, RequestResult(cause="no endpoint"))
             return
-        host = self._network.hosts(ip)
+        host = self._network.hosts(address[0])
         loaded = _is_loaded(host, name)
         cold = loaded and host is not None and host.engine is not None and not host.engine.is_resident(name)
         cause, queued, first, seconds = "", 0.0, 0.0, 0.0
-        with self._gateway.busy(ip):
+        with self._gateway.busy(address):
             try:
                 completion = await self._transport.complete(
-                    ip, name, request.prompt, request.output, timeout=self._settings.timeout
+                    address, name, request.prompt, request.output, timeout=self._settings.timeout
                 )
                 seconds = self._env.now - started_at
                 queued, first = completion.queued, completion.first_token + seconds - completion.seconds

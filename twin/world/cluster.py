@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from controller.cache.pod_view import SIDECAR
 from fake_vllm.distributions import Latency, LogNormal
 from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
+from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.network.sidecar_host import SidecarHost
@@ -166,10 +166,9 @@ class World:
         engines = self._settings.engines
         workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
         settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
-        has_sidecar = any(container["name"] == SIDECAR for container in pod["spec"]["containers"])
         return EngineHost(
             HostContext(self._context, settings, self.artifacts, self._on_engine),
             key(pod),
             pod["metadata"]["uid"],
-            SidecarHost(self.artifacts) if has_sidecar else None,
+            SidecarHost(self.artifacts) if has_runtime_sidecar(pod["spec"]) else None,
         )

@@ -15,7 +15,7 @@ import simpy
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import rate_limits
 from controller.dependencies import Dependencies
 from controller.metrics.instruments import Metrics
 from controller.operator import Operator
@@ -112,7 +112,7 @@ class Replica:
                 latency=context.api_latency,
                 rng=context.streams.get(f"{stream}/api-latency"),
                 faults=context.api_faults,
-                limit=RateLimit(context.api_rate.qps, context.api_rate.burst),
+                limits=rate_limits(context.api_rate.qps, context.api_rate.burst),
                 on_write=self._on_write,
             )
         )

@@ -23,7 +23,7 @@ from controller.client.interface import (
     Unavailable,
     WatchEvent,
 )
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import RateLimits, rate_limits
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Object, Store
 from twin.kernel.loop import wait_for_event
@@ -48,7 +48,7 @@ class StoreContext:
         latency: duration of a request and its response, in seconds.
         rng: the client's random stream.
         faults: faults of the API server.
-        limit: the client's own rate limit.
+        limits: the client's own rate limits.
         on_write: called for each write.
     """
 
@@ -58,7 +58,7 @@ class StoreContext:
     latency: Latency
     rng: np.random.Generator
     faults: ApiFaults
-    limit: RateLimit = field(default_factory=lambda: RateLimit(0, 1))
+    limits: RateLimits = field(default_factory=rate_limits)
     on_write: OnWrite = lambda number, time: None  # noqa: ARG005
 
 
@@ -70,7 +70,7 @@ class StoreClient:
         self._store = context.store
         self._recorder = context.recorder
         self._faults = context.faults
-        self._limit = context.limit
+        self._limits = context.limits
         self._writes = 0
         self._disconnected = False
         self._decoded: dict[tuple[str, str], tuple[Object, Any]] = {}
@@ -102,7 +102,7 @@ class StoreClient:
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
-        await self._limit.wait()
+        await self._limits.of(kind.group).wait()
         self._recorder.count("api.watch")
         await self._check_faults("watch", kind)
         if self._faults.watch_expired(resource_version):
@@ -205,7 +205,7 @@ class StoreClient:
     # -- one request
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
-        await self._limit.wait()
+        await self._limits.of(kind.group).wait()
         await self._transmit(self._draw_latency())
         self._recorder.count(f"api.{verb}")
         await self._check_faults(verb, kind)
@@ -260,7 +260,7 @@ class StoreClient:
         write: Callable[[], Object | None],
         subresource: str = "",
     ) -> Object | None:
-        await self._limit.wait()
+        await self._limits.of(kind.group).wait()
         self._writes += 1
         number = self._writes
         self._context.on_write(number, "before")

@@ -4,7 +4,7 @@ import asyncio
 
 import simpy
 
-from controller.client.ratelimit import RateLimit
+from controller.client.ratelimit import RateLimit, rate_limits
 from twin.kernel.loop import run
 
 
@@ -44,3 +44,20 @@ def test_tokens_come_back_up_to_a_burst() -> None:
         return asyncio.get_running_loop().time() - start
 
     assert round(run(story(), simpy.Environment()), 3) == 0.1
+
+
+def test_a_burst_delays_neither_the_lease_nor_events() -> None:
+    async def main() -> list[float]:
+        limits, loop = rate_limits(1, 1), asyncio.get_running_loop()
+        waits = []
+        burst = [asyncio.ensure_future(limits.of("model.aibrix.ai").wait()) for _ in range(20)]
+        for group in ("coordination.k8s.io", "events.k8s.io"):
+            started = loop.time()
+            await limits.of(group).wait()
+            waits.append(loop.time() - started)
+        await asyncio.gather(*burst)
+        return [*waits, loop.time()]
+
+    lease, event, all_done = run(main(), simpy.Environment())
+    assert (lease, event) == (0.0, 0.0)
+    assert all_done == 19

@@ -13,7 +13,6 @@ from controller.api.types import Condition, ModelAdapterStatus
 from controller.engine.errors import EngineError, Scope
 from controller.policies import find
 from controller.reconcile.actions import (
-    AddFinalizer,
     EmitEvent,
     ListAdapters,
     Load,
@@ -59,8 +58,8 @@ def with_status(snapshot: Snapshot, status: ModelAdapterStatus) -> Snapshot:
 
 def test_the_first_status_only_says_that_reconciliation_starts() -> None:
     result = planned(a_snapshot(an_adapter(phase="", finalizer=False), [a_pod()]))
-    assert isinstance(result.actions[0], AddFinalizer)
-    first = next(action.status for action in result.actions if isinstance(action, WriteStatus))
+    assert isinstance(result.actions[0], WriteStatus)
+    first = result.actions[0].status
     (condition,) = first.conditions
     assert (first.phase, condition.type, condition.status) == ("Pending", "Initialized", "Unknown")
     assert (condition.reason, condition.message) == ("ModelAdapterPending", "Starting reconciliation")
@@ -129,7 +128,33 @@ def test_a_foreign_base_model_is_reported_once_and_does_not_block_loads() -> Non
     assert conditions(mended)["BaseModelServed"].status == "True"
 
 
-def test_progress_says_how_many_attempts_have_failed_and_how_many_serve() -> None:
+REFUSED = EngineError("ConnectError", "connection refused", retriable=True)
+LAST_FAILED = RequestOutcome("load", NOW - 1, "containerd://1", 1, REFUSED, 1)
+ALL_FAILED = replace(LAST_FAILED, failures=2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unsent", "text"),
+    [
+        pytest.param(ALL_FAILED, None, "2 of 6 attempts on pod-b have failed", id="both were seen to fail"),
+        pytest.param(
+            LAST_FAILED,
+            None,
+            "2 of 6 attempts on pod-b are used, the results of 1 are not known",
+            id="the operator restarted after the first",
+        ),
+        pytest.param(
+            None,
+            None,
+            "2 of 6 attempts on pod-b are used, the results of 2 are not known",
+            id="the operator restarted after both",
+        ),
+        pytest.param(LAST_FAILED, NOW - 1, "1 of 6 attempts on pod-b have failed", id="the second was never sent"),
+    ],
+)
+def test_progress_counts_attempts_that_are_known_to_have_failed(
+    outcome: RequestOutcome | None, unsent: float | None, text: str
+) -> None:
     good, bad = a_pod("pod-a"), a_pod("pod-b")
     persisted = PersistedState(
         selected=(good.name, bad.name),
@@ -138,11 +163,18 @@ def test_progress_says_how_many_attempts_have_failed_and_how_many_serve() -> Non
     )
     adapter = an_adapter(replicas=2, phase="Running", instances=[good.name])
     inventories = {good.name: {"sql": PATH}, bad.name: {}}
-    progress = conditions(planned(a_snapshot(adapter, [good, bad], persisted=persisted, inventories=inventories)))[
-        "Progressing"
-    ]
+    snapshot = a_snapshot(
+        adapter,
+        [good, bad],
+        persisted=persisted,
+        inventories=inventories,
+        outcomes={} if outcome is None else {bad.name: outcome},
+        unsent={} if unsent is None else {bad.name: unsent},
+        full=[bad.name],
+    )
+    progress = conditions(planned(snapshot))["Progressing"]
     assert (progress.status, progress.reason) == ("True", "Retrying")
-    assert progress.message == "1 of 2 replicas serve; 2 of 6 attempts on pod-b have failed"
+    assert progress.message == f"1 of 2 replicas serve; {text}"
 
 
 @pytest.mark.parametrize("replicas", [None, MOST_PODS + 20])

@@ -10,7 +10,6 @@ from controller.api.annotations import Attempt, PersistedState
 from controller.engine.errors import EngineError, Scope
 from controller.policies import find
 from controller.reconcile.actions import (
-    AddFinalizer,
     EmitEvent,
     ListAdapters,
     Load,
@@ -48,17 +47,17 @@ def attempted(pod, retries: int, ago: float) -> PersistedState:
     )
 
 
-def test_a_new_adapter_is_held_announced_and_then_loaded_in_that_order() -> None:
+def test_a_new_adapter_gets_its_phases_then_one_patch_and_then_the_load() -> None:
     result = planned(a_snapshot(an_adapter(phase="", finalizer=False), [a_pod()]))
     kinds = [type(action) for action in result.actions]
-    assert kinds[:2] == [AddFinalizer, WriteStatus]
-    assert kinds.index(WriteAnnotations) < kinds.index(Load)
+    assert kinds[:5] == [WriteStatus, WriteStatus, WriteStatus, WriteAnnotations, Load]
     phases = [action.status.phase for action in of(result, WriteStatus)]
     assert phases[:3] == ["Pending", "Scheduled", "Loading"]
-    announced = of(result, WriteAnnotations)[0].after
-    assert announced.selected == ("pod-a",)
-    assert announced.attempt("pod-a") == Attempt(retries=0, announced=NOW)
-    assert announced.placements["pod-a"] == placed(a_pod())
+    (patch,) = of(result, WriteAnnotations)
+    assert patch.add_finalizer
+    assert patch.after.selected == ("pod-a",)
+    assert patch.after.attempt("pod-a") == Attempt(retries=0, announced=NOW)
+    assert patch.after.placements["pod-a"] == placed(a_pod())
 
 
 def test_a_pod_that_is_not_stable_yet_is_looked_at_again_at_exactly_that_time() -> None:
@@ -443,7 +442,6 @@ def test_deletion_withdraws_unloads_everywhere_and_then_lets_go() -> None:
         pytest.param(
             RequestOutcome("load", NOW - 1, "containerd://1", 1, REFUSED, 2, doubtful=True), id="one may still end"
         ),
-        pytest.param(RequestOutcome("unsent", NOW - 1, "containerd://1"), id="the last was not sent"),
     ],
 )
 def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
@@ -458,27 +456,46 @@ def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
     assert not of(result, RemoveFinalizer)
 
 
-@pytest.mark.parametrize(("verb", "at_once"), [("withdrawn", True), ("unsent", False)])
-def test_an_attempt_that_a_conflict_kept_from_being_sent_is_made_at_once_and_counts_once(
-    verb: str, at_once: bool
-) -> None:
+def test_an_attempt_that_was_announced_and_not_sent_is_made_at_once_and_counts_once() -> None:
     pod = a_pod()
     persisted = attempted(pod, 2, ago=0.1)
-    outcomes = {pod.name: RequestOutcome(verb, NOW - 0.05, pod.engine)}
-    result = planned(
-        a_snapshot(an_adapter(), [pod], persisted=persisted, outcomes=outcomes, inventories={pod.name: {}})
-    )
-    assert [load.pod.name for load in of(result, Load)] == [pod.name] * at_once
-    for remember in of(result, WriteAnnotations):
-        assert remember.after.attempt(pod.name) == Attempt(retries=2, announced=NOW)
+    snapshot = a_snapshot(an_adapter(), [pod], persisted=persisted, unsent={pod.name: NOW - 0.1})
+    result = planned(snapshot)
+    assert [load.pod.name for load in of(result, Load)] == [pod.name]
+    assert of(result, WriteAnnotations)[0].after.attempt(pod.name) == Attempt(retries=2, announced=NOW)
 
 
-def test_a_withdrawn_attempt_says_nothing_of_the_one_that_was_announced_after_it() -> None:
+def test_an_attempt_that_was_not_sent_says_nothing_of_the_one_that_was_announced_after_it() -> None:
     pod = a_pod()
-    outcomes = {pod.name: RequestOutcome("withdrawn", NOW - 3, pod.engine)}
-    persisted = attempted(pod, 2, ago=2)
-    snapshot = a_snapshot(an_adapter(), [pod], persisted=persisted, outcomes=outcomes, inventories={pod.name: {}})
+    snapshot = a_snapshot(an_adapter(), [pod], persisted=attempted(pod, 2, ago=2), unsent={pod.name: NOW - 3})
     assert not of(planned(snapshot), Load)
+
+
+def test_the_end_of_a_first_attempt_waits_for_the_next_write() -> None:
+    pod = a_pod()
+    adapter = an_adapter(phase="Running", instances=["pod-a"])
+    lists = {"pod-a": {"sql": "acme/sql"}}
+    for retries, written in ((0, False), (1, True)):
+        snapshot = a_snapshot(adapter, [pod], persisted=attempted(pod, retries, ago=30), inventories=lists)
+        assert bool(of(planned(snapshot), WriteAnnotations)) is written
+
+
+def test_an_engine_that_drops_an_adapter_gets_it_again_as_a_first_attempt() -> None:
+    pod = a_pod(ready_for=1000)
+    adapter = an_adapter(phase="Running", instances=["pod-a"])
+    snapshot = a_snapshot(adapter, [pod], persisted=attempted(pod, 0, ago=2), inventories={"pod-a": {}})
+    result = planned(snapshot)
+    assert of(result, WriteAnnotations)[0].after.attempt("pod-a") == Attempt(retries=0, announced=NOW)
+    assert [load.pod.name for load in of(result, Load)] == ["pod-a"]
+
+
+def test_a_first_selection_is_persisted_with_the_first_announcement_and_stays_until_then() -> None:
+    pods = [a_pod("pod-a"), a_pod("pod-b")]
+    waiting = planned(a_snapshot(an_adapter(), pods, full=["pod-a"]))
+    assert (waiting.selection, of(waiting, WriteAnnotations)) == (("pod-a",), [])
+    snapshot = replace(a_snapshot(an_adapter(), pods, adapters_on={"pod-a": 5}), pending_selection=("pod-a",))
+    announcing = of(planned(snapshot), WriteAnnotations)[0]
+    assert (announcing.before.selected, announcing.after.selected) == ((), ("pod-a",))
 
 
 def test_a_dead_engine_holds_a_deletion_for_six_tries_and_no_longer() -> None:
@@ -502,7 +519,9 @@ def test_a_settled_adapter_has_an_empty_plan() -> None:
     publish = of(first, PublishEndpoints)[0]
     settled = an_adapter(phase="Running", instances=["pod-a"])
     settled = with_fields(settled, status=of(first, WriteStatus)[-1].status)
-    again = planned(replace(snapshot, adapter=settled, service=publish.service, slices=publish.slices))
+    assert publish.service is not None
+    slices = [write.desired for write in publish.slices]
+    again = planned(replace(snapshot, adapter=settled, service=publish.service.desired, slices=slices))
     assert all(isinstance(action, WriteStatus) and action.status == settled.status for action in again.actions)
     assert again.wake == 0
 

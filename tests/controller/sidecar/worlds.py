@@ -42,7 +42,7 @@ def safetensors(size: int, fill: bytes = b"w") -> bytes:
 
 def an_adapter(size: int = 1000, fill: bytes = b"w") -> dict[str, bytes]:
     """Return the files of an adapter."""
-    config = json.dumps({"peft_type": "LORA", "r": 8}).encode()
+    config = json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}).encode()
     return {"adapter_config.json": config, "adapter_model.safetensors": safetensors(size, fill)}
 
 

@@ -174,6 +174,6 @@ def test_flags_of_old_and_new_releases_are_named_in_one_line_of_warning() -> Non
     assert (config.model, config.port) == ("base", 8001)
     assert own.ignored == (
         *("--speculative-model", "--num-speculative-tokens", "--swap-space", "--disable-log-requests"),
-        *("--gpu-memory-utilization", "--tensor-parallel-size", "--enforce-eager", "--no-enable-chunked-prefill"),
+        *("--gpu-memory-utilization", "--enforce-eager", "--no-enable-chunked-prefill"),
         *("--max-num-queued-reqs", "--attention-config", "--limit-mm-per-prompt"),
     )

@@ -52,7 +52,12 @@ def test_what_the_connection_does(rule: FaultRule, kind: str, after: bool, facto
     [
         (FaultRule("http-error"), 500, "InternalServerError", "injected fault"),
         (FaultRule("http-error", status=429, message="busy"), 429, "BadRequestError", "busy"),
-        (FaultRule("invalid-adapter"), 500, "InternalServerError", "Loading lora sql failed"),
+        (
+            FaultRule("invalid-adapter"),
+            500,
+            "InternalServerError",
+            "Call to add_lora method failed: Error while deserializing",
+        ),
         (FaultRule("invalid-adapter", message="{adapter}: {odd}"), 500, "InternalServerError", "sql: {odd}"),
     ],
 )

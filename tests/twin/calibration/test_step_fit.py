@@ -67,7 +67,7 @@ def simulated(model: StepTimeModel, server: ServerSettings = SERVER) -> LoadTest
 @pytest.mark.parametrize("model", [GPU, CPU])
 def test_known_step_times_are_found_again_from_a_load_test(model: StepTimeModel) -> None:
     fit = fit_steps([simulated(model)], DEFAULT_TIMING)
-    assert error_shares(held_back_errors(fit.levels, fit.timing)).p95 < 0.03
+    assert error_shares(held_back_errors(fit.levels, fit.timing)).p95 < 0.06
     for name in ("step_base", "per_sequence", "per_prefill_token"):
         assert getattr(fit.timing, name) == pytest.approx(getattr(model, name), rel=0.1), name
     assert fit.timing.per_request + fit.timing.request_latency == pytest.approx(

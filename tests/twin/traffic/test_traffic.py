@@ -12,6 +12,7 @@ from twin.evaluate.measures import summarise
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import AdapterLine, Line, TrafficLine
+from twin.traffic.gateway import Address
 
 RATE = {"rate": "4/s", "timeout": "20s"}
 
@@ -121,19 +122,19 @@ def test_all_endpoints_get_requests_with_any_balancing(
     simulation = Simulation(
         a_scenario(tmp_path, traffic={"rate": "4/s", "balance": balance}, adapters=[adapters(1)], duration="3m")
     )
-    adapter_requests = Counter[str | None]()
+    adapter_requests = Counter[Address | None]()
     assert simulation.traffic is not None
     gateway = simulation.traffic._gateway
     honest = gateway.pick
 
-    def counted(adapter: str) -> str | None:
-        ip = honest(adapter)
-        adapter_requests[ip] += 1
-        return ip
+    def counted(adapter: str) -> Address | None:
+        address = honest(adapter)
+        adapter_requests[address] += 1
+        return address
 
     monkeypatch.setattr(gateway, "pick", counted)
     run(simulation.main(None), simulation.env)
-    (_, least), (_, most) = [(ip, count) for ip, count in adapter_requests.items() if ip is not None]
+    (_, least), (_, most) = [(address, count) for address, count in adapter_requests.items() if address is not None]
     assert least + most > 200
     assert abs(least - most) < 80
 

@@ -35,7 +35,7 @@ def at_rest(cluster: Any, story: Callable[[NetworkTransport, Any], Awaitable[Non
 def test_an_adapter_answers_without_any_http(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         began = cluster.env.now
-        done = await network.complete(host.ip, "sql", 256, 64)
+        done = await network.complete((host.ip, host.port), "sql", 256, 64)
         assert (done.model, done.prompt_tokens, done.output_tokens) == ("sql", 256, 64)
         assert cluster.env.now - began == pytest.approx(done.seconds + 0.001)
 
@@ -56,7 +56,7 @@ def test_only_the_port_that_the_engine_listens_on_answers(cluster: Any) -> None:
 def test_a_pod_without_the_adapter_returns_an_error(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(EngineError) as refused:
-            await network.complete(host.ip, "chat", 256, 64)
+            await network.complete((host.ip, host.port), "chat", 256, 64)
         assert (refused.value.status, refused.value.param) == (404, "model")
 
     at_rest(cluster, story)
@@ -84,7 +84,7 @@ def test_faults_that_hit_traffic_are_seen_as_a_client_sees_them(
             await ask(network, host)
 
     async def plain(network: NetworkTransport, host: Any) -> None:
-        await network.complete(host.ip, "sql", 256, 64, timeout=20.0)
+        await network.complete((host.ip, host.port), "sql", 256, 64, timeout=20.0)
 
     async def posted(network: NetworkTransport, host: Any) -> None:
         async with httpx.AsyncClient(transport=network, base_url=f"http://{host.ip}:8000", timeout=20.0) as client:
@@ -100,7 +100,7 @@ def test_faults_of_other_adapters_and_of_the_controller_leave_traffic_alone(clus
     async def story(network: NetworkTransport, host: Any) -> None:
         host.faults.add(FaultRule("timeout", HITS, adapters=("chat",)))
         host.faults.add(FaultRule("connection-refused"))
-        await network.complete(host.ip, "sql", 1, 1)
+        await network.complete((host.ip, host.port), "sql", 1, 1)
 
     at_rest(cluster, story)
 
@@ -108,7 +108,7 @@ def test_faults_of_other_adapters_and_of_the_controller_leave_traffic_alone(clus
 def test_a_machine_that_is_not_there_does_not_answer(cluster: Any) -> None:
     async def story(network: NetworkTransport, host: Any) -> None:
         with pytest.raises(httpx.ConnectTimeout):
-            await network.complete("10.255.0.1", "sql", 1, 1, timeout=3.0)
+            await network.complete(("10.255.0.1", 8000), "sql", 1, 1, timeout=3.0)
 
     at_rest(cluster, story)
 

@@ -190,7 +190,9 @@ class PodSubresources:
     def _container(self, namespace: str, name: str, requested: str) -> str:
         """Return the requested container; without a name, the only one."""
         pod = self._store.get("pods", namespace, name)
-        names = [container["name"] for container in pod["spec"]["containers"]]
+        names = [
+            container["name"] for container in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ()))
+        ]
         if not requested and len(names) > 1:
             raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]")
         if requested and requested not in names:

@@ -34,24 +34,26 @@ def parameter_names(levels: Sequence[MeasuredLevel]) -> list[str]:
     return names
 
 
-def first_guess(names: Sequence[str], lone_first: float, lone_between: float, prompt: int) -> Floats:
+def first_guess(names: Sequence[str], lone: tuple[float, float, int], overhead: float) -> Floats:
     """Return a vector to begin with.
 
     Args:
         names: the parameters.
-        lone_first: seconds to the first token of a lone request for the base model.
-        lone_between: seconds between its tokens.
-        prompt: its prompt, in tokens.
+        lone: seconds to the first token of a lone request for the base model, seconds between its tokens, and its
+            prompt in tokens.
+        overhead: guessed share of the first in the API server.
     """
+    lone_first, lone_between, prompt = lone
+    prefill = (1 - overhead) * lone_first / prompt
     guess = {
         "step_base": lone_between,
         "per_sequence": lone_between / 20,
-        "per_prefill_token": lone_first / 2 / prompt,
-        "per_request": lone_first / 8,
-        "request_latency": lone_first / 8,
+        "per_prefill_token": prefill,
+        "per_request": overhead * lone_first / 2,
+        "request_latency": overhead * lone_first / 2,
         "lora.step_base": lone_between / 2,
         "lora.per_sequence": lone_between / 20,
-        "lora.per_prefill_token": lone_first / 2 / prompt,
+        "lora.per_prefill_token": prefill,
         "lora.per_adapter": lone_between / 40,
         "lora.cpu_to_gpu": lone_between / 4,
         "lora.disk_to_cpu": lone_between,

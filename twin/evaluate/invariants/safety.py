@@ -52,7 +52,7 @@ class _Placed(ABC):
             case AdapterLine():
                 return (line.object,)
             case SliceLine():
-                return (line.adapter,)
+                return dict.fromkeys(name for name in (line.adapter, self.state.former_adapter) if name)
             case EngineLine(event="loaded" | "unloaded"):
                 return (f"{line.object.split('/')[0]}/{line.adapter}",)
             case EngineLine() | PodLine():
@@ -121,6 +121,35 @@ class InstancesAreServing(_Placed):
             self.deadlines.check(
                 (adapter, pod, "ready"), wrong, t, state.detection_bound(t), adapter, message, (state.index,)
             )
+        self._known[adapter] = pods
+
+
+class InstancesArePublished(_Placed):
+    """13. Each pod in `status.instances` is in a slice of the adapter's own Service, at its address and port.
+
+    A gateway or a client that resolves the Service would otherwise never reach it, or reach another process there.
+    """
+
+    number = 13
+
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
+        self._known: dict[str, set[str]] = {}
+
+    def _check(self, adapter: str, t: float) -> None:
+        state = self.state
+        line, namespace = state.adapters.get(adapter), adapter.split("/")[0]
+        pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None and not line.deleting else set()
+        published = {
+            (f"{namespace}/{pod}", address, item.port)
+            for item in state.slices[adapter].values()
+            for pod, address in zip(item.pods, item.addresses, strict=True)
+        }
+        for pod in sorted(self._known.get(adapter, set()) | pods):
+            shown = state.pods.get(pod)
+            lacks = pod in pods and shown is not None and (pod, shown.line.ip, shown.line.port) not in published
+            message = f"status.instances names {pod}, which no slice of its Service has at its address and port,"
+            self.deadlines.check((adapter, pod), lacks, t, state.detection_bound(t), adapter, message, (state.index,))
         self._known[adapter] = pods
 
 
@@ -269,6 +298,7 @@ SAFETY = (
     NoSecretLeak,
     SingleLeader,
     UnloadsFollowWithdrawal,
+    InstancesArePublished,
     AnswersFromPublishedWeights,
 )
-"""All invariants, 1 to 10."""
+"""All invariants of safety."""

@@ -53,7 +53,11 @@ class ClusterState:
         """Pod to the time at which it was deleted."""
         self.adapters: dict[str, AdapterLine] = {}
         self.engines: dict[str, Engine] = {}
-        self.slices: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
+        self.slices: dict[str, dict[str, SliceLine]] = defaultdict(dict)
+        """Adapter to its EndpointSlices by key."""
+        self.former_adapter = ""
+        """Adapter that the slice of the last line belonged to before."""
+        self._adapter_of_slice: dict[str, str] = {}
         self.published: dict[tuple[str, str], str] = {}
         """(adapter, pod) to the container id of the pod when the endpoint was published."""
         self.about: dict[str, set[str]] = defaultdict(set)
@@ -125,7 +129,7 @@ class ClusterState:
     def endpoints(self, adapter: str) -> set[str]:
         """Return the pods (`namespace/name`) in the adapter's EndpointSlices."""
         namespace = adapter.split("/")[0]
-        return {f"{namespace}/{pod}" for pods in self.slices[adapter].values() for pod in pods}
+        return {f"{namespace}/{pod}" for item in self.slices[adapter].values() for pod in item.pods}
 
     def holds(self, pod: str, adapter: str) -> bool:
         """Return whether the pod's running engine has the adapter loaded."""
@@ -179,10 +183,13 @@ class ClusterState:
             self._note_engine(place)
 
     def _slice(self, line: SliceLine) -> None:
+        self.former_adapter = former = self._adapter_of_slice.pop(line.object, "")
+        if former:
+            self.slices[former].pop(line.object, None)
         if line.event == "deleted":
-            self.slices[line.adapter].pop(line.object, None)
             return
-        self.slices[line.adapter][line.object] = tuple(line.pods)
+        self._adapter_of_slice[line.object] = line.adapter
+        self.slices[line.adapter][line.object] = line
         namespace = line.adapter.split("/")[0]
         for pod in line.pods:
             place = (line.adapter, f"{namespace}/{pod}")

@@ -10,7 +10,7 @@ class Violation:
     t: float
     """Seconds since the start of the run."""
     invariant: int | str
-    """1 to 10, or `liveness`."""
+    """Number of the invariant, or `liveness`."""
     object: str
     message: str
     context: tuple[int, ...] = ()

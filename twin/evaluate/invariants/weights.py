@@ -9,6 +9,9 @@ from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, AnswerLine, EngineLine, EventLine, Line
 
+_COMPLETE = ("False", "Complete")
+"""Condition `Progressing` of an adapter whose replicas all serve the artifact in its spec."""
+
 
 @dataclass(slots=True)
 class _Loaded:
@@ -25,8 +28,9 @@ class AnswersFromPublishedWeights:
     An answer has to come from an artifact that the engine listed under the adapter's name at some time between request
     and answer, so a request that began before an unload may still get the former weights. Blocks of the prefix cache
     have to be those weights' own; where an engine cannot drop former ones, the operator has to say so in an Event,
-    `StalePrefixCache`. Once the status no longer says Progressing, for longer than the notice bound,
-    requests have to be answered from the artifact in the spec.
+    `StalePrefixCache`. Once Progressing has been false with the reason Complete for longer than the notice
+    bound, requests have to be answered from the artifact in the spec. A new artifact that cannot be loaded leaves the
+    former one serving; the reason is another one then.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -34,7 +38,7 @@ class AnswersFromPublishedWeights:
         self.deadlines = DeadlineTracker(10)
         self._loaded: dict[tuple[str, str], list[_Loaded]] = defaultdict(list)
         self._settled: dict[str, tuple[str, float]] = {}
-        """Adapter to the artifact of its spec, and since when the status says that nothing is left to do."""
+        """Adapter to the artifact of its spec, and since when the status says that it is complete."""
         self._excused: set[tuple[str, str]] = set()
 
     def see(self, line: Line) -> None:
@@ -82,7 +86,7 @@ class AnswersFromPublishedWeights:
 
     def _adapter(self, line: AdapterLine) -> None:
         artifact = artifact_of(lora_path(line.artifact))
-        settled = line.phase == "Running" and line.conditions.get("Progressing", ("", ""))[0] != "True"
+        settled = line.conditions.get("Progressing") == _COMPLETE
         known = self._settled.get(line.object)
         if line.event == "deleted" or line.deleting or not settled:
             self._settled.pop(line.object, None)

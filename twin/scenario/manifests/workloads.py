@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from controller.api.labels import ENGINE_LABEL
-from controller.cache.pod_view import SIDECAR
 from controller.engine.flavors import SGLANG
 from fake_vllm.cli import command_line
 from fake_vllm.engine.config import EngineConfigError
@@ -17,7 +16,14 @@ from formats.errors import FormatError
 from twin.scenario.errors import Path, Problem
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.cluster import Cluster, Node, NodePool
-from twin.world.kubelet.pod_spec import command_of, dialect_of, engine_index, looks_like_engine, version_of
+from twin.world.kubelet.pod_spec import (
+    command_of,
+    dialect_of,
+    engine_of,
+    has_runtime_sidecar,
+    looks_like_engine,
+    version_of,
+)
 
 GPU = "nvidia.com/gpu"
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
@@ -32,10 +38,15 @@ class Workload:
 
     entry: Entry
     replicas: int
-    labels: dict[str, str]
+    meta: dict[str, Any]
+    """The pods' metadata."""
     spec: dict[str, Any]
     at: Path
     """Path of the pod's spec in the object."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return _mapping(self.meta.get("labels"))
 
     @property
     def name(self) -> str:
@@ -48,7 +59,8 @@ class Workload:
     @property
     def engine(self) -> dict[str, Any]:
         """Return the engine's container, as the simulated cluster selects it. Requires a valid object."""
-        return self.containers[engine_index([*self.containers])]
+        name = engine_of(self.meta, self.spec)
+        return next((item for item in self.containers if item.get("name") == name), self.containers[0])
 
     @property
     def looks_like_engine(self) -> bool:
@@ -58,7 +70,7 @@ class Workload:
     @property
     def lacks_sglang_label(self) -> bool:
         """True if the engine is SGLang but the operator, which uses the label, treats it as vLLM."""
-        without_sidecar = all(container.get("name") != SIDECAR for container in self.containers)
+        without_sidecar = not has_runtime_sidecar(self.spec)
         flavor = _flavor_of_command(self.engine) or dialect_of(self.engine, self.labels)
         return without_sidecar and flavor == SGLANG.name != self.labels.get(ENGINE_LABEL)
 
@@ -103,15 +115,15 @@ def workloads_of(entries: Sequence[Entry]) -> list[Workload]:
 def _workload(entry: Entry) -> Workload | None:
     spec = _mapping(entry.object.get("spec"))
     if entry.kind == "Pod":
-        labels = _mapping(entry.object["metadata"].get("labels"))
-        return Workload(entry, 1, labels, spec, ("spec",))
+        return Workload(entry, 1, entry.object["metadata"], spec, ("spec",))
     if entry.kind not in ("Deployment", "ReplicaSet"):
         return None
     template = _mapping(spec.get("template"))
     replicas = spec.get("replicas", 1)
-    labels = _mapping(_mapping(template.get("metadata")).get("labels"))
     count = replicas if isinstance(replicas, int) else 1
-    return Workload(entry, count, labels, _mapping(template.get("spec")), ("spec", "template", "spec"))
+    return Workload(
+        entry, count, _mapping(template.get("metadata")), _mapping(template.get("spec")), ("spec", "template", "spec")
+    )
 
 
 def check_engine(workload: Workload, version: str) -> Problem | None:

@@ -306,7 +306,7 @@ class Controller(ScenarioModel):
     """Settings of the operator, by the names of its flags."""
 
     kube_api_qps: float = Field(default=0.0, strict=True, ge=0, le=100_000, allow_inf_nan=False)
-    """Sustained requests per second to the API server; 0 means no limit. The operator's own default is 100."""
+    """Sustained requests per second to the API server; 0 means no limit, as by default."""
     kube_api_burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 200
     """Burst of requests to the API server."""
 

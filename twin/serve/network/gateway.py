@@ -157,9 +157,9 @@ class Gateway:
             _GatewayError: 404 if the model does not exist, 503 if no pod serves it now.
         """
         is_label = _is_label(model)
-        slices = self._store.list(_SLICES, label_selector=f"{_MODEL}={model}").items if is_label else []
-        endpoints = [endpoint for item in slices for endpoint in _ready_endpoints(item)]
-        exists = bool(slices)
+        services = self._store.list("services", label_selector=f"{_MODEL}={model}").items if is_label else []
+        endpoints = [endpoint for service in services for endpoint in self._published(service["metadata"])]
+        exists = bool(services)
         if not exists:
             pods = self._store.list("pods", label_selector=f"{_MODEL}={model}").items if is_label else []
             endpoints = [endpoint for pod in pods if (endpoint := _pod_endpoint(pod))]
@@ -174,14 +174,19 @@ class Gateway:
             service = self._store.get("services", namespace, name)
         except ApiError as error:
             raise _GatewayError(404, error.message) from error
-        slices = self._store.list(_SLICES, namespace=namespace, label_selector=f"{_SERVICE_NAME}={name}").items
-        endpoints = [endpoint for item in slices for endpoint in _ready_endpoints(item)]
+        endpoints = self._published(service["metadata"])
         if selector := service["spec"].get("selector"):
             matches = labels(",".join(f"{key}={value}" for key, value in selector.items()))
             for pod in self._store.list("pods", namespace=namespace).items:
                 if matches(pod["metadata"].get("labels") or {}) and (endpoint := _pod_endpoint(pod, port)):
                     endpoints.append(endpoint)
         return self._next(endpoints, f"service {namespace}/{name}")
+
+    def _published(self, service: Object) -> list[Endpoint]:
+        """Return the ready endpoints of a Service, by its metadata."""
+        selector = f"{_SERVICE_NAME}={service['name']}"
+        slices = self._store.list(_SLICES, namespace=service["namespace"], label_selector=selector).items
+        return [endpoint for item in slices for endpoint in _ready_endpoints(item)]
 
     def _next(self, endpoints: list[Endpoint], target: str) -> Endpoint:
         """Return one endpoint, round-robin."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from controller.cache.pod_view import SIDECAR
 from controller.sidecar.settings import Settings as SidecarSettings
 from controller.sidecar.settings import engine_flavor, metrics_mode
 from fake_vllm.cli import command_line
 from fake_vllm.distributions import Uniform
 from fake_vllm.engine.engine import EngineConfigError
+from formats.engine_container import RUNTIME_SIDECAR
 from twin.apiserver.meta.objects import Object, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
@@ -54,10 +54,10 @@ class ContainerRuntime(ContainerState):
     def __init__(
         self, spec: Object, context: ContainerContext, *, is_engine: bool, on_change: Callable[[], None]
     ) -> None:
-        super().__init__(spec["name"], spec.get("image", ""))
+        super().__init__(spec["name"], spec.get("image", ""), is_init=spec.get("restartPolicy") == "Always")
         self._spec = spec
         self._is_engine = is_engine
-        self._sidecar = context.host.sidecar if self.name == SIDECAR and not is_engine else None
+        self._sidecar = context.host.sidecar if self.name == RUNTIME_SIDECAR and not is_engine else None
         self._context = context
         self._env = context.world.env
         self._on_change = on_change

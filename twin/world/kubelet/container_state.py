@@ -30,6 +30,8 @@ class ContainerState(ABC):
     restarts: int = 0
     started_at: float = 0.0
     last: Exit | None = None
+    is_init: bool = False
+    """True for a native sidecar, whose status is among those of the init containers."""
     finished: bool = False
     """True if the container has ended and its restart policy does not restart it."""
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from controller.api.labels import ENGINE_LABEL
 from fake_vllm.engine.versions import DEFAULT_VERSION, VersionQuirks
 from formats.engine_command import expand_variables
+from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container
+from formats.errors import FormatError
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
@@ -18,9 +20,40 @@ class ConfigMissing(Exception):
     """A container cannot be created because a Secret or ConfigMap is missing."""
 
 
-def engine_index(containers: list[Object]) -> int:
-    """Return the index of the engine's container: the first with an engine in its command or image, else 0."""
-    return next((index for index, container in enumerate(containers) if looks_like_engine(container)), 0)
+def engine_of(meta: Object, spec: Object) -> str:
+    """Return the name of the engine's container, as the operator finds it; `meta` and `spec` are a pod's or template's.
+
+    Empty if there is none but the runtime sidecar, or if the pod's label names a container that it does not have.
+    """
+    facts = [
+        ContainerFacts(
+            name=str(container.get("name", "")),
+            command=[str(word) for word in command_of(container)],
+            image=str(container.get("image", "")),
+            ports=[int(port.get("containerPort", 0)) for port in container.get("ports") or ()],
+            resources=[name for kind in (container.get("resources") or {}).values() for name in kind or ()],
+        )
+        for container in spec.get("containers") or ()
+    ]
+    try:
+        return engine_container(facts, meta.get("labels") or {}, meta.get("annotations") or {})
+    except FormatError:
+        return ""
+
+
+def long_running(spec: Object) -> list[Object]:
+    """Return the containers that run as long as the pod: native sidecars, then the pod's own."""
+    return [*native_sidecars(spec), *spec["containers"]]
+
+
+def native_sidecars(spec: Object) -> list[Object]:
+    """Return the init containers that keep running (`restartPolicy: Always`; Kubernetes 1.29 and later)."""
+    return [container for container in spec.get("initContainers") or () if container.get("restartPolicy") == "Always"]
+
+
+def has_runtime_sidecar(spec: Object) -> bool:
+    """Return whether the runtime sidecar is among the containers."""
+    return any(container.get("name") == RUNTIME_SIDECAR for container in long_running(spec))
 
 
 def looks_like_engine(container: Object) -> bool:

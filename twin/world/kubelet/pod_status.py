@@ -16,20 +16,24 @@ def pod_status(
     """Return the whole status. Before its containers are created (`ip` is empty) a pod is Pending."""
     before: Object = pod.get("status") or {}
     ready = [container.ready and not forced_unready for container in containers]
+    described = [(item, _container(item, is_ready, at)) for item, is_ready in zip(containers, ready, strict=True)]
     status: dict[str, Any] = {
         "phase": _phase(before, containers, ip),
         "conditions": with_conditions(before.get("conditions") or (), _conditions(containers, ready), at(now)),
         "startTime": before.get("startTime") or at(now),
-        "containerStatuses": [_container(item, is_ready, at) for item, is_ready in zip(containers, ready, strict=True)],
+        "containerStatuses": [status for item, status in described if not item.is_init],
     }
+    if any(item.is_init for item in containers):
+        status["initContainerStatuses"] = [status for item, status in described if item.is_init]
     if ip:
         status.update(podIP=ip, podIPs=[{"ip": ip}])
     return status
 
 
 def _phase(before: Object, containers: Sequence[ContainerState], ip: str) -> str:
-    exits = [container.last for container in containers if container.finished]
-    if len(exits) == len(containers):
+    main = [container for container in containers if not container.is_init]
+    exits = [container.last for container in main if container.finished]
+    if len(exits) == len(main):
         return "Failed" if any(item is not None and item.code for item in exits) else "Succeeded"
     if before.get("phase") == "Running" or (ip and all(item.container_id for item in containers)):
         return "Running"
@@ -42,9 +46,14 @@ def _conditions(containers: Sequence[ContainerState], ready: list[bool]) -> list
     if unready:
         message = f"containers with unready status: [{' '.join(unready)}]"
         status = {"status": "False", "reason": "ContainersNotReady", "message": message}
+    waiting = [container.name for container in containers if container.is_init and not container.started]
+    initialized = {"status": "True"}
+    if waiting:
+        message = f"containers with incomplete status: [{' '.join(waiting)}]"
+        initialized = {"status": "False", "reason": "ContainersNotInitialized", "message": message}
     return [
         {"type": "PodScheduled", "status": "True"},
-        {"type": "Initialized", "status": "True"},
+        {"type": "Initialized", **initialized},
         {"type": "ContainersReady", **status},
         {"type": "Ready", **status},
     ]

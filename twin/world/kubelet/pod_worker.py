@@ -1,7 +1,7 @@
 """The life cycle of a pod on its node: image and sandbox, containers, termination, power failures.
 
-`kubelet.py` says when each step begins. Not simulated: init containers, volumes, resource limits, and the download time
-of an image apart from the pod's start-up latency.
+`kubelet.py` says when each step begins. Native sidecars start before the other containers. Not simulated: other init
+containers, volumes, resource limits, and the download time of an image apart from the pod's start-up latency.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
-from twin.world.kubelet.pod_spec import engine_index, is_operator
+from twin.world.kubelet.pod_spec import engine_of, is_operator, long_running
 from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import Timer
@@ -56,19 +56,23 @@ class PodWorker:
         self._forced_unready = False
         self._powered = True
         self._starting = False
+        self._waiting: list[ContainerRuntime] = []
+        """Containers that wait for native sidecars to start."""
         self._stream = f"pod/{self.key}/kubelet"
         self._start_timer = Timer(self._env, self._start_containers)
         self._end_timer = Timer(self._env, self._finish)
-        containers = pod["spec"]["containers"]
-        engine, operator = engine_index(containers), is_operator(containers)
+        containers = long_running(pod["spec"])
+        engine, operator = engine_of(pod["metadata"], pod["spec"]), is_operator(pod["spec"]["containers"])
         policy = pod["spec"].get("restartPolicy") or "Always"
         labels = pod["metadata"].get("labels") or {}
         container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=not operator)
         self._containers = [
-            ContainerRuntime(spec, container_context, is_engine=index == engine and not operator, on_change=self._write)
-            for index, spec in enumerate(containers)
+            ContainerRuntime(
+                spec, container_context, is_engine=spec["name"] == engine and not operator, on_change=self._on_container
+            )
+            for spec in containers
         ]
-        self._engine = self._containers[engine]
+        self._engine = next((item for item in self._containers if item.name == engine), self._containers[-1])
         host.on_change.append(self._refresh)
         host.faults.on_change.append(self._refresh)
 
@@ -136,9 +140,24 @@ class PodWorker:
         self.host.ip = self._context.new_ip()
         self.host.reachable = True
         self._context.hosts[self.host.ip] = self.host
+        self._waiting = list(self._containers)
+        self._launch()
+
+    def _on_container(self) -> None:
+        """Write the status after a change of a container, and start those that waited for it."""
+        if self._waiting and not self._starting:
+            self._launch()
+        else:
+            self._write()
+
+    def _launch(self) -> None:
+        """Start containers in order; each native sidecar must have started before the next container does."""
         self._starting = True  # write one status for all containers
-        for container in self._containers:
-            container.launch()
+        while self._waiting and self._powered and not self.terminating:
+            sidecars = [item for item in self._containers if item.is_init and item not in self._waiting]
+            if sidecars and not sidecars[-1].started:
+                break
+            self._waiting.pop(0).launch()
         self._starting = False
         self._write()
 

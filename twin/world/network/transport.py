@@ -193,9 +193,15 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 network.recorder.emit(_done(line, network.recorder.now(), status, error))
 
     async def complete(
-        self, ip: str, model: str, prompt_tokens: int, output_tokens: int, *, timeout: float | None = None
+        self,
+        address: tuple[str, int],
+        model: str,
+        prompt_tokens: int,
+        output_tokens: int,
+        *,
+        timeout: float | None = None,
     ) -> Completion:
-        """Run a completion on the model at an address, like a client over HTTP but without HTTP.
+        """Run a completion on the model at an IP address and port, like a client over HTTP but without HTTP.
 
         Lengths are in tokens; `timeout` is in seconds, for the connection and for the whole response.
 
@@ -204,7 +210,10 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             EngineFault: the error response of the engine, or of a fault in its place.
         """
         request = _NO_REQUEST
+        ip, port = address
         host = await self._connect(request, self._network.hosts(ip), timeout)
+        if port != host.port:
+            raise _refused(request)
         engine, effect = self._engine_and_fault(request, host, COMPLETIONS_PATH, model)
         with map_errors(request):
             if effect is not None and effect.kind == "hang":

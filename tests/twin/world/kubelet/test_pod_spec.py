@@ -4,22 +4,42 @@ from typing import Any
 
 import pytest
 
-from twin.world.kubelet.pod_spec import ConfigMissing, engine_index, environment, port_of, version_of
+from twin.world.kubelet.pod_spec import (
+    ConfigMissing,
+    engine_of,
+    environment,
+    has_runtime_sidecar,
+    long_running,
+    port_of,
+    version_of,
+)
 from twin.world.scheduler import gpus_of, tolerates
 from twin.world.workloads.replicasets import deletion_order
 
 
 @pytest.mark.parametrize(
-    ("containers", "index"),
+    "engine",
     [
-        ([{"image": "nginx"}, {"image": "vllm/vllm-openai:v0.9.1"}], 1),
-        ([{"image": "aibrix/runtime"}, {"image": "registry/engine", "command": ["python", "-m", "vllm.serve"]}], 1),
-        ([{"image": "registry/engine", "args": ["vllm serve acme/base"]}, {"image": "aibrix/runtime"}], 0),
-        ([{"image": "sglang"}, {"image": "nginx"}], 0),
+        {"image": "vllm/vllm-openai:v0.9.1"},
+        {"image": "registry/engine", "command": ["vllm", "serve", "acme/base"]},
+        {"image": "registry/engine", "args": ["vllm serve acme/base"]},
+        {"image": "registry/engine", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
+        {"image": "registry/engine", "ports": [{"containerPort": 8000}]},
     ],
 )
-def test_the_engine_is_the_first_container_that_names_vllm(containers: list[dict[str, Any]], index: int) -> None:
-    assert engine_index(containers) == index
+def test_the_engine_is_the_container_that_looks_like_one(engine: dict[str, Any]) -> None:
+    other = {"name": "web", "image": "nginx"}
+    for containers in ([{"name": "main", **engine}, other], [other, {"name": "main", **engine}]):
+        assert engine_of({}, {"containers": containers}) == "main"
+
+
+def test_native_sidecars_are_the_init_containers_that_keep_running() -> None:
+    spec = {
+        "initContainers": [{"name": "setup"}, {"name": "aibrix-runtime", "restartPolicy": "Always"}],
+        "containers": [{"name": "vllm"}],
+    }
+    assert [container["name"] for container in long_running(spec)] == ["aibrix-runtime", "vllm"]
+    assert has_runtime_sidecar(spec)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""Routes that a release or a setting of the server decides about.
+
+Ranges are from the documents (`/openapi.json`) and sources of the recorded releases; a release between two of them
+counts as the older one.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.versions import release_of
+from fake_vllm.openai.flavor import Route
+from fake_vllm.vllm import adapters, endpoints
+from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
+from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
+from formats.engine_command import ServerArgs
+
+LOAD_PATH = "/v1/load_lora_adapter"
+UNLOAD_PATH = "/v1/unload_lora_adapter"
+
+_FIRST, _NEVER = (0,), (10**6,)
+_SCALE_OUT = (
+    *("/v1/chat/completions/render", "/v1/completions/render", "/v1/responses/render", "/v1/messages/render"),
+    *("/v1/chat/completions/derender", "/v1/completions/derender", "/inference/v1/generate"),
+    "/inference/v1/abort_requests",
+)
+
+
+class _Server(NamedTuple):
+    """The settings that decide about routes."""
+
+    version: str
+    runtime_updating: bool
+    args: ServerArgs
+
+
+@dataclass(frozen=True, slots=True)
+class _Optional:
+    """A route and when it is there: from release `since` on, before release `until`, if `when` holds."""
+
+    path: str
+    route: Route
+    since: tuple[int, ...] = _FIRST
+    until: tuple[int, ...] = _NEVER
+    when: Callable[[_Server], bool] = lambda _: True
+
+
+def _updates(server: _Server) -> bool:
+    return server.runtime_updating
+
+
+_TABLE: tuple[_Optional, ...] = (
+    _Optional(LOAD_PATH, Route(("POST",), adapters.load, LoadLoRAAdapterRequest), when=_updates),
+    _Optional(UNLOAD_PATH, Route(("POST",), adapters.unload, UnloadLoRAAdapterRequest), when=_updates),
+    _Optional("/adapters", Route(("POST",), adapters.register_adapter), (0, 16), when=_updates),
+    _Optional("/adapters/{adapter_name}", Route(("DELETE",), adapters.unregister_adapter), (0, 16), when=_updates),
+    _Optional("/v1/embeddings", Route(("POST",), endpoints.embeddings, EmbeddingRequest), until=(0, 16)),
+    _Optional("/generative_scoring", Route(("POST",), endpoints.generative_scoring), (0, 20)),
+    _Optional("/scale_elastic_ep", Route(("POST",), endpoints.scale_elastic_ep), (0, 10)),
+    _Optional("/is_scaling_elastic_ep", Route(("POST",), endpoints.is_scaling), (0, 10)),
+    _Optional("/kv_event_sources", Route(("GET",), endpoints.kv_event_sources), (0, 32)),
+    _Optional("/v1/systemone", Route(("POST",), endpoints.structured_decision), (0, 32)),
+    *(
+        _Optional(path, Route(("POST",), endpoints.scale_out_disabled, documented=False), (0, 32))
+        for path in _SCALE_OUT
+    ),
+    *(
+        _Optional(path, route, since, when=lambda server: server.args.development)
+        for path, (route, since) in DEVELOPMENT_ROUTES.items()
+    ),
+)
+
+
+def optional_routes(config: EngineConfig) -> Mapping[str, Route]:
+    """Return the optional routes that a server has, by path; `{name}` in a path stands for one segment."""
+    return _routes(_Server(config.version, config.runtime_updating, config.server))
+
+
+def optional_route(config: EngineConfig, path: str) -> Route | None:
+    """Return the optional route of a path, None if the server has none."""
+    routes = optional_routes(config)
+    if path in routes and "{" not in path:
+        return routes[path]
+    key = next((key for key, pattern in _TEMPLATES if pattern.fullmatch(path)), None)
+    return None if key is None else routes.get(key)
+
+
+@lru_cache(maxsize=64)
+def _routes(server: _Server) -> Mapping[str, Route]:
+    release = release_of(server.version)
+    present = (entry for entry in _TABLE if entry.since <= release < entry.until and entry.when(server))
+    return {entry.path: entry.route for entry in present}
+
+
+_TEMPLATES = tuple(
+    (path, re.compile(re.sub(r"\{\w+\}", "[^/]+", path)))
+    for path in dict.fromkeys(entry.path for entry in _TABLE)
+    if "{" in path
+)
