@@ -9,7 +9,7 @@ DEV := .venv
 .PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator lock clean
 
 help:  ## Print this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 demo: $(RUN)/.installed  ## Run the quickstart scenario and print the path of its report
 	@$(RUN)/bin/twin run scenarios/quickstart.yaml
@@ -54,9 +54,8 @@ record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep
 conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
 	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM) --by $(or $(BY),case) --cases "$(CASES)"
 
-conform-operator: $(DEV)/.installed  ## Play the operator's story on two real vLLM servers and on fakes, and list what differs
+conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
 	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
-	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0) --fake
 
 lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conformance.install import install, installation_of
+from tests.conformance.servers.install import install, installation_of
 from tests.conformance.operator_story import served, simulated
 from tests.conformance.operator_story.recording import changes, differences, path_of, read, write
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx
 
-from tests.conformance.artifacts import make_all
-from tests.conformance.install import installation_of
+from tests.conformance.adapters.artifacts import make_all
+from tests.conformance.servers.install import installation_of
 from tests.conformance.operator_story.manifests import BASE, PORT, EngineProgram, Manifest
 from tests.conformance.operator_story.story import (
     ANSWER_TOKENS,

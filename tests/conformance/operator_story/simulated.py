@@ -13,7 +13,7 @@ from fake_vllm.peft.base_model import ModelShape
 from fake_vllm.peft.folder import AdapterCheck, read_adapter
 from fake_vllm.peft.rules import AdapterRefusedError
 from fake_vllm.router import COMPLETIONS_PATH, handle
-from tests.conformance.artifacts import CATALOGUE
+from tests.conformance.adapters.artifacts import CATALOGUE
 from tests.conformance.operator_story.manifests import NODE, EngineProgram, Manifest
 from tests.conformance.operator_story.story import ANSWER_TOKENS, ENGINES, FOLDERS, OTHER, PROMPT, Load, Resource, State
 from tests.conformance.operator_story.story import play as play_story
