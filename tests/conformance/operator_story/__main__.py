@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conformance.servers.install import install, installation_of
 from tests.conformance.operator_story import served, simulated
 from tests.conformance.operator_story.recording import changes, differences, path_of, read, write
+from tests.conformance.servers.install import install, installation_of
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ _LENGTH_FLAGS = ("--max-model-len", "512")
 
 @dataclass(frozen=True, slots=True)
 class EngineProgram:
-    """How an engine is started.
+    """Command, flags and environment of an engine.
 
     Attributes:
         version: its release, in the image's tag.

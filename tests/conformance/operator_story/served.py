@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 
 from tests.conformance.adapters.artifacts import make_all
-from tests.conformance.servers.install import installation_of
 from tests.conformance.operator_story.manifests import BASE, PORT, EngineProgram, Manifest
 from tests.conformance.operator_story.story import (
     ANSWER_TOKENS,
@@ -34,6 +33,7 @@ from tests.conformance.operator_story.story import (
     is_ready,
 )
 from tests.conformance.operator_story.story import play as play_story
+from tests.conformance.servers.install import installation_of
 from twin.commands.serve import server_connection
 from twin.serve.network.engine_sockets import loopback_address
 

@@ -52,7 +52,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class AdapterState:
-    """What a user sees of an adapter.
+    """State of an adapter, as a user sees it.
 
     Attributes:
         phase: its phase.
