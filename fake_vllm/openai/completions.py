@@ -14,7 +14,7 @@ import msgspec
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
-from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
+from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER, Response
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
 from fake_vllm.openai.prompts import Prompt
@@ -24,7 +24,8 @@ from fake_vllm.openai.structured.constraint import constrained_text
 from fake_vllm.openai.text import Draft, cut_at_stop, draft, draft_of
 
 _encode = msgspec.json.encode
-_DONE = b"data: [DONE]\n\n"
+Builder = Callable[[GenerateRequest, EngineConfig, str, str, int], ResponseBuilder]
+"""Makes the form of a response, given its request, the server's settings, its id, its model, and the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,16 @@ class GenerationPlan:
     Attributes:
         model: name of the model; empty for the base model.
         request: makes the request, with all checks; raises `EngineError`.
-        builder: form of the response.
+        builder: makes the form of the response.
         request_id: id of the response; empty: a new one.
+        failed: response to an error, if it has a form of its own.
     """
 
     model: str
     request: Callable[[EngineConfig], GenerateRequest]
-    builder: type[ResponseBuilder]
+    builder: Builder
     request_id: str = ""
+    failed: Callable[[EngineError], Response] | None = None
 
 
 class CompletionTask:
@@ -103,8 +106,10 @@ class CompletionTask:
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
         """Yield server-sent events as tokens become due."""
+        if prelude := self.builder.prelude():
+            yield prelude
         if self._request.refusal is not None:
-            yield self.builder.failure(self._request.refusal) + _DONE
+            yield self.builder.failure(self._request.refusal) + self.builder.done
             return
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -121,14 +126,15 @@ class CompletionTask:
                     await asyncio.sleep((loop.time() - started) * (slow - 1))
                 if events := self._new_events(tokens, sent):
                     yield b"".join(events)
-            if self._request.include_usage:
-                yield self.builder.usage(self._choices)
+            if closing := self.builder.closing(self._choices):
+                yield closing
         except EngineError as error:
             yield self.builder.failure(error)
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
-        yield _DONE
+        if self.builder.done:
+            yield self.builder.done
 
     def _new_events(self, tokens: "TokenStream", sent: list[int]) -> list[bytes]:
         """Return the events of tokens that were not sent yet."""
@@ -149,6 +155,7 @@ class CompletionTask:
             prefix=self._prefix_key(choice.prompt),
             on_token=None if tokens is None else tokens.callback(choice.index, len(choice.pieces)),
         )
+        self.builder.cached_tokens += sequence.cached
         if tokens is not None:
             sequence.done.add_done_callback(tokens.on_finished)
         return sequence

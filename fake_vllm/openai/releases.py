@@ -32,6 +32,11 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        image_detail: images of a response request may leave out their detail.
+        checks_salts: a salt of a response request is checked before the body's types.
+        cache_writes: usage of a response has the tokens written to the cache.
+        joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
+        done_summary: a streamed item that is done has a summary.
     """
 
     unknown_fields: frozenset[str] = frozenset()
@@ -47,6 +52,11 @@ class Api:
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
+    image_detail: bool = True
+    checks_salts: bool = True
+    cache_writes: bool = True
+    joined_logprobs: bool = True
+    done_summary: bool = False
 
     def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a raw body without the fields that this release ignores."""

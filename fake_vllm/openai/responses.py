@@ -25,10 +25,14 @@ class ResponseBuilder:
 
     id_prefixes = ("cmpl-", "chatcmpl-")
     """Prefixes of a completion and of a chat."""
+    done = b"data: [DONE]\n\n"
+    """End of a stream."""
 
     def __init__(self, request: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
         self._request = request
         self._id = id
+        self.cached_tokens = 0
+        """Tokens of the prompts that the prefix cache had."""
         self._api = api(config.version)
         self._fingerprint = fingerprint(config) if self._api.fingerprint else None
         self._head = {
@@ -61,6 +65,10 @@ class ResponseBuilder:
             if release.prompt_text:
                 content["prompt_text"] = choices[0].prompt.text if request.return_prompt_text else None
         return {**content, **release.tail_fields}
+
+    def prelude(self) -> bytes:
+        """Return what a stream begins with, before there is a token."""
+        return b""
 
     def opening(self, choice: Choice) -> bytes:
         """Return the first event of a choice in a chat, with its role."""
@@ -100,8 +108,10 @@ class ResponseBuilder:
         tail = self._event_tail if last and not self._request.include_usage else b""
         return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + tail + b"}\n\n"
 
-    def usage(self, choices: Sequence[Choice]) -> bytes:
-        """Return the event with the usage, which follows the last token."""
+    def closing(self, choices: Sequence[Choice]) -> bytes:
+        """Return what follows the last token: the event with the usage, if it was asked for."""
+        if not self._request.include_usage:
+            return b""
         return self._event_head + b'],"usage":' + _encode(self._usage(choices)) + self._event_tail + b"}\n\n"
 
     def failure(self, error: EngineError) -> bytes:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.openai.flavor import Route
+from fake_vllm.openai.responses_api import serving as responses
+from fake_vllm.openai.responses_api.protocol import ResponsesRequest
 from fake_vllm.vllm import adapters, endpoints
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
@@ -57,6 +59,9 @@ _TABLE: tuple[_Optional, ...] = (
     _Optional(UNLOAD_PATH, Route(("POST",), adapters.unload, UnloadLoRAAdapterRequest), when=_updates),
     _Optional("/adapters", Route(("POST",), adapters.register_adapter), (0, 16), when=_updates),
     _Optional("/adapters/{adapter_name}", Route(("DELETE",), adapters.unregister_adapter), (0, 16), when=_updates),
+    _Optional(responses.PATH, Route(("POST",), responses.create, ResponsesRequest), (0, 10)),
+    _Optional(f"{responses.PATH}/{{response_id}}", Route(("GET",), responses.retrieve), (0, 10)),
+    _Optional(f"{responses.PATH}/{{response_id}}/cancel", Route(("POST",), responses.cancel), (0, 10)),
     _Optional("/v1/embeddings", Route(("POST",), endpoints.embeddings, EmbeddingRequest), until=(0, 16)),
     _Optional("/generative_scoring", Route(("POST",), endpoints.generative_scoring), (0, 20)),
     _Optional("/scale_elastic_ep", Route(("POST",), endpoints.scale_elastic_ep), (0, 10)),
