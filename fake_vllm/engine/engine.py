@@ -141,7 +141,10 @@ class Engine:
 
     def state(self, kind: type[State]) -> State:
         """Return the server's one object of a class, which a route keeps until the container ends."""
-        return self._route_state.setdefault(kind, kind())
+        if kind not in self._route_state:
+            self._route_state[kind] = kind()
+        state: State = self._route_state[kind]
+        return state
 
     def start_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` in a task that the end of the container cancels."""

@@ -37,6 +37,9 @@ class Api:
         cache_writes: usage of a response has the tokens written to the cache.
         joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
         done_summary: a streamed item that is done has a summary.
+        tool_changes: messages of Anthropic's form may add and remove tools.
+        thinking: requests of Anthropic's form may set thinking.
+        names_stop_sequence: responses of Anthropic's form name the stop sequence that ended them.
     """
 
     unknown_fields: frozenset[str] = frozenset()
@@ -57,6 +60,9 @@ class Api:
     cache_writes: bool = True
     joined_logprobs: bool = True
     done_summary: bool = False
+    tool_changes: bool = True
+    thinking: bool = True
+    names_stop_sequence: bool = True
 
     def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a raw body without the fields that this release ignores."""

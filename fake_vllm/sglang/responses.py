@@ -55,6 +55,8 @@ class SglangResponseBuilder(ResponseBuilder):
         return self._event({**content, **_finish(choice, last=last)}, choice, count)
 
     def closing(self, choices: Sequence[Choice]) -> bytes:
+        if not self._request.include_usage:
+            return b""
         return self._event_head + b'],"usage":' + _encode(_extended(self._usage(choices))) + b"}\n\n"
 
     def failure(self, error: EngineError) -> bytes:

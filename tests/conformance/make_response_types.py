@@ -1,12 +1,12 @@
-"""Makes `fake_vllm/openai/responses_api/openai_types.json` from the `openai` package (`python -m tests.conformance.make_response_types`).
+"""Makes `fake_vllm/openai/responses_api/openai_types.json` from the `openai` package, without arguments.
 
-vLLM takes the types of Responses' input items and tools from that package. They are some 370, and clients see their names
-and order in errors, so the fake reads them from a file of this form:
+vLLM takes the types of Responses' input items and tools from that package. There are some 370, and clients see their
+names and order in errors. The fake reads them from a file of this form:
 
     {"module.Class": {"kind": "dict" or "model", "fields": {"name": TYPE, "name?": TYPE}}, "=name": TYPE}
 
-A name with a question mark may be absent. A TYPE is a name (`str`, `int`, ..., or one in the file) or a list: its kind, then
-what it is made of.
+A name with a question mark may be absent. A TYPE is a name (`str`, `int`, ..., or one in the file), or a list of its kind
+and what it is made of.
 """
 
 import json

@@ -160,13 +160,11 @@ class ResponsesBuilder(ResponseBuilder):
 
     def _call_done(self, choice: Choice) -> bytes:
         call = self._call(choice, choice.text, "completed")
-        done = self._event(
-            "response.function_call_arguments.done", **self._place(choice), arguments=choice.text
-        )
+        done = self._event("response.function_call_arguments.done", **self._place(choice), arguments=choice.text)
         return done + self._item_done(call)
 
     def _item_done(self, item: Json) -> bytes:
-        summary = {"summary": []} if self._api.done_summary else {}
+        summary: Json = {"summary": []} if self._api.done_summary else {}
         return self._event("response.output_item.done", item={**item, **summary}, output_index=0)
 
     # Parts

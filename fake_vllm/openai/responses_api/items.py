@@ -37,7 +37,8 @@ def _parsed(item: Any) -> Any:
     elif kind == "message":
         if item.get("role") != "assistant" or not isinstance(item.get("content"), list):
             return item
-        completed = {"id": "msg_", "status": "completed", **item, "content": list(map(_with_annotations, item["content"]))}
+        content = list(map(_with_annotations, item["content"]))
+        completed = {"id": "msg_", "status": "completed", **item, "content": content}
     try:
         return validator(_PARSED[kind]).validate_python(completed)
     except ValidationError:
@@ -104,7 +105,8 @@ def _message(item: Json) -> Json:
             space = f"{item['namespace']}__" if item.get("namespace") else ""
             return _call(item["call_id"], f"{space}{item['name']}", item["arguments"])
         case "custom_tool_call":
-            return _call(item["call_id"], item["name"], json.dumps({"input": item.get("input") or ""}, ensure_ascii=False))
+            arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
+            return _call(item["call_id"], item["name"], arguments)
         case "reasoning":
             return {"role": "assistant", "reasoning": _reasoning(item)}
         case "function_call_output" | "custom_tool_call_output":

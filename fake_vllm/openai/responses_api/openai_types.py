@@ -1,24 +1,24 @@
 """Types of the `openai` package in a request for a response: input items, tools, formats.
 
-`openai_types.json` has them as data (tests/conformance/make_response_types.py describes its form and makes it), because they are
-hundreds, and their names and order are part of the server's errors. They are read on first use.
+`openai_types.json` has them as data (tests/conformance/make_response_types.py makes it and describes its form), because
+they are hundreds, and their names and order are part of the server's errors. They are read on first use.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 from pydantic_core.core_schema import CoreSchema
 
-_SIMPLE: Mapping[str, CoreSchema] = {
-    "str": core_schema.str_schema(),
-    "int": core_schema.int_schema(),
-    "float": core_schema.float_schema(),
-    "bool": core_schema.bool_schema(),
-    "any": core_schema.any_schema(),
+_SIMPLE: Mapping[str, Callable[[], CoreSchema]] = {
+    "str": core_schema.str_schema,
+    "int": core_schema.int_schema,
+    "float": core_schema.float_schema,
+    "bool": core_schema.bool_schema,
+    "any": core_schema.any_schema,
 }
 
 
@@ -37,7 +37,7 @@ class ResponseType:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:  # noqa: ARG002
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return _schema_of(self._name)
 
 
@@ -77,13 +77,14 @@ class _Builder:
     def schema(self, form: Any) -> CoreSchema:
         """Return the schema of a type in the file's form."""
         if isinstance(form, str):
-            return _SIMPLE[form].copy() if form in _SIMPLE else self._class(form)
+            return _SIMPLE[form]() if form in _SIMPLE else self._class(form)
         kind, *rest = form
         if kind == "literal":
             return core_schema.literal_schema(rest)
         if kind == "default":
             return core_schema.with_default_schema(self.schema(rest[0]), default=rest[1])
-        return _COMPOUND[kind]([self.schema(part) for part in rest])
+        schema: CoreSchema = _COMPOUND[kind]([self.schema(part) for part in rest])
+        return schema
 
     def _class(self, name: str) -> CoreSchema:
         entry = self._content[name]
@@ -109,7 +110,7 @@ class _Builder:
         return core_schema.model_schema(item_class(name), content, config=config)
 
 
-@lru_cache(maxsize=None)
+@cache
 def item_class(name: str) -> type[Item]:
     """Return the class of one of the file's models, such as `response_output_message.ResponseOutputMessage`."""
     return type(_class_name(name), (Item,), {"__slots__": ()})
