@@ -16,7 +16,7 @@ _encode = msgspec.json.encode
 
 
 class ChatCompletionStreamResponse(BaseModel):
-    """What vLLM takes each event of the chat for; its error for an event of another kind becomes an event."""
+    """An event of the chat, as vLLM reads it to make events of a message; its error for another kind becomes one."""
 
     model: str
     choices: list[Any]

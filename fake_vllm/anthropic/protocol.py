@@ -107,7 +107,7 @@ class AnthropicMessage(BaseModel):
 
 
 class AnthropicToolChoice(BaseModel):
-    """Which tool the model has to call."""
+    """The tool that the model has to call."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None

@@ -71,7 +71,7 @@ class CompletionTask:
         self.streams = request.stream
         self._choices = [
             self._choice(prompt, position * request.n + number, number)
-            for position, prompt in enumerate(request.prompts)
+            for position, prompt in enumerate(request.prompts if request.refusal is None else ())
             for number in range(request.n)
         ]
         engine.runner.metrics.choices.observe(request.n)

@@ -48,6 +48,7 @@ class PromptLimits:
         truncate: tokens to keep; -1 for as many as fit, None for all.
         keep_end: truncation keeps the end instead of the start.
         output_field: field with the number of tokens, for errors.
+        reserved: `output` must fit into the context with the prompt, as in releases before 0.32.
     """
 
     context: int
@@ -55,6 +56,12 @@ class PromptLimits:
     truncate: int | None = None
     keep_end: bool = False
     output_field: str = "max_tokens"
+    reserved: bool = False
+
+    @property
+    def most(self) -> int:
+        """Largest number of tokens in a prompt."""
+        return self.context - self.output if self.reserved else self.context
 
     def check(self) -> None:
         """Check the limits themselves.
@@ -63,16 +70,18 @@ class PromptLimits:
             VLLMValidationError: if one is above the context.
         """
         if self.output > self.context:
+            total = f"max_total_tokens={self.context}" if self.reserved else self.context
             raise VLLMValidationError(
-                f"{self.output_field}={self.output} cannot be greater than max_model_len={self.context}. Please request"
-                " fewer output tokens.",
+                f"{self.output_field}={self.output} cannot be greater than max_model_len={total}. Please request fewer"
+                " output tokens.",
                 parameter=self.output_field,
                 value=self.output,
             )
-        if self.truncate is not None and self.truncate > self.context:
+        if self.truncate is not None and self.truncate > self.most:
+            rest = f" - {self.output_field}" if self.reserved else ""
             raise VLLMValidationError(
-                f"truncate_prompt_tokens={self.truncate} cannot be greater than max_model_len = {self.context}. Please"
-                " request a smaller truncation size.",
+                f"truncate_prompt_tokens={self.truncate} cannot be greater than max_model_len{rest} = {self.most}."
+                " Please request a smaller truncation size.",
                 parameter="truncate_prompt_tokens",
                 value=self.truncate,
             )
@@ -81,18 +90,18 @@ class PromptLimits:
         """Return the prompt, truncated as asked for.
 
         Raises:
-            VLLMValidationError: if it is longer than the context.
+            VLLMValidationError: if it is too long.
         """
-        if isinstance(content, str) and self.truncate is None and len(content) > self.context * tokenizer.WIDTH:
-            raise _too_many_characters(len(content), self.context)
+        if isinstance(content, str) and self.truncate is None and len(content) > self.most * tokenizer.WIDTH:
+            raise self._too_many_characters(len(content))
         length = tokenizer.count(content) if isinstance(content, str) else len(content)
         keep = self._kept_tokens(length)
         if keep is not None:
             tokens = tokenizer.encode(content) if isinstance(content, str) else content
             start = length - keep if self.keep_end else 0
             return Prompt(tokens[start : start + keep], keep)
-        if length > self.context:
-            raise _too_many_tokens(length, self.context, text=isinstance(content, str))
+        if length > self.most:
+            raise self._too_many_tokens(length, text=isinstance(content, str))
         return Prompt(content, length)
 
     def _kept_tokens(self, length: int) -> int | None:
@@ -101,8 +110,34 @@ class PromptLimits:
             return None
         most = self.truncate
         if most < 0:
-            most = self.context if self.output == 0 else max(0, self.context - 1)
+            most = self.most if self.output == 0 or self.reserved else max(0, self.context - 1)
         return None if most >= length else most
+
+    def _too_many_characters(self, count: int) -> VLLMValidationError:
+        bound = f"more than {self.most * tokenizer.WIDTH} characters, which is the upper bound for {self.most}"
+        return self._too_long(f"{count} characters ({bound} input tokens)", "", "input_text", count)
+
+    def _too_many_tokens(self, length: int, *, text: bool) -> VLLMValidationError:
+        count = self.most + 1 if text else length  # of a text, no more are counted
+        qualifier = "at least " if count == self.most + 1 else ""
+        total = f", for a total of {qualifier}{count + self.output} tokens"
+        return self._too_long(f"{qualifier}{count} input tokens", total, "input_tokens", count)
+
+    def _too_long(self, content: str, total: str, parameter: str, count: int) -> VLLMValidationError:
+        """Return the error of a prompt with `content`; `total`: how much that is with the tokens asked for."""
+        requested = ""
+        if self.reserved:
+            requested = f"you requested {self.output} output tokens and "
+            end = f"{total}. Please reduce the length of the input prompt or the number of requested output tokens."
+        else:
+            more = ", which exceeds this limit even without any output tokens" if total else ""
+            end = f"{more}. Please reduce the length of the input prompt."
+        return VLLMValidationError(
+            f"This model's maximum context length is {self.context} tokens. However, {requested}your prompt contains"
+            f" {content}{end}",
+            parameter=parameter,
+            value=count,
+        )
 
 
 def split_prompts(prompt: Any) -> Sequence[str | list[int]]:
@@ -131,26 +166,3 @@ def check_vocabulary(prompts: Sequence[Prompt], config: EngineConfig) -> None:
             largest = max(prompt.content)
             if largest >= config.frontend.vocab_size and not tokenizer.is_own(largest):
                 raise VLLMValidationError(f"Token id {largest} is out of vocabulary")
-
-
-def _too_many_characters(count: int, context: int) -> VLLMValidationError:
-    most = context * tokenizer.WIDTH
-    return VLLMValidationError(
-        f"This model's maximum context length is {context} tokens. However, your prompt contains {count} characters"
-        f" (more than {most} characters, which is the upper bound for {context} input tokens). Please reduce the length"
-        " of the input prompt.",
-        parameter="input_text",
-        value=count,
-    )
-
-
-def _too_many_tokens(length: int, context: int, *, text: bool) -> VLLMValidationError:
-    count = context + 1 if text else length  # of a text, no more are counted
-    qualifier = "at least " if count == context + 1 else ""
-    return VLLMValidationError(
-        f"This model's maximum context length is {context} tokens. However, your prompt contains {qualifier}{count}"
-        " input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input"
-        " prompt.",
-        parameter="input_tokens",
-        value=count,
-    )

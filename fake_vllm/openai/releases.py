@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from formats.engine_releases import parse_release
+from formats.engine_releases import Release, parse_release
 
-_TAIL_0_32 = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
+_TAIL = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,11 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        reserves_output: tokens that are asked for must fit into the context with the prompt.
+        knows_suffix: a suffix is refused because of the model, not at all.
+        all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
+        checks_salts: `cache_salt` is checked before the body's types.
         image_detail: images of a response request may leave out their detail.
-        checks_salts: a salt of a response request is checked before the body's types.
         cache_writes: usage of a response has the tokens written to the cache.
         joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
         done_summary: a streamed item that is done has a summary.
@@ -49,14 +52,17 @@ class Api:
     token_ids: bool = True
     prompt_text: bool = True
     head_fields: Mapping[str, None] = field(default_factory=lambda: {"service_tier": None, "system_fingerprint": None})
-    tail_fields: Mapping[str, None] = field(default_factory=lambda: _TAIL_0_32)
+    tail_fields: Mapping[str, None] = field(default_factory=lambda: _TAIL)
     choice_fields: Mapping[str, None] = field(default_factory=lambda: {"routed_experts": None})
     message_fields: Mapping[str, Any] = field(default_factory=lambda: {"reasoning": None})
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
-    image_detail: bool = True
+    reserves_output: bool = False
+    knows_suffix: bool = True
+    all_logprobs: bool = True
     checks_salts: bool = True
+    image_detail: bool = True
     cache_writes: bool = True
     joined_logprobs: bool = True
     done_summary: bool = False
@@ -81,20 +87,40 @@ def api_of(context: object) -> Api:
 
 @lru_cache(maxsize=64)
 def api(version: str) -> Api:
-    """Return the behavior of `version`, such as `0.32.0`."""
+    """Return the behavior of `version`, such as `0.32.0`.
+
+    From 0.28 on it is recorded; before, read in the sources of 0.16.0, 0.20.2, 0.24.0 and 0.27.1.
+    """
     release = parse_release(version)
     if release >= (0, 32):
         return NEWEST
     return Api(
-        max_temperature=math.inf,
-        checks_vocabulary=False,
-        fingerprint=False,
+        max_temperature=2.0 if release >= (0, 24) else math.inf,
+        checks_vocabulary=release >= (0, 24),
+        fingerprint=release >= (0, 24),
         token_ids=release >= (0, 11),
-        prompt_text=False,
-        tail_fields={"kv_transfer_params": None},
-        choice_fields={},
-        message_fields={"tool_calls": [], "reasoning_content": None},
-        usage_details={},
-        wraps_refusals=True,
-        bounded_errors=False,
+        prompt_text=release >= (0, 24),
+        tail_fields=_TAIL if release >= (0, 27) else {"kv_transfer_params": None},
+        choice_fields={"routed_experts": None} if release >= (0, 24) else {},
+        message_fields=_message_fields(release),
+        usage_details={"completion_tokens_details": None} if release >= (0, 28) else {},
+        wraps_refusals=release < (0, 27),
+        bounded_errors=release >= (0, 30),
+        reserves_output=True,
+        knows_suffix=False,
+        all_logprobs=release >= (0, 30),
+        checks_salts=release >= (0, 30),
+        image_detail=False,
+        cache_writes=False,
+        joined_logprobs=False,
+        done_summary=True,
+        tool_changes=False,
+        thinking=False,
+        names_stop_sequence=release >= (0, 30),
     )
+
+
+def _message_fields(release: Release) -> Mapping[str, Any]:
+    if release >= (0, 24):
+        return {"reasoning": None}
+    return {"tool_calls": [], "reasoning" if release >= (0, 16) else "reasoning_content": None}

@@ -88,7 +88,8 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         EngineError: if it cannot be served.
     """
     try:
-        _check_suffix(body)
+        if body.suffix is not None:
+            _refuse_suffix(body, server.api)
         if body.prompt_embeds is not None:
             raise VLLMValidationError(
                 "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", parameter="prompt_embeds"
@@ -220,9 +221,9 @@ def refused(error: VLLMValidationError) -> EngineError:
     return EngineError(400, "BadRequestError", str(error), param=error.parameter)
 
 
-def _check_suffix(body: CompletionRequest) -> None:
-    if body.suffix is None:
-        return
+def _refuse_suffix(body: CompletionRequest, release: Api) -> None:
+    if not release.knows_suffix:
+        raise EngineError(400, "BadRequestError", "suffix is not currently supported")
     texts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
     if body.echo:
         message = "Echo is unsupported with suffix."
@@ -244,6 +245,7 @@ def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits
         truncate=body.truncate_prompt_tokens,
         keep_end=body.truncation_side == "left",
         output_field=field,
+        reserved=server.api.reserves_output,
     )
 
 

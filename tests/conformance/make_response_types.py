@@ -5,7 +5,7 @@ names and order in errors. The fake reads them from a file of this form:
 
     {"module.Class": {"kind": "dict" or "model", "fields": {"name": TYPE, "name?": TYPE}}, "=name": TYPE}
 
-A name with a question mark may be absent. A TYPE is a name (`str`, `int`, ..., or one in the file), or a list of its kind
+A name with a question mark may be absent. A TYPE is a name (`str`, `int`, ..., or one in the file) or a list: its kind
 and what it is made of.
 """
 

@@ -135,7 +135,7 @@ class ResponsesBuilder(ResponseBuilder):
         return self._event("response.completed", response=content)
 
     def failure(self, error: EngineError) -> bytes:
-        """Break the connection, as a real server does: its events have begun, and there is none for an error.
+        """Break the connection, as a real server does: a stream that has begun has no event for an error.
 
         Raises:
             EngineClosed: always.

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 from pydantic_core.core_schema import CoreSchema
 
@@ -26,6 +27,7 @@ class Item:
     """An instance of one of the file's models; its fields are attributes, its subclass is named as the model."""
 
     __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
+    model_config = ConfigDict(extra="allow")  # for the OpenAPI document
 
 
 class ResponseType:
