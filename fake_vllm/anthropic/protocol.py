@@ -74,13 +74,12 @@ class AnthropicContentBlock(BaseModel):
     data: str | None = None
     tool: AnthropicToolChange | None = None
 
-    @model_validator(mode="after")
-    def check_tool_change(self) -> "AnthropicContentBlock":
+    def model_post_init(self, context: Any, /) -> None:
+        """Check a change of tools; a validator would have a name in the places of older releases' errors."""
         if self.type in _TOOL_CHANGES and self.tool is None:
             raise ValueError(f"tool is required for {self.type} blocks")
         if self.type == "tool_removal" and isinstance(self.tool, AnthropicToolChangeDefinition):
             raise ValueError("tool_removal only accepts a tool_reference")
-        return self
 
 
 Content: TypeAlias = str | list[AnthropicContentBlock]
@@ -99,11 +98,10 @@ class AnthropicMessage(BaseModel):
     role: Literal["user", "assistant", "system"]
     content: Content
 
-    @model_validator(mode="after")
-    def check_tool_changes(self) -> "AnthropicMessage":
+    def model_post_init(self, context: Any, /) -> None:
+        """Check that only system messages change tools."""
         if self.role != "system":
             _check_no_tool_changes(self.content)
-        return self
 
 
 class AnthropicToolChoice(BaseModel):
