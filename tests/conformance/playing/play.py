@@ -1,6 +1,8 @@
 """Plays entries of the table to one engine."""
 
+import json
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +16,9 @@ from tests.conformance.recording import Recording
 from tests.conformance.servers.engines import Engine, serving
 from tests.conformance.stories import lifecycle, startup
 from tests.conformance.table import Selection
+
+_DEATH = "EngineCore encountered an issue"
+"""Part of the error of every request whose engine core has died, see vLLM's `v1/engine/exceptions.py`."""
 
 
 def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
@@ -47,15 +52,21 @@ def _play_profile(
     profile = PROFILES[name]
     headers = {"authorization": f"Bearer {profile.api_key}"} if profile.api_key else {}
     answers: dict[str, list[Answer]] = {}
-    rest: Iterable[Case] = iter(cases)
-    while len(answers) < len(cases):
+    waiting = deque(cases)
+    while waiting:
         report(f"{name}: {len(answers)} of {len(cases)} cases")
         with (
             serving(engine, profile, folder / f"{name}.log") as running,
             Player(running.url, str(loras), masker, headers) as player,
         ):
-            for case in rest:
-                answers |= player.play([case])
-                if any("error" in answer for answer in answers[case.name]) and running.wait(10) is not None:
+            while waiting:
+                case = waiting.popleft()
+                answers[case.name] = player.play(case)
+                if _may_have_died(answers[case.name]) and not running.survives():
                     break
     return answers
+
+
+def _may_have_died(answers: Iterable[Answer]) -> bool:
+    """Return whether an engine that has just died could have given these answers."""
+    return any("error" in answer or _DEATH in json.dumps(answer) for answer in answers)

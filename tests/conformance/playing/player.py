@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,6 +16,8 @@ Answer = dict[str, Any]
 
 _TIMEOUT = 120.0
 """Seconds. A real engine on a busy CPU takes some ten for the slowest of these requests."""
+_NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
+"""A server closes an idle connection after five seconds, which would look like an answer."""
 _COUNTED = re.compile(r"_(total|count|sum)$")
 
 
@@ -30,7 +32,7 @@ class Player:
     """
 
     def __init__(self, url: str, loras: str, masker: Masker, headers: Mapping[str, str] | None = None) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, limits=_NO_KEEP_ALIVE)
         self._loras = loras
         self._masker = masker
         self._headers = dict(headers or {})
@@ -41,13 +43,10 @@ class Player:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def play(self, cases: Iterable[Case]) -> dict[str, list[Answer]]:
-        """Return the answers to each case's steps, by the case's name."""
-        answers = {}
-        for case in cases:
-            self._unload_all()
-            answers[case.name] = [self.answer(step) for step in case.steps]
-        return answers
+    def play(self, case: Case) -> list[Answer]:
+        """Unload every adapter, then return the answers to a case's steps."""
+        self._unload_all()
+        return [self.answer(step) for step in case.steps]
 
     def answer(self, request: Request) -> Answer:
         """Send one request and return what the server answered, masked."""

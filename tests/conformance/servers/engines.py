@@ -25,6 +25,8 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
+_PATIENCE_OF_A_LOOK = 20
+"""Share of a server's patience after which it is taken to be alive: 3 s of a real one, 0.3 s of the fake."""
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -113,17 +115,32 @@ class Running:
         while time.perf_counter() < deadline:
             if (code := self.process.poll()) is not None:
                 return code
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200:
-                    return None
-            except httpx.TransportError:
-                pass
+            if self._is_healthy():
+                return None
             time.sleep(0.1)  # noqa: TID251 - a real process in real time
         raise RuntimeError(f"the server did not answer within {_START_SECONDS:g} s:\n{self.output()[-3000:]}")
 
     def wait(self, seconds: float) -> int | None:
         """Return the exit code; None if the process still runs after `seconds`."""
         return self.process.wait(seconds)
+
+    def survives(self) -> bool:
+        """Return whether the server stays healthy; wait for its end if it does not.
+
+        A server whose engine core has died says for about a second that it is healthy.
+        """
+        deadline = time.perf_counter() + self.patience / _PATIENCE_OF_A_LOOK
+        while time.perf_counter() < deadline:
+            if not self._is_healthy():
+                return self.wait(self.patience) is None
+            time.sleep(0.05)  # noqa: TID251 - a real process in real time
+        return True
+
+    def _is_healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
