@@ -7,27 +7,26 @@ from collections import Counter
 from tests.conformance import recording
 from tests.conformance.comparison.compare import Difference, differences
 from tests.conformance.comparison.kinds import by_kind
-from tests.conformance.playing.play import play
+from tests.conformance.playing.parallel import play_to_fakes
 from tests.conformance.recording import Recording, RecordingError
-from tests.conformance.servers.engines import fake_vllm
 from tests.conformance.stories import prefix_cache
 from tests.conformance.table import Selection, not_in, starting_with
 
 
 def main() -> int:
     options = _options()
+    try:
+        recorded = [recording.read(recording.path_of(version)) for version in options.versions or recording.versions()]
+    except RecordingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    selection = starting_with(options.cases)
+    played = play_to_fakes([real.version for real in recorded], selection)
     total = 0
-    for version in options.versions or recording.versions():
-        try:
-            real = recording.read(recording.path_of(version))
-        except RecordingError as error:
-            print(error, file=sys.stderr)
-            return 2
-        selection = starting_with(options.cases)
-        with fake_vllm(version) as engine:
-            found = differences(real, play(engine, version, selection, lambda _: None))
-        if not options.cases and version in prefix_cache.versions():
-            found += prefix_cache.differences(version)
+    for real in recorded:
+        found = differences(real, played[real.version])
+        if not options.cases and real.version in prefix_cache.versions():
+            found += prefix_cache.differences(real.version)
         total += len(found)
         for line in by_kind(found) if options.by == "kind" else found:
             print(line)

@@ -1,7 +1,6 @@
 """Plays entries of the table to one engine."""
 
 import json
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -21,22 +20,26 @@ _DEATH = "EngineCore encountered an issue"
 """Part of the error of every request whose engine core has died, see vLLM's `v1/engine/exceptions.py`."""
 
 
-def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
-    """Return what the engine answers to the selected cases, and how it starts and ends."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as name:
-        folder = Path(name)
-        loras = folder / "loras"
+def play(engine: Engine, version: str, selection: Selection, folder: Path, report: Callable[[str], None]) -> Recording:
+    """Return what the engine answers to the selected cases, and how it starts and ends.
+
+    Args:
+        folder: for the adapters, which are made unless they are there, and for the logs of servers.
+        report: receives lines that tell how far it is.
+    """
+    loras = folder / "loras"
+    if not loras.exists():
         make_all(loras)
-        masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
-        answers: dict[str, list[Answer]] = {}
-        ordered = sorted(selection.cases, key=lambda case: case.profile)
-        for profile, cases in groupby(ordered, key=lambda case: case.profile):
-            answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
-        if names := [*selection.startup, *selection.lifecycle]:
-            report(", ".join(names))
-        starts = startup.play(engine, selection.startup, masker, loras, folder)
-        stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
-        return Recording(version, selection.digests(), answers, starts, stories)
+    masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
+    answers: dict[str, list[Answer]] = {}
+    ordered = sorted(selection.cases, key=lambda case: case.profile)
+    for profile, cases in groupby(ordered, key=lambda case: case.profile):
+        answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
+    if names := [*selection.startup, *selection.lifecycle]:
+        report(", ".join(names))
+    starts = startup.play(engine, selection.startup, masker, loras, folder)
+    stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
+    return Recording(version, selection.digests(), answers, starts, stories)
 
 
 def _play_profile(
