@@ -1,6 +1,5 @@
 """`twin calibrate --measure`: drives a load test against a running server and returns its measurements."""
 
-import asyncio
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from formats.engine_command import EngineArgs, read_engine_args
 from formats.errors import FormatError
 from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
+    from formats.engine_command import EngineArgs
     from twin.calibration.load_test.client import CompletionClient
     from twin.calibration.load_test.levels import Grid
     from twin.calibration.load_test.records import LoadTest, ServerSettings
@@ -50,6 +49,8 @@ def run_load_test(options: LoadTestOptions) -> "LoadTest":
     Raises:
         UsageError: if the options are wrong, or the server cannot be measured.
     """
+    import asyncio
+
     from twin.calibration.load_test.client import LoadTestError
 
     if not options.url.startswith(("http://", "https://")):
@@ -64,7 +65,7 @@ def run_load_test(options: LoadTestOptions) -> "LoadTest":
 
 
 async def _measure(
-    options: LoadTestOptions, key: str, args: EngineArgs, grid: "Grid", progress: Callable[[float, str], None]
+    options: LoadTestOptions, key: str, args: "EngineArgs", grid: "Grid", progress: Callable[[float, str], None]
 ) -> "LoadTest":
     from twin.calibration.load_test.client import CompletionClient
     from twin.calibration.load_test.driver import LoadTestDriver, LoadTestSettings
@@ -97,7 +98,7 @@ def _adapter_counts(available: int, concurrency: int, server: "ServerSettings") 
 
 
 async def _server(
-    client: "CompletionClient", options: LoadTestOptions, args: EngineArgs, base: str, adapters: Sequence[str]
+    client: "CompletionClient", options: LoadTestOptions, args: "EngineArgs", base: str, adapters: Sequence[str]
 ) -> "ServerSettings":
     """Return the server's settings: from the flags in the options, else what it says itself, else vLLM's defaults."""
     from twin.calibration.load_test.records import ServerSettings
@@ -118,7 +119,9 @@ async def _server(
     )
 
 
-def _engine_args(text: str) -> EngineArgs:
+def _engine_args(text: str) -> "EngineArgs":
+    from formats.engine_command import read_engine_args
+
     try:
         args = read_engine_args(["vllm", "serve", "model", *shlex.split(text)], {})
     except (FormatError, ValueError) as error:
