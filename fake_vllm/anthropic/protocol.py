@@ -74,7 +74,7 @@ class AnthropicContentBlock(BaseModel):
     data: str | None = None
     tool: AnthropicToolChange | None = None
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, _: Any, /) -> None:
         """Check a change of tools; a validator would have a name in the places of older releases' errors."""
         if self.type in _TOOL_CHANGES and self.tool is None:
             raise ValueError(f"tool is required for {self.type} blocks")
@@ -98,7 +98,7 @@ class AnthropicMessage(BaseModel):
     role: Literal["user", "assistant", "system"]
     content: Content
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, _: Any, /) -> None:
         """Check that only system messages change tools."""
         if self.role != "system":
             _check_no_tool_changes(self.content)
