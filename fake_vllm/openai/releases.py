@@ -21,7 +21,7 @@ class Api:
     Attributes:
         unknown_fields: fields of request bodies that this release ignores.
         max_temperature: largest temperature.
-        checks_vocabulary: ids in `logit_bias` and `stop_token_ids` must be in the vocabulary.
+        checks_vocabulary: ids in `logit_bias` must be in the vocabulary.
         fingerprint: responses have a `system_fingerprint`.
         token_ids: responses have fields for token ids.
         prompt_text: responses of chats have a field for the prompt.
@@ -32,6 +32,12 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        checks_stop_tokens: ids in `stop_token_ids` must be in the vocabulary.
+        checks_extra_args: numbers in `vllm_xargs` must have 64 bits; others end the engine core's request.
+        refuses_mm_kwargs: requests bring no parameters of media.
+        parses_calls: arguments of tool calls in messages must be JSON.
+        video_embeds: messages may have embeddings of films.
+        null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
         reserves_output: tokens that are asked for must fit into the context with the prompt.
         knows_suffix: a suffix is refused because of the model, not at all.
         all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
@@ -58,6 +64,12 @@ class Api:
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
+    checks_stop_tokens: bool = True
+    checks_extra_args: bool = True
+    refuses_mm_kwargs: bool = True
+    parses_calls: bool = False
+    video_embeds: bool = True
+    null_top_logprobs: bool = True
     reserves_output: bool = False
     knows_suffix: bool = True
     all_logprobs: bool = True
@@ -106,6 +118,12 @@ def api(version: str) -> Api:
         usage_details={"completion_tokens_details": None} if release >= (0, 28) else {},
         wraps_refusals=release < (0, 27),
         bounded_errors=release >= (0, 30),
+        checks_stop_tokens=release >= (0, 30),
+        checks_extra_args=release >= (0, 30),
+        refuses_mm_kwargs=False,
+        parses_calls=release < (0, 30),
+        video_embeds=release >= (0, 30),
+        null_top_logprobs=False,
         reserves_output=True,
         knows_suffix=False,
         all_logprobs=release >= (0, 30),

@@ -90,7 +90,7 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
     try:
         if body.suffix is not None:
             _refuse_suffix(body, server.api)
-        if body.prompt_embeds is not None:
+        if body.prompt_embeds:
             raise VLLMValidationError(
                 "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", parameter="prompt_embeds"
             )
@@ -172,7 +172,7 @@ def chat_prompt(body: ChatCompletionRequest, server: Server) -> Prompt:
 def _conversation(
     body: ChatCompletionRequest, server: Server, options: ChatOptions
 ) -> tuple[list[chat_template.Turn], Prompt]:
-    turns = chat_template.turns_of(body.messages, server.config.served_model_names[0])
+    turns = chat_template.turns_of(body.messages, server.config.served_model_names[0], server.api)
     limits = _limits(body, server, options.limit or 0, options.limit_field)
     limits.check()
     template = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
@@ -193,8 +193,12 @@ def check_template(body: object, server: Server) -> None:
             " untrusted chat template."
         )
     for name, changes in (
-        ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
-        ("media_io_kwargs", "multimodal media loading resource usage"),
+        ()
+        if not server.api.refuses_mm_kwargs
+        else (
+            ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
+            ("media_io_kwargs", "multimodal media loading resource usage"),
+        )
     ):
         if getattr(body, name, None):
             raise VLLMValidationError(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 
 from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.protocol.base import stop_strings
@@ -31,7 +32,7 @@ def check_params(body: Body, max_tokens: int, api: Api) -> None:
     """
     _check_logit_bias_keys(body.logit_bias)
     _check_choices(1 if body.n is None else body.n)
-    _check_extra_args(body)
+    _check_extra_args(body, api)
     _check_penalties(body)
     _check_randomness(body, api)
     _check_lengths(body, max_tokens)
@@ -51,6 +52,7 @@ def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
     _check_logprob_counts(body, config)
     if api.checks_vocabulary:
         _check_logit_bias_ids(body.logit_bias, size)
+    if api.checks_stop_tokens:
         _check_ids("stop_token_ids", body.stop_token_ids or [], size)
     _check_allowed_tokens(body.allowed_token_ids, size)
 
@@ -101,11 +103,13 @@ def _check_choices(n: int) -> None:
         )
 
 
-def _check_extra_args(body: Body) -> None:
+def _check_extra_args(body: Body, api: Api) -> None:
     pending: list[object] = [body.vllm_xargs, body.kv_transfer_params, body.ec_transfer_params]
     while pending:
         value = pending.pop()
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            if not api.checks_extra_args:
+                raise EngineError(500, "InternalServerError", "")
             raise VLLMValidationError(
                 "extra_args integers must be between -2**63 and 2**64 - 1.", parameter="extra_args"
             )

@@ -71,5 +71,7 @@ def plan(body: ChatCompletionRequest, turns: Sequence[Turn]) -> ToolPlan | None:
     try:
         arguments = json_schema.generate(schema, Random(int.from_bytes(source)))
     except ConstraintError as error:
+        if choice == "auto":  # only a call that has to be made is constrained by the tool's schema
+            return None
         raise EngineError(400, "BadRequestError", f"Grammar error: {error.message}") from None
     return ToolPlan(tool.function.name, arguments, named)

@@ -49,9 +49,11 @@ def _conversation(engine: Engine, body: TokenizeChatRequest) -> str:
     """Return the prompt of a conversation."""
     config = engine.config
     options = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
+    server = Server(config, api(config.version))
     try:
-        check_template(body, Server(config, api(config.version)))
-        return chat_template.render(chat_template.turns_of(body.messages, config.served_model_names[0]), options)
+        check_template(body, server)
+        turns = chat_template.turns_of(body.messages, config.served_model_names[0], server.api)
+        return chat_template.render(turns, options)
     except VLLMValidationError as error:
         raise refused(error) from None
     except ValueError as error:  # pydantic's, of a message part that is read only now
