@@ -37,6 +37,7 @@ class Api:
         refuses_mm_kwargs: requests bring no parameters of media.
         parses_calls: arguments of tool calls in messages must be JSON.
         video_embeds: messages may have embeddings of films.
+        ignores_tool_schemas: a call that has to be made is not constrained by a schema that cannot be used.
         null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
         reserves_output: tokens that are asked for must fit into the context with the prompt.
         knows_suffix: a suffix is refused because of the model, not at all.
@@ -69,6 +70,7 @@ class Api:
     refuses_mm_kwargs: bool = True
     parses_calls: bool = False
     video_embeds: bool = True
+    ignores_tool_schemas: bool = True
     null_top_logprobs: bool = True
     reserves_output: bool = False
     knows_suffix: bool = True
@@ -123,6 +125,7 @@ def api(version: str) -> Api:
         refuses_mm_kwargs=False,
         parses_calls=release < (0, 30),
         video_embeds=release >= (0, 30),
+        ignores_tool_schemas=False,
         null_top_logprobs=False,
         reserves_output=True,
         knows_suffix=False,

@@ -142,7 +142,7 @@ def answer_request(body: ChatCompletionRequest, server: Server, options: ChatOpt
         echoed = turns[-1].text if body.echo and turns[-1].role == role else ""
         return msgspec.structs.replace(
             _checked(body, server, (prompt,), options.limit),
-            tool_calls=tools.plan(body, turns),
+            tool_calls=tools.plan(body, turns, server.api),
             role=role,
             prefix=echoed,
             return_prompt_text=bool(body.return_prompt_text),
