@@ -69,8 +69,9 @@ class CompletionTask:
             int(engine.now()),
         )
         self.streams = request.stream
+        self._prefix_keys = [self._prefix_key(prompt) for prompt in request.prompts]
         self._choices = [
-            self._choice(prompt, position * request.n + number, number)
+            self._choice(prompt, self._prefix_keys[position], position * request.n + number, number)
             for position, prompt in enumerate(request.prompts if request.refusal is None else ())
             for number in range(request.n)
         ]
@@ -79,7 +80,7 @@ class CompletionTask:
     def weight_headers(self) -> dict[str, str]:
         """Return the headers that say which weights make the answer, as they are before its sequences start."""
         runner = self._engine.runner
-        pairs = [runner.prefix_weights(self._adapter, self._prefix_key(prompt)) for prompt in self._request.prompts]
+        pairs = [runner.prefix_weights(self._adapter, key) for key in self._prefix_keys]
         headers = {WEIGHTS_HEADER: pairs[0][0]}
         if prefixes := [prefix for _, prefix in pairs if prefix]:
             headers[PREFIX_WEIGHTS_HEADER] = next((one for one in prefixes if one != pairs[0][0]), prefixes[0])
@@ -152,7 +153,7 @@ class CompletionTask:
             len(choice.pieces),
             limit=self._limit(choice.prompt),
             ending=choice.ending,
-            prefix=self._prefix_key(choice.prompt),
+            prefix=self._prefix_keys[choice.index // self._request.n],
             on_token=None if tokens is None else tokens.callback(choice.index, len(choice.pieces)),
         )
         self.builder.cached_tokens += sequence.cached
@@ -160,10 +161,11 @@ class CompletionTask:
             sequence.done.add_done_callback(tokens.on_finished)
         return sequence
 
-    def _choice(self, prompt: Prompt, index: int, number: int) -> Choice:
+    def _choice(self, prompt: Prompt, key: bytes, index: int, number: int) -> Choice:
+        """Return one choice of a prompt with this key; `number`: its number among the prompt's."""
         request = self._request
         limit = self._limit(prompt)
-        source = b"/".join((self._prefix_key(prompt), str((self._engine.seed, request.seed, number)).encode()))
+        source = b"/".join((key, str((self._engine.seed, request.seed, number)).encode()))
         text = self._draft(source, limit)
         stop: str | int | None
         pieces, stop = cut_at_stop(text.pieces, request.stop, request.min_tokens, include=request.include_stop)

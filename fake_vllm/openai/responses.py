@@ -4,6 +4,7 @@ Events are assembled from text that is encoded once for a request: 200 streams n
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -41,9 +42,12 @@ class ResponseBuilder:
             "created": created,
             "model": model,
         }
-        streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
-        self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
-        self._event_tail = b"" if self._fingerprint is None else b',"system_fingerprint":' + _encode(self._fingerprint)
+        self._event_head = self._event_tail = b""
+        if request.stream:
+            streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
+            self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
+            if self._fingerprint is not None:
+                self._event_tail = b',"system_fingerprint":' + _encode(self._fingerprint)
 
     def complete(self, choices: Sequence[Choice]) -> Any:
         """Return the content of a response that is not streamed."""
@@ -239,8 +243,13 @@ class ResponseBuilder:
 
 def fingerprint(config: EngineConfig) -> str:
     """Return `system_fingerprint`: version and a digest of the configuration, as vLLM writes it by default."""
-    content = f"{config.model}/{config.max_model_len}/{config.max_loras}/{config.max_lora_rank}"
-    return f"vllm-{config.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
+    return _fingerprint(config.version, config.model, config.max_model_len, config.max_loras, config.max_lora_rank)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(version: str, *settings: object) -> str:
+    digest = blake2b("/".join(map(str, settings)).encode(), digest_size=4).hexdigest()
+    return f"vllm-{version}-{digest}"
 
 
 def usage_content(prompt: int, completion: int) -> dict[str, Any]:

@@ -4,6 +4,8 @@ See vllm/entrypoints/openai/chat_completion/batch_serving.py and vllm/entrypoint
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -24,6 +26,8 @@ from fake_vllm.openai.responses import ResponseBuilder
 BATCH_PATH = "/v1/chat/completions/batch"
 INVOCATIONS_PATH = "/invocations"
 _ADAPTER = "x-amzn-sagemaker-adapter-identifier"  # model_hosting_container_standards, which vLLM uses here
+_JSON = "application/json"
+_MOST, _LARGEST = 64, 4096  # bodies that are kept; bytes of one
 _SESSIONS = ("NEW_SESSION", "CLOSE")
 
 
@@ -37,14 +41,45 @@ def chat_plan(body: ChatCompletionRequest, request: Request, release: Api) -> Ge
     )
 
 
-def completion_plan(body: CompletionRequest, request: Request, release: Api) -> GenerationPlan:
-    """Return the plan of a completion."""
-    return GenerationPlan(
-        body.model or "",
-        lambda config: completion_request(body, Server(config, release)),
-        ResponseBuilder,
-        request.headers.get("x-request-id") or body.request_id,
-    )
+class PreparedCompletions:
+    """The last completions that one server was asked for, parsed and checked.
+
+    Load generators and probes send the same body again and again. A completion's body is a value that nothing changes;
+    a chat's is not, as pydantic reads some contents of its messages only once.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[bytes, GenerationPlan] = {}
+
+    def plan(self, request: Request, release: Api) -> GenerationPlan:
+        """Return the plan of a completion.
+
+        Raises:
+            RequestValidationError: if the body does not fit.
+        """
+        if request.headers.get("content-type") != _JSON or len(request.body) > _LARGEST:
+            return completion_plan(request.parse(CompletionRequest, release), request.headers, release)
+        plan = self._plans.get(request.body)
+        if plan is None:
+            plan = completion_plan(request.parse(CompletionRequest, release), {}, release)
+            self._plans[request.body] = plan
+            if len(self._plans) > _MOST:
+                del self._plans[next(iter(self._plans))]
+        request_id = request.headers.get("x-request-id")
+        return plan if request_id is None else replace(plan, request_id=request_id)
+
+
+def completion_plan(body: CompletionRequest, headers: Mapping[str, str], release: Api) -> GenerationPlan:
+    """Return the plan of a completion; its checks are made once."""
+    checked: GenerateRequest | None = None
+
+    def request(config: EngineConfig) -> GenerateRequest:
+        nonlocal checked
+        if checked is None:
+            checked = completion_request(body, Server(config, release))
+        return checked
+
+    return GenerationPlan(body.model or "", request, ResponseBuilder, headers.get("x-request-id") or body.request_id)
 
 
 def batch(engine: Engine, request: Request) -> GenerationPlan:
@@ -80,7 +115,7 @@ def invocations(engine: Engine, request: Request) -> GenerationPlan:
     except ValidationError:
         pass
     try:
-        return completion_plan(_fitting(CompletionRequest, body, release), request, release)
+        return completion_plan(_fitting(CompletionRequest, body, release), request.headers, release)
     except ValidationError:
         names = [ChatCompletionRequest.__name__, CompletionRequest.__name__]
         message = f"Cannot find suitable handler for request. Expected one of: {names}"

@@ -17,7 +17,7 @@ from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import api
 from fake_vllm.vllm.endpoints import metrics
 from fake_vllm.vllm.errors import invalid_body
-from fake_vllm.vllm.generation import chat_plan, completion_plan
+from fake_vllm.vllm.generation import PreparedCompletions, chat_plan
 from fake_vllm.vllm.optional_routes import optional_route, optional_routes
 from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizeCompletionRequest
 from fake_vllm.vllm.tokenize import detokenize, tokenize
@@ -74,8 +74,7 @@ def server_load(engine: Engine, request: Request) -> Response:
 
 
 def _completion(engine: Engine, request: Request) -> GenerationPlan:
-    release = api(engine.config.version)
-    return completion_plan(request.parse(CompletionRequest, release), request, release)
+    return engine.state(PreparedCompletions).plan(request, api(engine.config.version))
 
 
 def _chat(engine: Engine, request: Request) -> GenerationPlan:
