@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from controller.api.types import Kind, Resource
+from controller.client.codec import Decoder
 from controller.client.config import Kubeconfig
 from controller.client.interface import Client, NotFound
 from controller.client.ratelimit import rate_limits
@@ -76,7 +77,9 @@ class LiveWorld:
     async def apply(self, kind: Kind[T], obj: T, *, manager: str = OTHER_MANAGER, force: bool = True) -> T:
         where, how = path(kind, obj.metadata.namespace, obj.metadata.name), "application/apply-patch+yaml"
         query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return kind.decode(await self._send("PATCH", where, query, kind.desired(obj), how))
+        return Decoder(kind, a_log()).object(
+            await self._connection.request("PATCH", where, query, kind.desired(obj), how)
+        )
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return await self._send("GET", path(kind, self.namespace, name))
