@@ -5,11 +5,15 @@ is registered. Language: https://github.com/google/cel-spec (doc/langdef.md).
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import cel
+if TYPE_CHECKING:
+    import cel
 
 _VARIABLES = frozenset({"self", "oldSelf"})
 _FUNCTIONS = frozenset(
@@ -25,13 +29,26 @@ _RULE_FIELDS = {"rule", "message", "reason", "fieldPath", "optionalOldSelf"}
 _SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\.(\w+))?")
 
 
-def compile_expression(text: str, *, optional_old: bool = False) -> cel.Program:
+@cache
+def _library() -> ModuleType:
+    """Import the library without its command line, whose dependencies take far longer to import than the library."""
+    command_line = "cel.cli"
+    known = sys.modules.setdefault(command_line, ModuleType(command_line))
+    try:
+        import cel
+    finally:
+        if not known.__dict__.get("__file__"):
+            del sys.modules[command_line]
+    return cel
+
+
+def compile_expression(text: str, *, optional_old: bool = False) -> "cel.Program":
     """Return the program of an expression over `self` and `oldSelf`, which may be an optional value.
 
     Raises:
         ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
     """
-    program = cel.compile(text)
+    program: cel.Program = _library().compile(text)
     functions = _FUNCTIONS | _OPTIONAL_FUNCTIONS if optional_old else _FUNCTIONS
     for name in program.functions():
         if name.isidentifier() and name not in functions and not name.startswith("_"):
@@ -58,7 +75,7 @@ class Rule:
     """
 
     text: str
-    program: cel.Program
+    program: "cel.Program"
     message: str
     reason: str = "FieldValueInvalid"
     field_path: str = ""
@@ -101,7 +118,8 @@ class Rule:
         if current == previous and not self.transition and not _is_object(value):  # as valid as it was before
             return None
         if self.optional_old:
-            previous = cel.OptionalValue.none() if old is None else cel.OptionalValue.of(previous)
+            optional = _library().OptionalValue
+            previous = optional.none() if old is None else optional.of(previous)
         try:
             is_valid = self.program.execute({"self": current, "oldSelf": previous})
         except KeyError as error:
