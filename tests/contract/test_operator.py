@@ -48,9 +48,7 @@ async def test_a_slice_without_its_labels_and_a_changed_service_are_repaired(wor
         await cluster.until(lambda: has_label(world, name, MANAGED_BY))
         drift = {"publishNotReadyAddresses": True, "ports": [{"name": "http", "port": 80}]}
         await world.patch(SERVICES, "sql", {"spec": drift})
-        with suppress(
-            ClientError
-        ):  # without IPv6 a server refuses the selector: a Service without one has both families
+        with suppress(ClientError):  # refused by a server without IPv6, which cannot give the Service both families
             await world.patch(SERVICES, "sql", {"spec": {"selector": {"app": "x"}}})
         await cluster.until(lambda: is_headless_again(world))
 

@@ -185,3 +185,25 @@ def test_a_label_that_names_no_container_is_said_on_the_object(tmp_path: Path) -
 def _label_pods(simulation: Simulation, labels: dict[str, str]) -> None:
     for pod in simulation.store.list("pods", namespace="default").items:
         simulation.store.patch("pods", "default", pod["metadata"]["name"], {"metadata": {"labels": labels}})
+
+
+def test_another_pod_of_the_same_name_is_published_when_its_own_engine_has_the_adapter(tmp_path: Path) -> None:
+    """A StatefulSet gives a name to one pod after the other."""
+    manifest = deployment()["spec"]["template"] | {"apiVersion": "v1", "kind": "Pod"}
+    pod = {**manifest, "metadata": {**manifest["metadata"], "name": "llm-0", "namespace": "default"}}
+
+    def replaced(simulation: Simulation) -> None:
+        simulation.store.delete("pods", "default", "llm-0", grace_period=0)
+        simulation.store.create("pods", pod)
+
+    story = run_story(
+        tmp_path,
+        (5, lambda simulation: simulation.store.create("pods", pod)),
+        (100, replaced),
+        objects=[],
+        adapters=one(),
+        duration="3m",
+    )
+    assert len(story.sent("load")) == 2
+    assert story.published() == story.holders() == ["llm-0"]
+    assert story.violations == []
