@@ -92,6 +92,8 @@ def test_the_container_may_do_nothing_that_it_does_not_need(overlay: tuple[str, 
     (deployment,) = of_kind(overlay[1], "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
+    assert "runAsUser" not in pod["securityContext"], "OpenShift refuses a user outside of the namespace's range"
+    assert re.search(r"^USER \d+:\d+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container(overlay[1])["securityContext"] == {
         "allowPrivilegeEscalation": False,
