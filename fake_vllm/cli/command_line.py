@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fake_vllm.cli.flags import check_unknown
 from fake_vllm.cli.sglang_args import sglang_config
-from fake_vllm.cli.vllm_args import vllm_config
+from fake_vllm.cli.vllm_args import release_of_flags, vllm_config
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.versions import DEFAULT_VERSION
 from formats.engine_command import SGLANG, read_engine_args
@@ -26,7 +26,7 @@ def read(
         EngineConfigError: if the engine would not start.
     """
     try:
-        args = read_engine_args(command, env, flavor=dialect)
+        args = read_engine_args(command, env, flavor=dialect, release=release_of_flags(version))
         check_unknown(args)
         return sglang_config(args) if args.flavor == SGLANG else vllm_config(args, version)
     except FormatError as error:

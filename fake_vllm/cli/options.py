@@ -13,7 +13,7 @@ from fake_vllm.cli.artifacts import ArtifactCatalogue, ArtifactResolver
 from fake_vllm.cli.flags import OWN_FLAGS, check_unknown
 from fake_vllm.cli.profile import DEFAULT_PROFILE, ModelProfile, ProfileError
 from fake_vllm.cli.sglang_args import sglang_config
-from fake_vllm.cli.vllm_args import vllm_config
+from fake_vllm.cli.vllm_args import release_of_flags, vllm_config
 from fake_vllm.distributions import Constant, Latency
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.lora import Artifact
@@ -32,7 +32,7 @@ from formats.engine_command import (
     read_command,
 )
 from formats.engine_command.argument_parser import FlexibleArgumentParser
-from formats.engine_releases import parse_release
+from formats.engine_releases import Release, parse_release
 from formats.errors import FormatError
 
 _FLAVORS = (VLLM, SGLANG)
@@ -61,10 +61,10 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     """
     try:
         engine = read_command(command, env)
-        values, args = _parse(engine)
-        _check_emulate(values.emulate)
+        flavor, version = _emulated(engine)
+        values, args = _parse(engine, flavor, release_of_flags(version))
         check_unknown(args)
-        config = _config(args, values.emulate or DEFAULT_VERSION)
+        config = _config(args, version)
         if values.vocab_size is not None:
             config = replace(config, frontend=replace(config.frontend, vocab_size=values.vocab_size))
         return config, _options(values, args, config)
@@ -78,21 +78,13 @@ def _config(args: EngineArgs, version: str) -> EngineConfig:
     return vllm_config(args, version, ModelShape.read(args.model) if args.model else None)
 
 
-def _check_emulate(version: str | None) -> None:
-    try:
-        parse_release(version or DEFAULT_VERSION)
-    except FormatError as error:
-        raise EngineConfigError(f"--emulate: {error}", exit_code=2) from error
-
-
 def flags_with_meaning(flavor: str) -> list[str]:
     """Return the real engine's flags that make a difference to the fake."""
     return engine_parser(flavor).meaningful
 
 
-def _parse(engine: EngineCommand) -> tuple[Namespace, EngineArgs]:
-    flavor = _flavor(engine)
-    parser = engine_parser(flavor)
+def _parse(engine: EngineCommand, flavor: str, release: Release | None) -> tuple[Namespace, EngineArgs]:
+    parser = engine_parser(flavor, release)
     for name in OWN_FLAGS:
         if name == "fault":
             parser.add_argument("--fault", action="append", default=[])
@@ -102,14 +94,20 @@ def _parse(engine: EngineCommand) -> tuple[Namespace, EngineArgs]:
     return values, EngineArgs.from_namespace(values, flavor, engine.env, unknown)
 
 
-def _flavor(engine: EngineCommand) -> str:
+def _emulated(engine: EngineCommand) -> tuple[str, str]:
+    """Return flavor and version to behave like, which decide which flags there are."""
     parser = FlexibleArgumentParser()
     parser.add_argument("--dialect")
+    parser.add_argument("--emulate", default=DEFAULT_VERSION)
     values, _ = parser.parse(engine.args)
     flavor = str(values.dialect or engine.flavor or VLLM)
     if flavor not in _FLAVORS:
         raise EngineConfigError(f"--dialect is {flavor!r}; it must be one of {', '.join(_FLAVORS)}", exit_code=2)
-    return flavor
+    try:
+        parse_release(values.emulate)
+    except FormatError as error:
+        raise EngineConfigError(f"--emulate: {error}", exit_code=2) from error
+    return flavor, str(values.emulate)
 
 
 def _with_config_file(args: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from fake_vllm.engine.config import (
     EngineConfig,
     EngineConfigError,
 )
+from fake_vllm.engine.versions import DEFAULT_VERSION
 from fake_vllm.peft.base_model import ModelShape
 from formats.engine_command import EngineArgs
 from formats.engine_releases import Release, parse_release
@@ -31,6 +32,11 @@ _TOO_LONG = (
     " absolute position encoding, positions exceeding derived_max_model_len will cause a CUDA array out-of-bounds"
     " error."
 )
+
+
+def release_of_flags(version: str) -> Release | None:
+    """Return the release whose flags alone are accepted; None for the default version, which stands for any."""
+    return None if version == DEFAULT_VERSION else parse_release(version.removesuffix(CPU_BUILD))
 
 
 def vllm_config(args: EngineArgs, version: str, shape: ModelShape | None = None) -> EngineConfig:

@@ -10,6 +10,7 @@ from formats.engine_command.command import SGLANG, VLLM, read_command
 from formats.engine_command.server_args import DEFAULT_SERVER_ARGS, ServerArgs
 from formats.engine_command.sglang import sglang_parser
 from formats.engine_command.vllm import vllm_parser
+from formats.engine_releases import Release
 
 _TRUE = ("1", "true")  # vllm/envs.py: VLLM_ALLOW_RUNTIME_LORA_UPDATING, compared without case
 UNLIMITED = 1 << 30  # adapters: SGLang lists any number unless --max-loaded-loras limits it
@@ -120,31 +121,36 @@ def _has_workers(values: Namespace) -> bool:
     return backend not in (None, "uni") or values.tensor_parallel_size * values.pipeline_parallel_size > 1
 
 
-def read_engine_args(command: Sequence[str], env: Mapping[str, str], *, flavor: str = "") -> EngineArgs:
+def read_engine_args(
+    command: Sequence[str], env: Mapping[str, str], *, flavor: str = "", release: Release | None = None
+) -> EngineArgs:
     """Return the arguments of the engine in a container.
 
     Args:
         command: the container's `command` and `args`, joined.
         env: its environment; variables with unknown values are left out.
         flavor: the flavor where the command does not say it; vLLM without it.
+        release: of vLLM, whose flags and values alone are accepted; None: those of all releases.
 
     Raises:
         FormatError: if the command cannot be read, or a value is missing or wrong.
     """
-    return _read_cached(tuple(command), tuple(sorted(env.items())), flavor)
+    return _read_cached(tuple(command), tuple(sorted(env.items())), flavor, release)
 
 
 @lru_cache(maxsize=1024)
-def _read_cached(command: tuple[str, ...], env: tuple[tuple[str, str], ...], flavor: str) -> EngineArgs:
+def _read_cached(
+    command: tuple[str, ...], env: tuple[tuple[str, str], ...], flavor: str, release: Release | None
+) -> EngineArgs:
     engine = read_command(command, dict(env))
     flavor = engine.flavor or flavor or VLLM
-    values, unknown = _parser(flavor).parse(engine.args)
+    values, unknown = _parser(flavor, release).parse(engine.args)
     return EngineArgs.from_namespace(values, flavor, engine.env, unknown)
 
 
-def engine_parser(flavor: str) -> FlexibleArgumentParser:
-    """Return a new parser for the arguments of a flavor's server."""
-    return sglang_parser() if flavor == SGLANG else vllm_parser()
+def engine_parser(flavor: str, release: Release | None = None) -> FlexibleArgumentParser:
+    """Return a new parser for the arguments of a flavor's server; see `vllm_parser` for the release."""
+    return sglang_parser() if flavor == SGLANG else vllm_parser(release)
 
 
-_parser = lru_cache(maxsize=2)(engine_parser)
+_parser = lru_cache(maxsize=8)(engine_parser)

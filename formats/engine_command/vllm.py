@@ -16,6 +16,8 @@ from formats.engine_command.argument_parser import (
 )
 from formats.engine_command.lora_modules import LoRAParserAction
 from formats.engine_command.server_args import add_server_flags
+from formats.engine_command.vllm_values import FlagValues
+from formats.engine_releases import Release
 
 _SHORT = {
     "data-parallel-size-local": "-dpl",
@@ -38,8 +40,12 @@ _DEFAULT_LORA_RANK = 16  # vllm/config/lora.py
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the same file
 
 
-def vllm_parser() -> FlexibleArgumentParser:
-    """Return a parser for the arguments behind `vllm serve`."""
+def vllm_parser(release: Release | None = None) -> FlexibleArgumentParser:
+    """Return a parser for the arguments behind `vllm serve`.
+
+    Args:
+        release: its values and flags alone are accepted; None: those of all releases.
+    """
     parser = FlexibleArgumentParser()
     parser.add_argument("model_tag", nargs="?")
     parser.add_argument("--model")
@@ -67,19 +73,25 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     add_server_flags(parser)
-    _add_ignored(parser)
+    _add_ignored(parser, FlagValues.of(release))
     return parser
 
 
-def _add_ignored(parser: FlexibleArgumentParser) -> None:
+def _add_ignored(parser: FlexibleArgumentParser, values: FlagValues) -> None:
     text = files("formats.engine_command").joinpath("vllm_flags.txt").read_text("utf-8")
     switches, single, several = (paragraph.partition("\n")[2].split() for paragraph in text.split("\n\n")[1:])
     for name in switches:
-        parser.add_argument(*_options(name), f"--no-{name}", action="ignored", nargs=0)
-    for name in single:
-        parser.add_argument(*_options(name), action="ignored")
-    for name in several:
-        parser.add_argument(*_options(name), action="ignored", nargs="+")
+        if name not in values.lacking:
+            parser.add_argument(*_options(name), f"--no-{name}", action="ignored", nargs=0)
+    for name, nargs in (*((name, None) for name in single), *((name, "+") for name in several)):
+        if name not in values.lacking:
+            parser.add_argument(
+                *_options(name),
+                action="ignored",
+                nargs=nargs,
+                type=values.types.get(name, str),
+                choices=values.choices.get(name),
+            )
 
 
 def _options(name: str) -> list[str]:

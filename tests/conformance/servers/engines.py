@@ -75,13 +75,18 @@ def real_vllm(installation: Path) -> Iterator[Engine]:
 @contextmanager
 def fake_vllm(version: str) -> Iterator[Engine]:
     """Yield the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
-    catalogue = str(_DATA / "catalogue.yaml")
-    flags = ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
+    model, flags = fake_flags(version)
     forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
     try:
-        yield Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)
+        yield Engine(forks, model, flags, {}, 6.0)
     finally:
         forks.close()
+
+
+def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
+    """Return the fake's model, and the flags that make it the CPU build of `version`."""
+    catalogue = str(_DATA / "catalogue.yaml")
+    return str(_DATA / "tiny"), ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
 
 
 def _inherited() -> dict[str, str]:
