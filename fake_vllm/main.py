@@ -11,6 +11,7 @@ from textwrap import fill
 from typing import NoReturn
 
 from fake_vllm.cli import options, profile
+from fake_vllm.cli.flags import OWN_FLAGS
 from fake_vllm.engine.engine import EngineConfigError
 from fake_vllm.server.process import Server
 from formats.engine_command import SGLANG, VLLM
@@ -70,7 +71,7 @@ def _refuse(error: EngineConfigError) -> NoReturn:
 
 
 def _help() -> str:
-    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in options.OWN_FLAGS.items())
+    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in OWN_FLAGS.items())
     vllm, sglang = (_list(options.flags_with_meaning(flavor)) for flavor in (VLLM, SGLANG))
     return _HELP.format(vllm=vllm, sglang=sglang, own=own, presets=", ".join(profile.presets()))
 
