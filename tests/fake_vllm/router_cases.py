@@ -317,8 +317,8 @@ CASES = (
              " (parameter=input_text, value=16400)", "input_text")),
     Case("a prompt of too many tokens", RENDERER, "POST", COMPLETE, {"prompt": [5] * 4100, "max_tokens": 10}, 400,
          bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
-             " prompt contains 4100 input tokens, for a total of 4110 tokens. Please reduce the length of the input prompt"
-             " or the number of requested output tokens. (parameter=input_tokens, value=4100)", "input_tokens")),
+             " prompt contains 4100 input tokens, for a total of 4110 tokens. Please reduce the length of the input"
+             " prompt or the number of requested output tokens. (parameter=input_tokens, value=4100)", "input_tokens")),
     Case("a prompt of too many tokens, since 0.32", RENDERER, "POST", COMPLETE, {"prompt": [5] * 4100}, 400,
          bad("This model's maximum context length is 4096 tokens. However, your prompt contains 4100 input tokens,"
              " which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
@@ -326,8 +326,8 @@ CASES = (
     Case("a prompt that leaves room for less than was asked for", RENDERER, "POST", COMPLETE,
          {"prompt": [5] * 4095, "max_tokens": 10}, 400,
          bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
-             " prompt contains 4095 input tokens, for a total of 4105 tokens. Please reduce the length of the input prompt"
-             " or the number of requested output tokens. (parameter=input_tokens, value=4095)", "input_tokens")),
+             " prompt contains 4095 input tokens, for a total of 4105 tokens. Please reduce the length of the input"
+             " prompt or the number of requested output tokens. (parameter=input_tokens, value=4095)", "input_tokens")),
     Case("a suffix", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
          bad("suffix is not currently supported")),
     Case("a suffix, since 0.32", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
