@@ -29,7 +29,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class InventoryChange:
-    """What a load or unload that has ended says about one name."""
+    """Change of one name by a load or unload that has ended."""
 
     number: int
     """Place among the changes of its pod."""
