@@ -8,6 +8,7 @@ has lower versions than before: its next list replaces everything.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
@@ -109,18 +110,20 @@ class Informer(Generic[T]):
         loop = asyncio.get_running_loop()
         wait = _FIRST_RETRY
         while True:
-            started, events, listed = loop.time(), self._events, not self._version
+            events, listed = self._events, not self._version
+            began = inf  # of the watch; a list, or its failure, may take any time
             failure: ClientError | None = None
             try:
                 if not self._version:
                     await self._list()
+                began = loop.time()
                 await self._watch()
             except Expired as error:
                 self._version, failure = "", error
                 self._restored = self._restored or isinstance(error, VersionTooLarge)
             except ClientError as error:
                 failure = error
-            if self._events > events or loop.time() - started >= _SHORT_WATCH:
+            if self._events > events or loop.time() - began >= _SHORT_WATCH:
                 wait = _FIRST_RETRY
                 if failure is None or isinstance(failure, Expired):
                     continue
