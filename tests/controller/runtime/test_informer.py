@@ -285,9 +285,10 @@ def _delete(scene: Scene, name: str, _: float) -> None:
 
 
 async def _restore(scene: Scene) -> None:
-    """Undo the last two writes of a server that can be reached, and let the informer notice before the next write."""
+    """Undo the last two writes of a server that can be reached; the informer notices each of them, and that."""
     if scene.client.error is not None:
         return
+    await asyncio.sleep(31)
     objects: dict[str, Any] = {}
     version = max(scene.server.version - 2, 0)
     for at, event in scene.server.log:
