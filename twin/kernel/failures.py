@@ -1,4 +1,4 @@
-"""Failures of the simulated cluster itself: an exception where no client can be told.
+"""Failures of the simulated cluster itself: an exception outside of any request.
 
 A simulation ends with the exception, since it is a mistake in the twin. A served world goes on: it has users, whose
 other objects must not suffer from the one that the twin could not handle.
