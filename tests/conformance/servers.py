@@ -26,6 +26,7 @@ _REAL_ENVIRONMENT = {
 }
 _START_SECONDS = 600.0
 _DATA = Path(__file__).parent / "data"
+FAKE_MODEL = str(_DATA / "tiny")
 
 
 _REAL_MODULES = (
@@ -75,13 +76,17 @@ def real_vllm(installation: Path) -> Iterator[Engine]:
 @contextmanager
 def fake_vllm(version: str) -> Iterator[Engine]:
     """Yield the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
-    catalogue = str(_DATA / "catalogue.yaml")
-    flags = ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
     forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
     try:
-        yield Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)
+        yield Engine(forks, FAKE_MODEL, fake_flags(version), {}, 6.0)
     finally:
         forks.close()
+
+
+def fake_flags(version: str) -> tuple[str, ...]:
+    """Return the flags with which the fake is like the CPU build of `version`."""
+    catalogue = str(_DATA / "catalogue.yaml")
+    return ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
 
 
 def _inherited() -> dict[str, str]:

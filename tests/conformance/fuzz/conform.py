@@ -1,0 +1,98 @@
+"""`make conform-fuzz`: plays the random bodies to the fake and lists where it answers otherwise than the real server."""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from tests.conformance.artifacts import make_all
+from tests.conformance.fuzz import answers as recorded
+from tests.conformance.fuzz import schema
+from tests.conformance.fuzz.answers import Answer, Recording
+from tests.conformance.fuzz.bodies import Body, bodies
+from tests.conformance.fuzz.fake import play_to_fake
+from tests.conformance.recording import RecordingError
+
+EXPLAINED: Mapping[str, str] = {}
+"""Bodies that the fake answers otherwise on purpose: the reason by the body's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two answers to one body."""
+
+    body: Body
+    real: Answer
+    fake: Answer
+
+    def __str__(self) -> str:
+        return f"{self.body.name}: real {self.real}, fake {self.fake}"
+
+
+def compare(version: str) -> list[Compared]:
+    """Return the answers of a release and of the fake to every recorded body.
+
+    Raises:
+        RecordingError: if the recording is of other bodies.
+    """
+    recording = recorded.read(version)
+    asked = list(bodies(schema.read(version)))
+    check_asked(recording, asked)
+    with tempfile.TemporaryDirectory(prefix="conformance-") as name:
+        make_all(Path(name))
+        played = play_to_fake(version, asked, Path(name))
+    return [Compared(body, recording.answers[body.route][body.index], played[body.name]) for body in asked]
+
+
+def check_asked(recording: Recording, asked: list[Body]) -> None:
+    """Check that a recording answers these bodies.
+
+    Raises:
+        RecordingError: if it answers others.
+    """
+    for route, group in groupby(asked, key=lambda body: body.route):
+        listed = list(group)
+        if recording.asked.get(route) != recorded.digest(listed) or len(recording.answers[route]) != len(listed):
+            path = recorded.path_of(recording.version)
+            raise RecordingError(f"{path} answers other bodies of {route}; record them with `make record-fuzz`")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.fuzz.conform", description=__doc__)
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help="releases; without any, all that are recorded")
+    parser.add_argument("--bodies", action="store_true", help="print the bodies, too")
+    options = parser.parse_args()
+    total = 0
+    for version in options.versions or recorded.versions():
+        try:
+            compared = compare(version)
+        except RecordingError as error:
+            print(error, file=sys.stderr)
+            return 2
+        different = [each for each in compared if not each.real.agrees(each.fake)]
+        for each in different:
+            print(f"{each}{f'  [{EXPLAINED[each.body.name]}]' if each.body.name in EXPLAINED else ''}")
+            if options.bodies:
+                print(f"    {each.body.content[:600].decode(errors='replace')}")
+        unexplained = [each for each in different if each.body.name not in EXPLAINED]
+        total += len(unexplained)
+        print(_summary(version, compared, len(different), len(unexplained)))
+    return 1 if total else 0
+
+
+def _summary(version: str, compared: list[Compared], different: int, unexplained: int) -> str:
+    classes = Counter(f"{each.real.status // 100}xx" if each.real.status else each.real.type for each in compared)
+    listed = ", ".join(f"{count} {name}" for name, count in sorted(classes.items()))
+    wording = sum(each.real.agrees(each.fake) and each.real.message != each.fake.message for each in compared)
+    return (
+        f"vLLM {version}: {len(compared)} bodies ({listed}), {different} answered with another status or error type,"
+        f" {unexplained} of them without a known reason; {wording} more in other words"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The fake, in this process and in virtual time, with the flags that the other recordings are compared with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fake_vllm.cli import options
+from fake_vllm.engine.context import EngineContext, Randomness
+from fake_vllm.engine.engine import Engine
+from fake_vllm.engine.timing import EngineTimes
+from fake_vllm.flavors import flavor_of
+from fake_vllm.http.messages import Request, Stream
+from fake_vllm.router import handle
+from tests.conformance.fuzz.answers import Answer
+from tests.conformance.fuzz.bodies import Body
+from tests.conformance.fuzz.play import Play, Send
+from tests.conformance.profiles import PROFILES
+from tests.conformance.servers import FAKE_MODEL, MODEL_FLAGS, fake_flags
+from twin.kernel import loop
+
+
+def play_to_fake(version: str, bodies: list[Body], loras: Path) -> Mapping[str, Answer]:
+    """Return the fake's answers by the bodies' names."""
+    answers: dict[str, Answer] = {}
+
+    async def story() -> None:
+        engine = _engine(version)
+        await Play(_sender(engine), str(loras), answers).all(bodies)
+        engine.close()
+
+    loop.run(story())
+    return answers
+
+
+def _engine(version: str) -> Engine:
+    profile = PROFILES["lora"]
+    command = ["serve", FAKE_MODEL, "--served-model-name", "base", *fake_flags(version), *MODEL_FLAGS, *profile.flags]
+    config, own = options.read(command, profile.environment)
+    times = EngineTimes(own.profile.load, own.profile.unload, own.profile.timing)
+    context = EngineContext(find_artifact=own.find, fetch=own.fetch)
+    return Engine(config, flavor_of(config), times, Randomness(np.random.default_rng(0)), context)
+
+
+def _sender(engine: Engine) -> Send:
+    async def send(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
+        response = await handle(engine, Request(method, path, {"content-type": "application/json"}, body))
+        if isinstance(response, Stream):
+            content = b"".join([chunk async for chunk in response.chunks])
+        else:
+            content = response.body
+        return response.status, response.headers.get("content-type", ""), content
+
+    return send
