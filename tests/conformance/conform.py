@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections import Counter
 
-from tests.conformance import prefix_cache, recording
-from tests.conformance.compare import Difference, differences
-from tests.conformance.kinds import by_kind
-from tests.conformance.play import play
+from tests.conformance import recording
+from tests.conformance.comparison.compare import Difference, differences
+from tests.conformance.comparison.kinds import by_kind
+from tests.conformance.playing.play import play
 from tests.conformance.recording import Recording, RecordingError
-from tests.conformance.servers import fake_vllm
+from tests.conformance.servers.engines import fake_vllm
+from tests.conformance.stories import prefix_cache
 from tests.conformance.table import Selection, not_in, starting_with
 
 
@@ -46,7 +47,7 @@ def _summary(real: Recording, selection: Selection, found: list[Difference]) -> 
     groups = Counter(difference.case.split("/")[1] for difference in found)
     affected = len({difference.case for difference in found})
     by_group = ", ".join(f"{name} {count}" for name, count in groups.most_common())
-    missing = len(selection.where([*not_in(real.asked).digests()]))
+    missing = len(selection.where([*not_in(real.request_digests).digests()]))
     missing_text = f" ({missing} more to be recorded: `make record ONLY=missing`)" if missing else ""
     return (
         f"vLLM {real.version}: {len(selection) - missing} entries{missing_text}, "

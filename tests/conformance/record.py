@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from tests.conformance import recording
-from tests.conformance.install import install, installation_of
-from tests.conformance.play import play
+from tests.conformance.playing.play import play
 from tests.conformance.recording import Recording, RecordingError
-from tests.conformance.servers import real_vllm
+from tests.conformance.servers.engines import real_vllm
+from tests.conformance.servers.install import install, installation_of
 from tests.conformance.table import TABLE, Selection, not_in, starting_with
 
 
@@ -35,12 +35,12 @@ def main() -> int:
             made = recording.merge(made, play(engine, version, part, _report), names)
             recording.write(made, path)
     recording.write(made, path)
-    print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.asked)} in {path}")
+    print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.request_digests)} in {path}")
     return 0
 
 
 def _selection(options: argparse.Namespace, made: Recording) -> Selection:
-    chosen = not_in(made.asked) if options.only else TABLE
+    chosen = not_in(made.request_digests) if options.only else TABLE
     return chosen.where([*starting_with(options.cases).digests()])
 
 

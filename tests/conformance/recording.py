@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "recordings"
-_FORMAT = 2
+_FORMAT = 3
 SECTIONS = ("startup", "lifecycle", "cases")
 
 
@@ -21,12 +21,12 @@ class Recording:
 
     Attributes:
         version: vLLM's release, such as `0.32.0`.
-        asked: digest of what each entry asked, by name with its section (see `table.py`).
+        request_digests: digest of what each entry asks for, by name with its section (see `table.py`).
         cases: a list of answers for each case, one for each step.
     """
 
     version: str
-    asked: Mapping[str, str]
+    request_digests: Mapping[str, str]
     cases: Mapping[str, list[dict[str, Any]]]
     startup: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lifecycle: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def path_of(version: str) -> Path:
 def write(recording: Recording, path: Path) -> None:
     """Write a recording, one answer a line, so that changes can be read in a diff."""
     parts = [f'{{"format": {_FORMAT}, "version": {json.dumps(recording.version)}']
-    for name in ("asked", *SECTIONS):
+    for name in ("request_digests", *SECTIONS):
         entries = getattr(recording, name)
         lines = [f"  {json.dumps(key)}: {_lines(entries[key])}" for key in sorted(entries)]
         parts.append(f'"{name}": {{\n' + ",\n".join(lines) + "\n}")
@@ -68,7 +68,7 @@ def read(path: Path) -> Recording:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
             raise RecordingError(f"{path} has format {document['format']}; this checkout reads format {_FORMAT}")
-        parts = [_mapping(document, name) for name in ("asked", "cases", "startup", "lifecycle")]
+        parts = [_mapping(document, name) for name in ("request_digests", "cases", "startup", "lifecycle")]
         recording = Recording(document["version"], *parts)
     except FileNotFoundError as error:
         raise RecordingError(f"File not found: {path}; make it with `make record VLLM=VERSION`") from error
@@ -76,7 +76,7 @@ def read(path: Path) -> Recording:
         raise RecordingError(f"{path} is not a recording: {error}; make it again with `make record`") from error
     if path.name != path_of(recording.version).name:
         raise RecordingError(f"{path} is a recording of {recording.version}; name it {path_of(recording.version).name}")
-    if lost := recording.names() ^ set(recording.asked):
+    if lost := recording.names() ^ set(recording.request_digests):
         raise RecordingError(f"{path} is damaged at {min(lost)}; make it again with `make record`")
     return recording
 
@@ -95,8 +95,9 @@ def merge(old: Recording, new: Recording, names: Collection[str]) -> Recording:
         entries = {**getattr(old, section), **getattr(new, section)}
         return {name: entry for name, entry in entries.items() if f"{section}/{name}" in names}
 
-    asked = {name: digest for name, digest in {**old.asked, **new.asked}.items() if name in names}
-    return Recording(new.version, asked, merged("cases"), merged("startup"), merged("lifecycle"))
+    digests = {**old.request_digests, **new.request_digests}
+    kept = {name: digest for name, digest in digests.items() if name in names}
+    return Recording(new.version, kept, merged("cases"), merged("startup"), merged("lifecycle"))
 
 
 def versions() -> list[str]:

@@ -11,9 +11,9 @@ from itertools import groupby
 
 from tests.conformance.cases import CASES
 from tests.conformance.exchange import Case, Request
-from tests.conformance.lifecycle import STORIES
 from tests.conformance.profiles import PROFILES
-from tests.conformance.startup import REFUSALS
+from tests.conformance.stories.lifecycle import STORIES
+from tests.conformance.stories.startup import REFUSALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Selection:
     def digests(self) -> dict[str, str]:
         """Return a digest of what each entry asks, by name; a story is known by its name alone."""
         return {
-            **{f"cases/{case.name}": _digest(_asked(case)) for case in self.cases},
+            **{f"cases/{case.name}": _digest(_requests(case)) for case in self.cases},
             **{f"startup/{name}": _digest(REFUSALS[name]) for name in self.startup},
             **{f"lifecycle/{name}": _digest(name) for name in self.lifecycle},
         }
@@ -67,16 +67,16 @@ def starting_with(prefix: str) -> Selection:
     return TABLE.where([name for name in TABLE.digests() if name.startswith(prefix)])
 
 
-def not_in(asked: Mapping[str, str]) -> Selection:
+def not_in(request_digests: Mapping[str, str]) -> Selection:
     """Return the entries that a recording lacks, or that ask for something else now.
 
     Args:
-        asked: the recording's digests.
+        request_digests: the recording's.
     """
-    return TABLE.where([name for name, digest in TABLE.digests().items() if asked.get(name) != digest])
+    return TABLE.where([name for name, digest in TABLE.digests().items() if request_digests.get(name) != digest])
 
 
-def _asked(case: Case) -> object:
+def _requests(case: Case) -> object:
     profile = PROFILES[case.profile]
     return [profile.flags, sorted(profile.environment.items()), *(_fields(step) for step in case.steps)]
 
@@ -89,5 +89,5 @@ def _fields(request: Request) -> list[tuple[str, object]]:
     return [("to", f"{request.method} {request.path}"), *given]
 
 
-def _digest(asked: object) -> str:
-    return hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
+def _digest(requests: object) -> str:
+    return hashlib.sha256(repr(requests).encode()).hexdigest()[:12]

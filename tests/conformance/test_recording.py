@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from tests.conformance import conform, recording
-from tests.conformance.compare import differences
-from tests.conformance.kinds import by_kind
+from tests.conformance.comparison.compare import differences
+from tests.conformance.comparison.kinds import by_kind
 from tests.conformance.recording import Recording, RecordingError, merge, path_of, read, write
 
 GOOD: dict[str, Any] = {
-    "format": 2,
+    "format": 3,
     "version": "1.2.3",
-    "asked": {"cases/a": "d", "startup/s": "d"},
+    "request_digests": {"cases/a": "d", "startup/s": "d"},
     "startup": {"s": {"exit": 1, "error": ""}},
     "lifecycle": {},
     "cases": {"a": [{"status": 200}]},
 }
 
 
-def _cases(asked: str = "digest", **answers: Any) -> Recording:
-    return Recording("1.0.0", {f"cases/{name}": asked for name in answers}, answers)
+def _cases(digest: str = "digest", **answers: Any) -> Recording:
+    return Recording("1.0.0", {f"cases/{name}": digest for name in answers}, answers)
 
 
 def test_differences_name_the_place_and_both_values() -> None:

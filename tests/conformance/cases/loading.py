@@ -1,6 +1,6 @@
 """Loading adapters: bodies, names, paths, and a folder of each kind that an engine accepts or refuses."""
 
-from tests.conformance.artifacts import CATALOGUE
+from tests.conformance.adapters.artifacts import CATALOGUE
 from tests.conformance.exchange import Case, completion, get, load, post, unload
 
 _PATH = "/v1/load_lora_adapter"

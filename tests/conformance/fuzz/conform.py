@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from tests.conformance.artifacts import make_all
+from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.fuzz import answers as recorded
 from tests.conformance.fuzz import schema
 from tests.conformance.fuzz.answers import Answer, Recording

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import httpx
 
-from tests.conformance.artifacts import make_all
+from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.fuzz import answers as recorded
 from tests.conformance.fuzz import schema
 from tests.conformance.fuzz.answers import Answer, Recording
 from tests.conformance.fuzz.bodies import Body, bodies
 from tests.conformance.fuzz.play import Died, Play, Send
-from tests.conformance.install import install, installation_of
+from tests.conformance.servers.install import install, installation_of
 from tests.conformance.profiles import PROFILES
 from tests.conformance.recording import RecordingError
-from tests.conformance.servers import Engine, real_vllm, serving
+from tests.conformance.servers.engines import Engine, real_vllm, serving
 
 _AT_ONCE = 8
 _TIMEOUT = 120.0  # seconds

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from controller.engine.errors import EngineError, Scope, failure
 from controller.engine.load_errors import presentable, unwrap
-from tests.conformance import raises, recording
+from tests.conformance import recording
 from tests.conformance.cases import CASES
-from tests.conformance.load_faults import RAISED, expected
-from tests.conformance.raises import Raise
+from tests.conformance.load_errors import raises
+from tests.conformance.load_errors.load_faults import RAISED, expected
+from tests.conformance.load_errors.raises import Raise
 
 _LOAD_PATHS = ("/v1/load_lora_adapter", "/adapters")
 _ONE_PROCESS = "Call to add_lora method failed: {}"

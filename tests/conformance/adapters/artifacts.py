@@ -5,7 +5,7 @@ import shutil
 import zlib
 from pathlib import Path
 
-from tests.conformance.adapter_files import (
+from tests.conformance.adapters.adapter_files import (
     HIDDEN,
     Maker,
     adapter,

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 
 from tests.conformance.exchange import PROMPT, completion, get, load, unload
-from tests.conformance.masking import Masker
-from tests.conformance.player import Answer, Player
+from tests.conformance.playing.masking import Masker
+from tests.conformance.playing.player import Answer, Player
 from tests.conformance.profiles import PROFILES
-from tests.conformance.servers import Engine, Running, serving
+from tests.conformance.servers.engines import Engine, Running, serving
 
 _LONG = {"model": "base", "prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "stream": True}
 

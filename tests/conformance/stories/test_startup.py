@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.startup import last_error
+from tests.conformance.stories.startup import last_error
 
 _OF_SEVERAL = """ValidationError: 1 validation error for LoRAConfig
   Value error, max_cpu_loras (2) must be >= max_loras (4) [type=value_error, input_value=ArgsKwargs(), input_type=X]

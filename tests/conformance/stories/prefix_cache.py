@@ -5,7 +5,7 @@ compared with those of each adapter served fresh: so the recording says `l1`, or
 make that answer. The fake says the digests of weights and prefix in headers instead (its text is not computed from
 weights); the comparison is the same.
 
-    python -m tests.conformance.prefix_cache VERSION   # plays to that vLLM, writes recordings/weights-VERSION.json
+    python -m tests.conformance.stories.prefix_cache VERSION   # plays to that vLLM, writes weights-VERSION.json
 """
 
 import json
@@ -22,13 +22,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
-from tests.conformance.artifacts import make_all
-from tests.conformance.compare import Difference
+from tests.conformance.adapters.artifacts import make_all
+from tests.conformance.comparison.compare import Difference
 from tests.conformance.exchange import PROMPT, Profile
-from tests.conformance.install import install, installation_of
 from tests.conformance.profiles import UPDATING
 from tests.conformance.recording import FOLDER, RecordingError
-from tests.conformance.servers import Engine, fake_vllm, real_vllm, serving
+from tests.conformance.servers.engines import Engine, fake_vllm, real_vllm, serving
+from tests.conformance.servers.install import install, installation_of
 
 OTHER = "other"
 """No adapter's weights alone, nor the base model's, make this answer."""
@@ -313,7 +313,7 @@ def differences(version: str) -> list[Difference]:
 
 def main() -> int:
     if len(sys.argv) != 2:
-        print("usage: python -m tests.conformance.prefix_cache VERSION, such as 0.32.0", file=sys.stderr)
+        print("usage: python -m tests.conformance.stories.prefix_cache VERSION, such as 0.32.0", file=sys.stderr)
         return 2
     version, installation = sys.argv[1], installation_of(sys.argv[1])
     install(installation, version)

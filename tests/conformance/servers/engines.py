@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests.conformance.exchange import Profile
-from tests.conformance.processes import ForkServer, Process
+from tests.conformance.servers.processes import ForkServer, Process
 
 MODEL_FLAGS = ("--max-model-len", "512", "--max-lora-rank", "16")
 _REAL_FLAGS = ("--enforce-eager", "--dtype", "bfloat16")
@@ -25,7 +25,7 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parents[1] / "data"
 FAKE_MODEL = str(_DATA / "tiny")
 
 

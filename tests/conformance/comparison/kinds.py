@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.conformance.compare import ABSENT, Difference
+from tests.conformance.comparison.compare import ABSENT, Difference
 
 _EXAMPLES = 3
 

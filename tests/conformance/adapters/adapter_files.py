@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 HIDDEN = 256
 LAYERS = 2
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 Tensors = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 
 

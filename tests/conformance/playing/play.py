@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
-from tests.conformance import lifecycle, startup
-from tests.conformance.artifacts import make_all
+from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.exchange import Case
-from tests.conformance.masking import Masker
-from tests.conformance.player import Answer, Player
+from tests.conformance.playing.masking import Masker
+from tests.conformance.playing.player import Answer, Player
 from tests.conformance.profiles import PROFILES
 from tests.conformance.recording import Recording
-from tests.conformance.servers import Engine, serving
+from tests.conformance.servers.engines import Engine, serving
+from tests.conformance.stories import lifecycle, startup
 from tests.conformance.table import Selection
 
 

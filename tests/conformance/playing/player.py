@@ -9,7 +9,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.exchange import ABSENT, Case, Request
-from tests.conformance.masking import HEADERS, Masker
+from tests.conformance.playing.masking import HEADERS, Masker
 
 Answer = dict[str, Any]
 """`status`, `headers`, and one of `json`, `text`, `events`, `families`; or only `error` if the connection broke."""

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.masking import Masker
+from tests.conformance.playing.masking import Masker
 from tests.conformance.profiles import UPDATING
-from tests.conformance.servers import Engine, started
+from tests.conformance.servers.engines import Engine, started
 
 _LORA = ("--enable-lora", "--max-model-len", "512")
 REFUSALS: dict[str, tuple[str, ...]] = {

@@ -1,6 +1,6 @@
 """Lists every `raise` and `assert` of a vLLM release that a load of an adapter can reach.
 
-python -m tests.conformance.raises VERSION SOURCE   (a folder that has `vllm/`: a site-packages, or an unpacked wheel)
+python -m tests.conformance.load_errors.raises VERSION SOURCE   (a folder that has `vllm/`, such as site-packages)
 
 Calls are followed by name from `load_lora_adapter`, through the modules in `_SCOPE` and no further, so the list has a
 few entries too many rather than one too few. An f-string's values stand as `{}`. Errors of Python, torch and
@@ -178,7 +178,10 @@ def read(path: Path) -> list[Raise]:
 
 def main() -> int:
     if len(sys.argv) != 3:
-        print("usage: python -m tests.conformance.raises VERSION SOURCE, such as 0.32.0 site-packages", file=sys.stderr)
+        print(
+            "usage: python -m tests.conformance.load_errors.raises VERSION SOURCE, such as 0.32.0 site-packages",
+            file=sys.stderr,
+        )
         return 2
     print(write(sys.argv[1], Path(sys.argv[2])))
     return 0

@@ -12,10 +12,10 @@ from fake_vllm.peft.base_model import ModelShape
 from fake_vllm.peft.folder import AdapterCheck, read_adapter
 from fake_vllm.peft.rules import AdapterRefusedError
 from tests.conformance import recording
-from tests.conformance.artifacts import CATALOGUE, make_all
-from tests.conformance.masking import Masker
+from tests.conformance.adapters.artifacts import CATALOGUE, make_all
+from tests.conformance.playing.masking import Masker
 
-MODEL = str(Path(__file__).parent / "data" / "tiny")
+MODEL = str(Path(__file__).parents[1] / "data" / "tiny")
 RANK = 16
 _WRAPPED = re.compile(
     r"Call to add_lora method failed: Worker failed with error '(.*)', please check the stack trace above for the root"

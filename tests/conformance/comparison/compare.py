@@ -33,12 +33,12 @@ _SET = re.compile(r"\{('\w+'(?:, '\w+')*)\}")
 
 
 def differences(real: Recording, fake: Recording) -> list[Difference]:
-    """Return all differences in entries that both were asked alike, in the order of the recording."""
+    """Return all differences in entries that both answered the same requests for, in the order of the recording."""
     result: list[Difference] = []
     for section in SECTIONS:
         recorded, played = getattr(real, section), getattr(fake, section)
         for name in recorded:
-            if real.asked[f"{section}/{name}"] == fake.asked.get(f"{section}/{name}"):
+            if real.request_digests[f"{section}/{name}"] == fake.request_digests.get(f"{section}/{name}"):
                 places = _different(recorded[name], played[name], "")
                 result += [Difference(f"{section}/{name}", *place) for place in places]
     return result

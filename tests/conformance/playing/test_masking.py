@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conformance.masking import Masker
-from tests.conformance.player import families
+from tests.conformance.playing.masking import Masker
+from tests.conformance.playing.player import families
 
 MASKER = Masker({"/tmp/x/loras": "<loras>"})
 

@@ -18,9 +18,9 @@ from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Stream, handle
 from formats.engine_command import ServerArgs
-from tests.conformance import prefix_cache
-from tests.conformance.artifacts import make_all
-from tests.conformance.prefix_cache import OTHER, Outcome, Step
+from tests.conformance.adapters.artifacts import make_all
+from tests.conformance.stories import prefix_cache
+from tests.conformance.stories.prefix_cache import OTHER, Outcome, Step
 
 
 class _InProcess(httpx.BaseTransport):
