@@ -6,10 +6,10 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator lock clean
 
 help:  ## Print this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 demo: $(RUN)/.installed  ## Run the quickstart scenario and print the path of its report
 	@$(RUN)/bin/twin run scenarios/quickstart.yaml
@@ -53,6 +53,9 @@ record: $(DEV)/.installed  ## Play the conformance table to a real vLLM and keep
 
 conform: $(DEV)/.installed  ## List where the fake engine differs from the recordings of real vLLM
 	@$(DEV)/bin/python -m tests.conformance.conform $(VLLM) --by $(or $(BY),case) --cases "$(CASES)"
+
+conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
+	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
 
 lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -94,8 +94,8 @@ LOAD_ERRORS: Sequence[LoadErrorRow] = (
     *_rows(Fault.POD, "MoEFormatNotEnabled", r"contains fused 3D MoE weights"),
     *_rows(Fault.POD, "BaseModelUnsupported", r"Unsupported base layer"),
     *_rows(Fault.POD, "OutOfMemory", r"out of memory|can(?:'t|not) allocate memory"),
-    *_rows(Fault.POD, "ArtifactNotFound", r"Repo id must .*'[/~]|\[Errno 2\]"),  # a path, in the words of a hub
-    *_rows(Fault.ADAPTER, "ArtifactNotFound", r"Repo id must|in repo_id|Repository not found"),
+    *_rows(Fault.POD, "ArtifactNotFound", r"No adapter found for [/~]|Repo id must .*'[/~]|\[Errno 2\]"),
+    *_rows(Fault.ADAPTER, "ArtifactNotFound", r"No adapter found|Repo id must|in repo_id|Repository not found"),
     *_rows(Fault.POD, "ArtifactUnreadable", r"\[Errno (?:1|13|20|21|40)\]"),
     *_rows(Fault.ENGINE, "NoFreeSlot", r"No free (?:lora|adapter) slots|max_loaded_loras"),
     *_rows(Fault.ENGINE, "EngineDead", r"EngineCore encountered an issue|Executor failed"),

@@ -6,8 +6,11 @@ from typing import Any
 
 from controller.backoff import Backoff
 from controller.settings import LeaseSettings, Settings
+from fake_vllm.cli.artifacts import adapter_config
+from fake_vllm.engine.lora import Artifact
 from formats.timestamps import format_time
 from twin.scenario import Scenario
+from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
 from twin.world.cluster import WorldSettings
@@ -54,7 +57,6 @@ def _plug_ins(scenario: Scenario) -> tuple[str, ...]:
 def world_settings(scenario: Scenario) -> WorldSettings:
     """Return the simulated cluster's settings."""
     cluster = scenario.cluster
-    size = cluster.artifacts.size
     return WorldSettings(
         nodes=[NodeSpec(node.name, node.gpus, node.zone) for node in scenario.nodes],
         engines={
@@ -69,12 +71,27 @@ def world_settings(scenario: Scenario) -> WorldSettings:
             for name in ("default", *(item["metadata"]["name"] for item in _workloads(scenario)))
             for engine in (cluster.engine(name),)
         },
-        artifacts=ArtifactSettings(
-            bandwidth=cluster.artifacts.bandwidth,
-            size=int(size.default),
-            per_rank=None if size.per_rank is None else int(size.per_rank),
-        ),
+        artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
+    )
+
+
+def _artifact_settings(artifacts: Artifacts) -> ArtifactSettings:
+    size, files = artifacts.size, artifacts.files
+    return ArtifactSettings(
+        bandwidth=artifacts.bandwidth,
+        size=int(size.default),
+        per_rank=None if size.per_rank is None else int(size.per_rank),
+        files=None if files is None else {path: _artifact(file, size.default) for path, file in files.items()},
+    )
+
+
+def _artifact(file: ArtifactFile, size: float) -> Artifact:
+    return Artifact(
+        rank=file.rank,
+        size=int(size if file.size is None else file.size),
+        broken=file.broken or None,
+        config=adapter_config(file.rank, file.config) if file.config else None,
     )
 
 

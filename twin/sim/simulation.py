@@ -5,12 +5,12 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, TypeVar
 
 import simpy
 
@@ -35,6 +35,7 @@ from twin.world.controller_replica import ApiRate, Replica, ReplicaContext
 from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
 
+T = TypeVar("T")
 Progress = Callable[[float], None]
 """Called with the number of simulated seconds that are done."""
 
@@ -123,9 +124,13 @@ class Simulation:
 
     async def main(self, progress: Progress | None) -> None:
         """Run from the first manifest to the end."""
+        await self.run_while(self._until_end(progress))
+
+    async def run_while(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run from the first manifest until `work` is done; return its result."""
         try:
             self.start()
-            await self._until_end(progress)
+            return await work
         finally:
             await self.stop()
             pending = asyncio.all_tasks() - {asyncio.current_task()}

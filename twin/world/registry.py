@@ -2,12 +2,12 @@
 
 Properties of an artifact come from the ModelAdapters in the store (`additionalConfig.rank`), by the path that is sent
 to an engine. A download takes size over bandwidth; each download has the whole bandwidth, a shared link is not
-simulated. An absolute path is already on the pod and needs no registry.
+simulated. An absolute path is already on the pod and needs no registry; `files` says which of them exist.
 
 `Artifacts.download` is used by engines and sidecars; what they keep on their own disk is their own state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -18,6 +18,7 @@ from twin.apiserver import Change, Store
 
 MODEL_ADAPTERS = "modeladapters.model.aibrix.ai"
 _HUB_SCHEMES = ("huggingface://", "hf://")  # sent to an engine without the scheme
+_NO_FILE = Artifact(missing=True)
 _BROKEN = "Error while deserializing header: invalid header length"  # safetensors' error for a truncated file
 
 RegistryError = Literal["", "unreachable", "missing", "forbidden", "corrupt"]
@@ -32,6 +33,8 @@ class ArtifactSettings:
     """Size of an adapter without a rank, or if `per_rank` is not set."""
     per_rank: int | None = None
     """Bytes per unit of rank; LoRA weights grow with it."""
+    files: Mapping[str, Artifact] | None = None
+    """Adapters by their absolute path on the pods; no others exist there. None: every path has a valid one."""
     latency: float = 0.05
     """Seconds for the registry's list of files. Engines that download by themselves do not request it."""
 
@@ -83,8 +86,7 @@ class Artifacts:
         """Return the artifact of an engine's path; one of the default size if no adapter has a rank for it."""
         artifact = self._found.get(path)
         if artifact is None:
-            known = self._by_path.get(path, self._default)
-            artifact = self._found[path] = replace(known, digest=artifact_of(path))
+            artifact = self._found[path] = replace(self._known(path), digest=artifact_of(path))
         return artifact
 
     def download(self, url: str) -> Download:
@@ -104,6 +106,12 @@ class Artifacts:
             case "corrupt":
                 return Download(replace(artifact, broken=_BROKEN), seconds, error)
         return Download(replace(artifact, missing=True), 0.0, error)
+
+    def _known(self, path: str) -> Artifact:
+        """Return the artifact of a path: as declared for a file, else as the adapters' ranks say."""
+        if self._settings.files is not None and path.startswith("/"):
+            return self._settings.files.get(path, _NO_FILE)
+        return self._by_path.get(path, self._default)
 
     def _on_adapter(self, change: Change) -> None:
         spec = change.object.get("spec") or {}

@@ -48,6 +48,8 @@ RAISED: dict[str, tuple[str, str]] = {
     "expert-dim mismatch: source {} vs buffer {}": ADAPTER,
     "LoRA adapter {} contains fused 3D MoE weights for {}, but the model uses {}": ("pod", "MoEFormatNotEnabled"),
     "Unsupported base layer: {}": ("pod", "BaseModelUnsupported"),
+    # worker_manager.py; newer releases answer 404
+    "Loading lora {} failed: No adapter found for {}": ("adapter", "ArtifactNotFound"),
     # the engine
     "LoRA is not enabled. Use --enable-lora to enable LoRA.": ("pod", "LoRANotEnabled"),
     "No free lora slots": ("engine", "NoFreeSlot"),
@@ -60,6 +62,7 @@ RAISED: dict[str, tuple[str, str]] = {
     "lora_id must be greater than 0.": _UNKNOWN,
     "id must be > 0, got {}": _UNKNOWN,
     "lora_path cannot be empty": _UNKNOWN,
+    "tensorizer_dir must be set in tensorizer config.": _UNKNOWN,
     "collective_rpc should not be called on follower node": _UNKNOWN,
 }
 

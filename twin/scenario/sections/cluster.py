@@ -13,10 +13,11 @@ from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
 from fake_vllm.engine.lora_costs import NO_COSTS, TARGET_MODULES, Architecture, LoraCosts, TargetModule
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
+from twin.scenario.sections.artifacts import Artifacts
 from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.sections.policies import PlugIn, Policy
-from twin.scenario.units import Bandwidth, Duration, PositiveDuration, Size, value_error
+from twin.scenario.units import Duration, PositiveDuration, Size, value_error
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Zone = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
@@ -214,24 +215,6 @@ def _times(name: Any, folder: File) -> dict[str, Any]:
     if "timing" in fields:
         fields["timing"] = {key: item for key, item in fields["timing"].items() if key != "answer"}
     return fields
-
-
-class ArtifactSize(ScenarioModel):
-    """Size of an adapter's files."""
-
-    default: Size = 80.0 * 2**20  # rank 16 on an 8B model is some 50 to 150 MB
-    """Size if the adapter has no rank or `per_rank` is absent."""
-    per_rank: Size | None = None
-    """Bytes for each unit of `additionalConfig.rank`."""
-
-
-class Artifacts(ScenarioModel):
-    """Registry of adapters."""
-
-    bandwidth: Bandwidth = 250e6  # 2Gbit/s
-    """Bandwidth from the registry to one pod."""
-    size: ArtifactSize = ArtifactSize()
-    """Size of adapters."""
 
 
 class Api(ScenarioModel):

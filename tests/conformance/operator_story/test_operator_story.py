@@ -1,0 +1,66 @@
+"""The operator's story on real vLLM servers, as recorded: what it has to show, and that the twin shows the same."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.operator_story import recording, simulated
+from tests.conformance.operator_story.recording import Changes
+from tests.conformance.operator_story.story import BROKEN, CHANGED, ENGINES, GOOD, OTHER
+from tests.conformance.recording import RecordingError
+from twin.evaluate import invariants
+
+VERSIONS = recording.versions()
+_ELSEWHERE = {"high-rank": "AdapterExceedsLimits", "missing": "ArtifactNotFound"}
+"""Broken adapters that another pod might take, so that each pod is asked once; the others are asked once in all."""
+
+
+def states(recorded: Changes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each new state of an adapter, with its step."""
+    for step, changed in recorded.items():
+        if state := changed.get(name):
+            yield step, state
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_twin_plays_the_story_as_the_real_servers_did(version: str) -> None:
+    steps, lines = simulated.play(version)
+    assert list(recording.differences(recording.read(version), recording.changes(steps))) == []
+    assert invariants.check(lines).violations == ()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_on_real_servers_a_broken_adapter_is_failed_within_one_pass_over_the_pods(version: str) -> None:
+    recorded = recording.read(version)
+    for name in BROKEN:
+        _, state = next(states(recorded, name))
+        refused = ["0 loaded, 1 refused"] * (len(ENGINES) if name in _ELSEWHERE else 1)
+        assert (state["phase"], list(state["loads"].values())) == ("Failed", refused), name
+        reason = _ELSEWHERE.get(name, "InvalidAdapter")
+        assert (state["conditions"]["Ready"], state["warnings"]) == (f"False {reason}", ["LoadFailed"])
+    _, state = next(states(recorded, "no-lora"))
+    assert (state["phase"], state["conditions"]["Ready"]) == ("Failed", "False LoRANotEnabled")
+    assert "--enable-lora" in state["message"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_on_real_servers_answers_come_from_the_artifact_in_the_spec(version: str) -> None:
+    """In the development mode on each release; elsewhere too, or the operator says that it cannot be."""
+    recorded = recording.read(version)
+    changed, artifact = CHANGED
+    for name, folder in GOOD.items():
+        current = folder
+        for step, state in states(recorded, name):
+            current = artifact if (step, name) == ("changed artifact", changed) else current
+            assert state["answers"][ENGINES[0]] == current, (step, name)
+            if state["answers"][ENGINES[1]] != current:
+                assert (state["answers"][ENGINES[1]], "StalePrefixCache" in state["warnings"]) == (OTHER, True)
+
+
+def test_a_recording_of_another_version_is_refused_by_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "FOLDER", tmp_path)
+    recording.write("0.28.0", {"a step": {"it": None}})
+    recording.path_of("0.28.0").rename(recording.path_of("0.29.0"))
+    with pytest.raises(RecordingError, match=r"operator-0\.29\.0\.json"):
+        recording.read("0.29.0")
