@@ -7,12 +7,13 @@ latencies. Nothing here sleeps: the caller waits.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from formats.durations import parse_duration
 from formats.errors import FormatError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _Z95 = 1.6448536269514722  # standard normal quantile of 0.95
 _Z999 = 3.090232306167813  # standard normal quantile of 0.999
@@ -21,7 +22,7 @@ _Z999 = 3.090232306167813  # standard normal quantile of 0.999
 class Latency(Protocol):
     """A distribution of durations."""
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: "np.random.Generator") -> float:
         """Draw one duration in seconds, never negative."""
 
     def mean(self) -> float:
@@ -46,7 +47,7 @@ class Constant:
     def __post_init__(self) -> None:
         _require(0 <= self.value < math.inf, f"a constant latency must be finite and not negative, not {self.value}")
 
-    def draw(self, rng: np.random.Generator) -> float:  # noqa: ARG002 - the protocol's signature
+    def draw(self, rng: "np.random.Generator") -> float:  # noqa: ARG002 - the protocol's signature
         return self.value
 
     def mean(self) -> float:
@@ -69,7 +70,7 @@ class Uniform:
             f"a uniform latency needs 0 <= low <= high, not low={self.low}, high={self.high}",
         )
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: "np.random.Generator") -> float:
         return float(rng.uniform(self.low, self.high))
 
     def mean(self) -> float:
@@ -91,7 +92,7 @@ class Exponential:
             f"an exponential latency's mean must be finite and not negative, not {self.average}",
         )
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: "np.random.Generator") -> float:
         return float(rng.exponential(self.average))
 
     def mean(self) -> float:
@@ -119,7 +120,7 @@ class LogNormal:
         """Standard deviation of the logarithm."""
         return math.log(self.p95 / self.median) / _Z95
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: "np.random.Generator") -> float:
         return self.median * math.exp(self.sigma * rng.standard_normal())
 
     def mean(self) -> float:
@@ -140,7 +141,7 @@ class Empirical:
         for value in self.values:
             _require(0 <= value < math.inf, f"an empirical latency's values must be finite and >= 0, not {value}")
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: "np.random.Generator") -> float:
         return self.values[int(rng.integers(len(self.values)))]
 
     def mean(self) -> float:

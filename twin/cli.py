@@ -5,7 +5,6 @@ Each command imports slow modules itself, so that `twin --help` is fast.
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -56,6 +55,8 @@ def main() -> None:
 
 def _show_version(requested: bool) -> None:
     if requested:
+        from importlib.metadata import version
+
         print(f"lora-twin {version('lora-twin')}")
         raise typer.Exit
 

@@ -24,6 +24,8 @@ from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.metrics import CONTENT_TYPE, MetricsEndpoint
 from controller.sidecar.protocol import (
+    LOAD_PATH,
+    UNLOAD_PATH,
     ErrorResponse,
     LoadRequest,
     LoadResponse,
@@ -32,8 +34,6 @@ from controller.sidecar.protocol import (
     UnloadResponse,
 )
 
-LOAD_PATH = "/v1/lora_adapter/load"
-UNLOAD_PATH = "/v1/lora_adapter/unload"
 _MAX_BODY = 1 << 20
 _DISCONNECTED = 499  # nginx's status for a client that closed the connection
 

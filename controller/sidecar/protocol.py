@@ -1,10 +1,13 @@
-"""Request and response bodies of the sidecar's API."""
+"""Paths, request and response bodies of the sidecar's API for adapters."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from controller.sidecar.errors import SidecarError
+
+LOAD_PATH = "/v1/lora_adapter/load"
+UNLOAD_PATH = "/v1/lora_adapter/unload"
 
 
 class _Request(BaseModel):

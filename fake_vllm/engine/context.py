@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fake_vllm.engine.lora import AdapterEvent, Artifact
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +20,17 @@ class Randomness:
         generation: generator for generating, separate so that traffic does not shift loads; None: made from the seed.
     """
 
-    latencies: np.random.Generator
+    latencies: "np.random.Generator"
     seed: int = 0
-    generation: np.random.Generator | None = None
+    generation: "np.random.Generator | None" = None
+
+    def for_generation(self) -> "np.random.Generator":
+        """Return the generator for generating."""
+        if self.generation is not None:
+            return self.generation
+        from numpy.random import default_rng  # slow to import
+
+        return default_rng(self.seed)
 
 
 @dataclass(frozen=True, slots=True)

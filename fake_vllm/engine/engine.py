@@ -13,8 +13,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import blake2b
 
-import numpy as np
-
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
@@ -64,8 +62,7 @@ class Engine:
         self.healthy = True
         self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
-        generation = randomness.generation
-        self._generation_rng = np.random.default_rng(seed) if generation is None else generation
+        self._generation_rng = randomness.for_generation()
         self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.runner = ModelRunner(
             config,

@@ -6,11 +6,12 @@ asyncio's timers (`server/fault_injector.py`), so the same fields mean the same 
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from fake_vllm.distributions import Latency
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Window(NamedTuple):
@@ -35,7 +36,7 @@ def flap_windows(whole: Window, *, unready_for: float, ready_for: float) -> Iter
         start = end + ready_for
 
 
-def occurrences(whole: Window, every: Latency, rng: np.random.Generator) -> Iterator[float]:
+def occurrences(whole: Window, every: Latency, rng: "np.random.Generator") -> Iterator[float]:
     """Yield times within `whole`, each `every` after the one before, the first `every` after the start.
 
     `every` must not always be 0.

@@ -14,7 +14,8 @@ FLEET = Path("scenarios/fleet.yaml")
 _PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
-from twin.runs.run import load_all, simulate_and_judge
+from twin.runs.run import simulate_and_judge
+from twin.scenario import load_all
 overrides = json.loads(sys.argv[2])
 (scenario,), problems = load_all([Path(sys.argv[1])], overrides, None)
 assert not problems, problems

@@ -1,6 +1,8 @@
 """The command line: its output, its files and its exit codes."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +204,26 @@ def test_check_reports_a_valid_file(command: Callable[..., int], capsys: pytest.
     assert capsys.readouterr().out.startswith("made-up: Valid; simulates 30 min, seed 7\n")
 
 
+def test_check_as_json_has_scenarios_notes_and_errors(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("check", "--json", a_scenario(), "nowhere.yaml") == 2
+    output = json.loads(capsys.readouterr().out)
+    assert [(entry["name"], entry["duration_seconds"], entry["seed"]) for entry in output["scenarios"]] == [
+        ("made-up", 1800.0, 7)
+    ]
+    assert output["errors"] == ["File not found: nowhere.yaml"]
+
+
+def test_a_strict_check_fails_on_notes(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("check", "--strict", a_scenario()) == 0
+    no_pods = Path(a_scenario()).read_text("utf-8").replace("matchLabels: {app: engine}", "matchLabels: {app: other}")
+    Path("no-pods.yaml").write_text(no_pods)
+    assert command("check", "no-pods.yaml") == 0
+    assert "note: " in capsys.readouterr().out
+    assert command("check", "--strict", "no-pods.yaml") == 1
+
+
 def test_a_replay_of_an_honest_run_finds_nothing(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +263,33 @@ def test_the_catalogues_are_printed(
 ) -> None:
     assert command(argument) == 0
     assert output in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "field"), [("faults", "connection-refused", "kind"), ("policies", "least-adapters", "name")]
+)
+def test_the_catalogues_are_printed_as_json(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], argument: str, name: str, field: str
+) -> None:
+    assert command(argument, "--json") == 0
+    assert name in [entry[field] for entry in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (("--help",), {"asyncio", "numpy", "pydantic", "rich", "ruamel"}),
+        (("check", "SCENARIO"), {"fastapi", "jinja2", "numpy", "pandas", "prompt_toolkit", "pyarrow", "rich", "simpy"}),
+        (("run", "SCENARIO"), {"fastapi", "matplotlib", "pandas", "prompt_toolkit", "scipy"}),
+    ],
+)
+def test_a_command_imports_what_it_uses(arguments: tuple[str, ...], unused: set[str]) -> None:
+    code = "import sys; from twin.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    words = [a_scenario() if word == "SCENARIO" else word for word in arguments]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert "typer" in done.stderr.split()
+    assert unused.isdisjoint(done.stderr.split())
 
 
 def test_version_prints_the_version(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """`twin capture`: turn a cluster into a scenario, read-only."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -44,6 +43,8 @@ def capture(
     as_json: AsJson = False,
 ) -> int:
     """Watch a cluster for a while, read-only; write a scenario with its objects and events."""
+    import asyncio
+
     from twin.capture import CaptureError, build_history, build_scenario, compare_phases
 
     seconds = _parse_duration(duration)
@@ -66,6 +67,8 @@ def capture(
 
 
 async def _observe(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Observation":
+    import asyncio
+
     from twin.capture import open_reader, watch
 
     async with open_reader(kubeconfig, context) as reader:

@@ -11,9 +11,6 @@ from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from formats.durations import format_clock
 
@@ -80,8 +77,15 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
     """Show a progress bar on a terminal; do nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if not console.is_terminal:
         yield None
         return
     whole = format_clock(scenario.duration)

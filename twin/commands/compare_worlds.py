@@ -39,9 +39,10 @@ def compare_worlds(
 ) -> int:
     """Run a scenario simulated, then served in real time, and compare the results."""
     from twin.runs import run as running
+    from twin.scenario import load_all
     from twin.serve.comparison import compare_runs
 
-    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
+    scenarios, problems = load_all([file], parse_overrides(settings or []), seed)
     if problems:
         raise UsageError(*problems)
     scenario = scenarios[0]

@@ -1,6 +1,5 @@
 """`twin calibrate --measure`: drives a load test against a running server and returns its measurements."""
 
-import asyncio
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -9,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from formats.engine_command import EngineArgs, read_engine_args
 from formats.errors import FormatError
 from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
+    from formats.engine_command import EngineArgs
     from twin.calibration.load_test.levels import Grid
     from twin.calibration.load_test.records import LoadTest, ServerSettings
     from twin.calibration.load_test.server import MetricsPage
@@ -50,6 +49,8 @@ def run_load_test(options: LoadTestOptions) -> "LoadTest":
     Raises:
         UsageError: if the options are wrong, or the server cannot be measured.
     """
+    import asyncio
+
     from twin.calibration.load_test.client import LoadTestError
 
     if not options.url.startswith(("http://", "https://")):
@@ -64,7 +65,7 @@ def run_load_test(options: LoadTestOptions) -> "LoadTest":
 
 
 async def _measure(
-    options: LoadTestOptions, key: str, args: EngineArgs, grid: "Grid", progress: Callable[[float, str], None]
+    options: LoadTestOptions, key: str, args: "EngineArgs", grid: "Grid", progress: Callable[[float, str], None]
 ) -> "LoadTest":
     from twin.calibration.load_test.client import CompletionClient
     from twin.calibration.load_test.driver import LoadTestDriver, LoadTestSettings
@@ -97,7 +98,7 @@ def _adapter_counts(available: int, concurrency: int, max_loras: int) -> tuple[i
     return tuple(sorted({count for count in (0, 1, 2, max_loras, max_loras + 1) if count <= most}))
 
 
-def _server(base: str, args: EngineArgs, page: "MetricsPage", max_loras: int | None) -> "ServerSettings":
+def _server(base: str, args: "EngineArgs", page: "MetricsPage", max_loras: int | None) -> "ServerSettings":
     from twin.calibration.load_test.records import ServerSettings
 
     slots = max_loras or page.max_loras or args.max_loras
@@ -112,7 +113,9 @@ def _server(base: str, args: EngineArgs, page: "MetricsPage", max_loras: int | N
     )
 
 
-def _engine_args(text: str) -> EngineArgs:
+def _engine_args(text: str) -> "EngineArgs":
+    from formats.engine_command import read_engine_args
+
     try:
         args = read_engine_args(["vllm", "serve", "model", *shlex.split(text)], {})
     except (FormatError, ValueError) as error:

@@ -41,8 +41,9 @@ def run(
     """Run scenarios, print their results and write run folders."""
     from twin.report import terminal
     from twin.runs import run as running
+    from twin.scenario import load_all
 
-    scenarios, problems = running.load_all(files, parse_overrides(settings or []), seed)
+    scenarios, problems = load_all(files, parse_overrides(settings or []), seed)
     print_errors(*problems)
     summaries, worst = list[dict[str, Any]](), UNUSABLE if problems else OK
     for scenario in scenarios:
@@ -60,17 +61,30 @@ def run(
 
 
 @exit_code
-def check(files: Files) -> int:
+def check(
+    files: Files,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a note.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> int:
     """Validate scenarios and their manifests without running them."""
-    from twin.runs import run as running
+    from twin.scenario import load_all
 
-    scenarios, problems = running.load_all(files, {}, None)
-    print_errors(*problems)
-    for scenario in scenarios:
-        print(f"{scenario.name}: Valid; simulates {format_spoken(scenario.duration)}, seed {scenario.seed}")
-        for note in scenario.notes:
-            print(f"  note: {note}")
-    return UNUSABLE if problems else OK
+    scenarios, problems = load_all(files, {}, None)
+    if as_json:
+        valid = [
+            {"name": item.name, "duration_seconds": item.duration, "seed": item.seed, "notes": [*map(str, item.notes)]}
+            for item in scenarios
+        ]
+        print(json.dumps({"scenarios": valid, "errors": problems}, indent=2, ensure_ascii=False))
+    else:
+        print_errors(*problems)
+        for scenario in scenarios:
+            print(f"{scenario.name}: Valid; simulates {format_spoken(scenario.duration)}, seed {scenario.seed}")
+            for note in scenario.notes:
+                print(f"  note: {note}")
+    if problems:
+        return UNUSABLE
+    return FAILED if strict and any(scenario.notes for scenario in scenarios) else OK
 
 
 @exit_code
@@ -98,11 +112,12 @@ def replay(path: RunPath) -> int:
     from twin.report.first_difference import first_difference, until
     from twin.runs import folder as runfolder
     from twin.runs import run as running
+    from twin.scenario import load_all
     from twin.trace.recorder import encode
 
     with run_folder_errors():
         folder = runfolder.read(path)
-    scenarios, problems = running.load_all([path / runfolder.SCENARIO], {}, None)
+    scenarios, problems = load_all([path / runfolder.SCENARIO], {}, None)
     if problems:
         raise UsageError(*problems)
     with progress_bar(scenarios[0], quiet=False) as reached:

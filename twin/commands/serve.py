@@ -62,12 +62,12 @@ def serve(
     ] = None,
 ) -> int:
     """Serve a scenario in wall-clock time, behind a Kubernetes API."""
-    from twin.runs import run as running
+    from twin.scenario import load_all
     from twin.serve.errors import ServeError
     from twin.serve.server import Options
     from twin.serve.server import serve as serve_world
 
-    scenarios, problems = running.load_all([file], parse_overrides(settings or []), seed)
+    scenarios, problems = load_all([file], parse_overrides(settings or []), seed)
     if problems:
         raise UsageError(*problems)
     options = Options(
@@ -91,6 +91,7 @@ def serve(
     if not until_end:
         return OK
     from twin.report import terminal
+    from twin.runs import run as running
 
     findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
     terminal.show(findings, page)

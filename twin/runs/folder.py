@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from twin.evaluate.run_result import RunResult
 from twin.report import Report
@@ -140,8 +141,19 @@ def _write_placement(path: Path, rows: Mapping[str, Sequence[Any]]) -> None:
     import pyarrow as pa  # slow to import
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("time", pa.float64()), *((name, pa.string()) for name in ("pod", "node", "adapter", "state"))])
-    pq.write_table(pa.table({name: rows[name] for name in schema.names}, schema=schema), path, compression="zstd")
+    times = np.array(rows["time"], dtype=np.float64)
+    columns = [pa.Array.from_buffers(pa.float64(), len(times), [None, pa.py_buffer(times)])]
+    columns += [_text_column(rows[name]) for name in ("pod", "node", "adapter", "state")]
+    pq.write_table(pa.table(columns, names=["time", "pod", "node", "adapter", "state"]), path, compression="zstd")
+
+
+def _text_column(texts: Sequence[str]) -> Any:
+    """Return a column of texts; `pyarrow.array` would import pandas, which takes longer than a small run."""
+    import pyarrow as pa
+
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
 def check_target(target: Path) -> None:

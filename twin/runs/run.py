@@ -1,4 +1,4 @@
-"""Runs of scenarios: load, simulate, evaluate, draw, write. Start reading at `run_to_folder`.
+"""Runs of scenarios: simulate, evaluate, draw, write. Start reading at `run_to_folder`.
 
 Importing this module loads the whole twin, so the command line imports it only where a scenario is run.
 """
@@ -15,31 +15,12 @@ from twin.evaluate.measures import placement_rows
 from twin.evaluate.run_result import RunResult
 from twin.report import build_report
 from twin.runs.folder import REPORT, check_target, run_path, write_run
-from twin.scenario import Scenario, ScenarioErrors, load, resolved
+from twin.scenario import Scenario, resolved
 from twin.sim.simulation import simulate
 from twin.trace.lines import Line
 
 Progress = Callable[[float], None]
 """Called with the simulated seconds that are done."""
-
-
-def load_all(files: Sequence[Path], overrides: Mapping[str, str], seed: int | None) -> tuple[list[Scenario], list[str]]:
-    """Return the scenarios that are valid, and one line for each error in the others."""
-    loaded: dict[tuple[str, int], tuple[Path, Scenario]] = {}
-    problems = list[str]()
-    for file in files:
-        try:
-            scenario = load(file, overrides=overrides, seed=seed)
-        except ScenarioErrors as errors:
-            problems += map(str, errors.problems)
-            continue
-        key = (scenario.name, scenario.seed)
-        if key in loaded:
-            problems.append(
-                f"{file}: has the same name and seed as {loaded[key][0]}, so would replace its run; rename one"
-            )
-        loaded.setdefault(key, (file, scenario))
-    return [scenario for _, scenario in loaded.values()], problems
 
 
 def run_to_folder(scenario: Scenario, out: Path, progress: Progress | None = None) -> tuple[RunResult, Path]:

@@ -8,7 +8,7 @@ Each error becomes a `Problem` with file, line and column, and all of them are r
 from twin.scenario.errors import Problem, ScenarioErrors
 from twin.scenario.faults import FAULTS, Fault
 from twin.scenario.faults.catalogue import FaultDescription, fault_catalogue
-from twin.scenario.load import load
+from twin.scenario.load import load, load_all
 from twin.scenario.model import Scenario
 from twin.scenario.resolve import resolved, schema
 from twin.scenario.sections.adapters import AdapterTemplate
@@ -35,6 +35,7 @@ __all__ = [
     "ScenarioErrors",
     "fault_catalogue",
     "load",
+    "load_all",
     "parse_expectation",
     "resolved",
     "schema",

@@ -58,6 +58,25 @@ def load(path: str | File, *, overrides: Mapping[str, str] | None = None, seed: 
     return scenario
 
 
+def load_all(files: Sequence[File], overrides: Mapping[str, str], seed: int | None) -> tuple[list[Scenario], list[str]]:
+    """Return the scenarios that are valid, and one line for each error in the others."""
+    loaded: dict[tuple[str, int], tuple[File, Scenario]] = {}
+    problems = list[str]()
+    for file in files:
+        try:
+            scenario = load(file, overrides=overrides, seed=seed)
+        except ScenarioErrors as errors:
+            problems += map(str, errors.problems)
+            continue
+        key = (scenario.name, scenario.seed)
+        if key in loaded:
+            problems.append(
+                f"{file}: has the same name and seed as {loaded[key][0]}, so would replace its run; rename one"
+            )
+        loaded.setdefault(key, (file, scenario))
+    return [scenario for _, scenario in loaded.values()], problems
+
+
 def _document(file: File, name: str) -> Document:
     parsed = documents(file, name)
     if not parsed:

@@ -7,6 +7,7 @@ that happens inside an engine is reported to `on_engine`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from fake_vllm.distributions import Latency, LogNormal
 from formats.timestamps import format_time
@@ -16,12 +17,14 @@ from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
-from twin.world.network.sidecar_host import SidecarHost
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.registry import Artifacts, ArtifactSettings
 from twin.world.scheduler import Scheduler
 from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
 from twin.world.workloads.replicasets import ReplicaSets
+
+if TYPE_CHECKING:
+    from twin.world.network.sidecar_host import SidecarHost
 
 DEFAULT = "default"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
@@ -170,5 +173,10 @@ class World:
             HostContext(self._context, settings, self.artifacts, self._on_engine),
             key(pod),
             pod["metadata"]["uid"],
-            SidecarHost(self.artifacts) if has_runtime_sidecar(pod["spec"]) else None,
+            self._new_sidecar() if has_runtime_sidecar(pod["spec"]) else None,
         )
+
+    def _new_sidecar(self) -> "SidecarHost":
+        from twin.world.network.sidecar_host import SidecarHost  # slow to import, and most scenarios have no sidecar
+
+        return SidecarHost(self.artifacts)

@@ -23,7 +23,7 @@ class OpenAIBaseModel(BaseModel):
     The validator changes nothing. Its name is part of the places in error messages, as on a real server.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -19,7 +19,7 @@ _KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
 class FormatModel(BaseModel):
     """A model whose validator's name is part of the places in error messages (see `base.py`)."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -9,6 +9,7 @@ import pytest
 
 from tests.twin.synthetic import MEASURES, a_run
 from twin.evaluate.expectations import ExpectationResult
+from twin.evaluate.measures import placement_rows
 from twin.report import RunResult, build_report
 from twin.report.first_difference import first_difference, until
 from twin.runs.folder import FolderError, read, rewrite_report, run_path, summary_bytes
@@ -113,7 +114,7 @@ def test_the_placement_table_can_be_read(tmp_path: Path) -> None:
 
     table = pq.read_table(written(tmp_path, RESULT, timing={}) / "placement.parquet")
     assert table.column_names == ["time", "pod", "node", "adapter", "state"]
-    assert table.num_rows > 0
+    assert table.to_pydict() == dict(placement_rows(RESULT.lines))
 
 
 @pytest.mark.parametrize("name", ["summary.json", "events.jsonl", "scenario.yaml"])

@@ -11,8 +11,8 @@ import pytest
 from tests.twin.synthetic import a_run
 from twin.evaluate.judge import evaluate
 from twin.runs import folder as runfolder
-from twin.runs.run import load_all, run_to_folder, simulate_and_judge
-from twin.scenario import Scenario
+from twin.runs.run import run_to_folder, simulate_and_judge
+from twin.scenario import Scenario, load_all
 
 QUICKSTART = Path(__file__).parents[3] / "scenarios" / "quickstart.yaml"
 
@@ -67,7 +67,8 @@ def test_an_interrupted_run_owes_nothing_after_its_end() -> None:
 
 def test_two_processes_with_other_hash_seeds_write_the_same_bytes(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from twin.runs.run import load_all, run_to_folder\n"
+        "import sys; from pathlib import Path; from twin.runs.run import run_to_folder\n"
+        "from twin.scenario import load_all\n"
         "(scenario,), _ = load_all([Path(sys.argv[1])], {'duration': '12m'}, int(sys.argv[3]))\n"
         "run_to_folder(scenario, Path(sys.argv[2]))\n"
     )

@@ -5,11 +5,15 @@ is registered. Language: https://github.com/google/cel-spec (doc/langdef.md).
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import cel
+if TYPE_CHECKING:
+    import cel
 
 _VARIABLES = frozenset({"self", "oldSelf"})
 _FUNCTIONS = frozenset(
@@ -22,13 +26,26 @@ _NAMES = ("name", "generateName")
 _SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\.(\w+))?")
 
 
-def compile_expression(text: str) -> cel.Program:
+@cache
+def _library() -> ModuleType:
+    """Import the library without its command line, whose dependencies take far longer to import than the library."""
+    command_line = "cel.cli"
+    known = sys.modules.setdefault(command_line, ModuleType(command_line))
+    try:
+        import cel
+    finally:
+        if not known.__dict__.get("__file__"):
+            del sys.modules[command_line]
+    return cel
+
+
+def compile_expression(text: str) -> "cel.Program":
     """Return the program of an expression over `self` and `oldSelf`.
 
     Raises:
         ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
     """
-    program = cel.compile(text)
+    program: cel.Program = _library().compile(text)
     for name in program.functions():
         if name.isidentifier() and name not in _FUNCTIONS and not name.startswith("_"):
             raise ValueError(f"undeclared reference to function '{name}'")
@@ -53,7 +70,7 @@ class Rule:
     """
 
     text: str
-    program: cel.Program
+    program: "cel.Program"
     message: str
     reason: str = "FieldValueInvalid"
     field_path: str = ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from twin.scenario.faults import FAULTS, LastingFault
 from twin.scenario.sections.base_model import ScenarioModel
+from twin.scenario.sections.docstrings import field_docstrings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ def _paragraphs(member: type[ScenarioModel]) -> list[str]:
 
 
 def _parameters(member: type[ScenarioModel]) -> Iterator[FaultParameter]:
-    defaults = member.written_defaults()
+    defaults, meanings = member.written_defaults(), field_docstrings(member)
     for name, field in member.model_fields.items():
         written = field.alias or name
         if name != "kind":
             default = "required" if field.is_required() else _flow(defaults.get(written, "none"))
-            yield FaultParameter(written, default, field.description or "")
+            yield FaultParameter(written, default, meanings.get(name, ""))
 
 
 def _flow(default: Any) -> str:

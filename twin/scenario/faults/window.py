@@ -1,9 +1,8 @@
 """When a fault is active: a `LastingFault` has a start and an end, an `InstantFault` occurs at points in time."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from fake_vllm.faults import windows as schedule
@@ -11,6 +10,9 @@ from formats.durations import format_duration
 from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.distributions import Distribution
 from twin.scenario.units import Duration, value_error
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class LastingFault(ScenarioModel):
@@ -66,7 +68,7 @@ class InstantFault(ScenarioModel):
             raise value_error("must be above zero", "allowed: a time above zero", ("every",))
         return self
 
-    def strikes(self, end: float, rng: np.random.Generator) -> Iterator[float]:
+    def strikes(self, end: float, rng: "np.random.Generator") -> Iterator[float]:
         """Yield the times, in seconds, at which it occurs before the run's `end`. Draws only for `every`."""
         if self.every is None:
             if self.at is not None and self.at <= end:

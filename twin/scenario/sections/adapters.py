@@ -1,9 +1,8 @@
 """Section `adapters`: templates of ModelAdapters, with their arrivals and departures."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -24,6 +23,9 @@ from twin.scenario.sections.traces import Arrivals
 from twin.scenario.sections.traffic import Popularity, weight
 from twin.scenario.units import Duration, Rate, value_error
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _PLACE = re.compile(r"\{i(?::(0\d+)d?)?\}")
 
 
@@ -33,7 +35,7 @@ class At(ScenarioModel):
     at: Duration
     """Time of arrival."""
 
-    def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
+    def times(self, count: int, rng: "np.random.Generator") -> list[float]:  # noqa: ARG002
         """Return the time of each arrival, in seconds."""
         return [self.at] * count
 
@@ -46,7 +48,7 @@ class Every(ScenarioModel):
     start: Duration = Field(default=0.0, alias="from")
     """Time of the first arrival."""
 
-    def times(self, count: int, rng: np.random.Generator) -> list[float]:
+    def times(self, count: int, rng: "np.random.Generator") -> list[float]:
         """Return the time of each arrival, in seconds."""
         times = [self.start]
         while len(times) < count:
@@ -62,9 +64,9 @@ class Poisson(ScenarioModel):
     start: Duration = Field(default=0.0, alias="from")
     """Start of the process."""
 
-    def times(self, count: int, rng: np.random.Generator) -> list[float]:
+    def times(self, count: int, rng: "np.random.Generator") -> list[float]:
         """Return the time of each arrival, in seconds."""
-        return [float(time) for time in self.start + np.cumsum(rng.exponential(1 / self.poisson, count))]
+        return [float(time) for time in self.start + rng.exponential(1 / self.poisson, count).cumsum()]
 
 
 class FromTrace(ScenarioModel):
@@ -73,7 +75,7 @@ class FromTrace(ScenarioModel):
     trace: Arrivals
     """A CSV or Parquet file with a column `time`, or a list of times since the start of the run; see docs/traces.md."""
 
-    def times(self, count: int, rng: np.random.Generator) -> list[float]:  # noqa: ARG002
+    def times(self, count: int, rng: "np.random.Generator") -> list[float]:  # noqa: ARG002
         """Return the time of each arrival, in seconds; at most as many as the trace has."""
         return list(self.trace[:count])
 
@@ -133,7 +135,7 @@ class Departure(ScenarioModel):
     def _written(self, handler: SerializerFunctionWrapHandler) -> Any:
         return {name: value for name, value in handler(self).items() if value is not None}
 
-    def time(self, arrived: float, rng: np.random.Generator) -> float:
+    def time(self, arrived: float, rng: "np.random.Generator") -> float:
         """Return the time of deletion, in seconds, of an adapter that arrived at `arrived`; never before it."""
         stay = self.after.draw(rng) if self.after is not None else 0.0
         return arrived + stay if self.at is None else max(self.at, arrived)
@@ -200,7 +202,7 @@ class AdapterTemplate(ScenarioModel):
         """Return the relative frequency of requests for number `index`."""
         return weight(self.popularity, index)
 
-    def visits(self, rng: np.random.Generator) -> list[tuple[float, float | None]]:
+    def visits(self, rng: "np.random.Generator") -> list[tuple[float, float | None]]:
         """Return the times of creation and deletion (None: never) of each adapter, in seconds, by number."""
         arrivals = self.arrive.times(self.count, rng)
         if isinstance(self.leave, str):

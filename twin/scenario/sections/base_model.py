@@ -6,11 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from twin.scenario.sections.docstrings import field_docstrings
+
 
 class ScenarioModel(BaseModel):
-    """Mapping in a scenario file. `twin schema` shows the docstrings of the fields."""
+    """Mapping in a scenario file. `twin schema` shows the docstrings of the fields.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Validators are built at first use: those of parts that are only used inside others, never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def written_defaults(cls) -> dict[str, Any]:
@@ -22,7 +27,10 @@ class ScenarioModel(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core_schema)
         defaults = cls.written_defaults()
+        meanings = {field.alias or name: field_docstrings(cls).get(name) for name, field in cls.model_fields.items()}
         for name, field in handler.resolve_ref_schema(schema).get("properties", {}).items():
+            if meaning := meanings.get(name):
+                field["description"] = meaning
             if "default" in field:
                 del field["default"]
                 field.update({"default": defaults[name]} if name in defaults else {})

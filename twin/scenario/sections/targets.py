@@ -6,13 +6,15 @@ The targets are selected when the fault occurs, among the existing pods, because
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from twin.scenario.sections.base_model import Count, Flag, Probability, ScenarioModel
 from twin.scenario.units import value_error
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FORMS = "allowed: all, {fraction: 0.25}, {count: 2}, {names: [...]}"
 
@@ -65,7 +67,7 @@ class NodeTargets(ScenarioModel):
         short = candidate.name.rsplit("/", 1)[-1]
         return any(fnmatchcase(candidate.name, name) or fnmatchcase(short, name) for name in self.names)
 
-    def pick(self, candidates: Sequence[Candidate], rng: np.random.Generator) -> list[str]:
+    def pick(self, candidates: Sequence[Candidate], rng: "np.random.Generator") -> list[str]:
         """Return the selected names, sorted. Draws random numbers only if necessary."""
         eligible = sorted(candidate.name for candidate in candidates if self.fits(candidate))
         number = self.count if self.fraction is None else max(1, round(self.fraction * len(eligible)))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema, model_validator
 
 from fake_vllm.distributions import Constant, Empirical, Latency, LogNormal, Uniform
@@ -13,6 +12,9 @@ from twin.scenario.errors import choices
 from twin.scenario.sections.base_model import ScenarioModel
 from twin.scenario.sections.traces import Requests
 from twin.scenario.units import Duration, PositiveDuration, Rate, value_error
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FORMS = ("lognormal", "uniform", "empirical")
 _ALLOWED = (
@@ -121,7 +123,7 @@ class Traffic(ScenarioModel):
         return self
 
     def generate(
-        self, end: float, arrivals: np.random.Generator, lengths: np.random.Generator
+        self, end: float, arrivals: "np.random.Generator", lengths: "np.random.Generator"
     ) -> Iterator[GeneratedRequest]:
         """Yield the requests of a run until `end`, in order, with the same number of draws for each."""
         last = end if self.until is None else min(self.until, end)
@@ -136,7 +138,7 @@ class Traffic(ScenarioModel):
                 prompt, output = (round(length.draw(lengths)) for length in (self.prompt_tokens, self.output_tokens))
                 yield GeneratedRequest(at, max(prompt, 1), max(output, 1), draw)
 
-    def _times(self, rng: np.random.Generator) -> Iterator[float]:
+    def _times(self, rng: "np.random.Generator") -> Iterator[float]:
         if self.trace is not None:
             yield from (self.start + time for time in self.trace.times)
             return

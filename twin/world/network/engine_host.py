@@ -6,7 +6,7 @@ and its faults, and gets a new `Engine` without adapters.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
 from fake_vllm.engine.context import EngineContext, Randomness
@@ -17,10 +17,12 @@ from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle_immediate
 from twin.world.context import WorldContext
 from twin.world.network.link import Link
-from twin.world.network.sidecar_host import SidecarHost
 from twin.world.probes import Probe
 from twin.world.registry import Artifacts
 from twin.world.work import Timer
+
+if TYPE_CHECKING:
+    from twin.world.network.sidecar_host import SidecarHost
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
 OnEngine = Callable[["EngineHost", Event, str, str], None]
@@ -67,7 +69,7 @@ class HostContext:
 class EngineHost:
     """A pod on the network: its address, its engine while one runs, and faults of both."""
 
-    def __init__(self, context: HostContext, pod: str, uid: str, sidecar: SidecarHost | None) -> None:
+    def __init__(self, context: HostContext, pod: str, uid: str, sidecar: "SidecarHost | None") -> None:
         """Create the host of a pod (`namespace/name`); `sidecar` is None if the pod has no runtime sidecar."""
         world = context.world
         self.pod = pod

@@ -9,14 +9,14 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import simpy
 
 from controller.cache.routing import SIDECAR_PORT
-from controller.sidecar.app import LOAD_PATH as ORDER_PATH
-from controller.sidecar.app import UNLOAD_PATH as CANCEL_PATH
+from controller.sidecar.protocol import LOAD_PATH as ORDER_PATH
+from controller.sidecar.protocol import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
 from fake_vllm.engine.engine import Completion, Engine, EngineError
 from fake_vllm.faults.rules import FaultEffect
@@ -40,7 +40,9 @@ from twin.trace.lines import RequestLine
 from twin.trace.recorder import Recorder
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.http_adapter import map_errors, to_client, to_engine
-from twin.world.network.sidecar_host import SidecarHost
+
+if TYPE_CHECKING:
+    from twin.world.network.sidecar_host import SidecarHost
 
 OnRequest = Callable[[Literal["before", "after"]], None]
 """Called when a request is about to be sent, and when it has ended but the client has not received the response."""
@@ -266,7 +268,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
                 return to_client(answer, request)
 
     async def _exchange_with_sidecar(
-        self, host: EngineHost, sidecar: SidecarHost, request: httpx.Request, timeout: float | None
+        self, host: EngineHost, sidecar: "SidecarHost", request: httpx.Request, timeout: float | None
     ) -> httpx.Response:
         """Return the sidecar's response, for which it may send requests to the engine."""
         with map_errors(request):
