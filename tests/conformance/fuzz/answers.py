@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.fuzz.bodies import GENERATOR, Body
+from tests.conformance.fuzz.shapes import shape_of
 from tests.conformance.recording import RecordingError
 
 FOLDER = Path(__file__).parent / "answers"
@@ -24,15 +25,22 @@ class Answer:
         status: 0 if there was no answer.
         type: type of the error, of its event in a stream; `died` if the body ended the server; empty without an error.
         message: first words of the error; with `died`, the exit code.
+        shape: fields of a successful answer and their types; empty for an error.
     """
 
     status: int
     type: str = ""
     message: str = ""
+    shape: str = ""
 
     def agrees(self, other: "Answer") -> bool:
         """Return whether the class of the status and the type of the error are the same."""
         return (self.status // 100, self.type) == (other.status // 100, other.type)
+
+    def differing_fields(self, other: "Answer") -> str:
+        """Return the fields that one of two answers has alone, marked with `-` if it is this one, else with `+`."""
+        one, two = set(self.shape.split()), set(other.shape.split())
+        return " ".join([*(f"-{word}" for word in sorted(one - two)), *(f"+{word}" for word in sorted(two - one))])
 
     def __str__(self) -> str:
         return " ".join(filter(None, (str(self.status), self.type, repr(self.message) if self.message else "")))
@@ -45,13 +53,13 @@ class Recording:
     Attributes:
         generator: number of the way in which the bodies were made.
         asked: digest of a route's bodies, by route.
-        answers: by route, in the order of the bodies.
+        answers: by route and label of the body.
     """
 
     version: str
     generator: int = GENERATOR
     asked: Mapping[str, str] = field(default_factory=dict)
-    answers: Mapping[str, list[Answer]] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, Answer]] = field(default_factory=dict)
 
     def with_route(self, bodies: list[Body], answers: Mapping[str, Answer]) -> "Recording":
         """Return the recording with the answers to all bodies of one route."""
@@ -60,7 +68,7 @@ class Recording:
             self.version,
             self.generator,
             {**self.asked, route: digest(bodies)},
-            {**self.answers, route: [answers[body.name] for body in bodies]},
+            {**self.answers, route: {body.label: answers[body.name] for body in bodies}},
         )
 
 
@@ -78,9 +86,8 @@ def read_answer(status: int, content_type: str, content: bytes) -> Answer:
         for line in content.decode().split("\n"):
             if line.startswith("data: {") and (answer := _error_of(status, json.loads(line[6:]))).type:
                 return answer
-        return Answer(status)
     if status < 400:
-        return Answer(status)
+        return Answer(status, shape=shape_of(content_type, content))
     try:
         return _error_of(status, json.loads(content))
     except ValueError:
@@ -112,13 +119,19 @@ def versions() -> list[str]:
 def write(recording: Recording) -> None:
     """Write a recording; the same answers give the same bytes."""
     FOLDER.mkdir(exist_ok=True)
+    shapes = sorted({answer.shape for answers in recording.answers.values() for answer in answers.values()})
+    number = {shape: index for index, shape in enumerate(shapes)}
     document = {
         "format": _FORMAT,
         "version": recording.version,
         "generator": recording.generator,
         "asked": recording.asked,
+        "shapes": shapes,
         "answers": {
-            route: [[answer.status, answer.type, answer.message] for answer in answers]
+            route: {
+                label: [answer.status, answer.type, answer.message, number[answer.shape]]
+                for label, answer in answers.items()
+            }
             for route, answers in recording.answers.items()
         },
     }
@@ -137,12 +150,16 @@ def read(version: str) -> Recording:
     path = path_of(version)
     try:
         document = json.loads(gzip.decompress(path.read_bytes()))
-        answers = {route: [Answer(*item) for item in items] for route, items in document["answers"].items()}
+        shapes = document["shapes"]
+        answers = {
+            route: {label: Answer(*item[:3], shape=shapes[item[3]]) for label, item in items.items()}
+            for route, items in document["answers"].items()
+        }
         recording = Recording(document["version"], document["generator"], document["asked"], answers)
         written = document["format"]
     except FileNotFoundError as error:
         raise RecordingError(f"File not found: {path}; make it with `make record-fuzz VLLM={version}`") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RecordingError(f"{path} is not a recording: {error}; make it again with `make record-fuzz`") from error
     if written != _FORMAT:
         raise RecordingError(f"{path} has format {written}; this checkout reads format {_FORMAT}")

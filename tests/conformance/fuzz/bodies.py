@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.conformance.fields.table import samples
 from tests.conformance.fuzz.schema import Schema
 from tests.conformance.fuzz.values import ODD, value_of
 
@@ -27,9 +28,11 @@ COUNTS: Mapping[str, int] = {
 _PROMPT = [11, 12, 13, 14, 15]
 _MESSAGES = [{"role": "user", "content": "hello"}]
 _GENERATE = {"model": "base", "max_tokens": 2, "temperature": 0}
+_COMPLETION: dict[str, Any] = {**_GENERATE, "prompt": _PROMPT}
+_CHAT: dict[str, Any] = {**_GENERATE, "messages": _MESSAGES}
 _VALID: Mapping[str, tuple[dict[str, Any], ...]] = {
-    "/v1/completions": ({**_GENERATE, "prompt": _PROMPT},),
-    "/v1/chat/completions": ({**_GENERATE, "messages": _MESSAGES},),
+    "/v1/completions": (_COMPLETION, _COMPLETION, {**_COMPLETION, "stream": True}),
+    "/v1/chat/completions": (_CHAT, _CHAT, {**_CHAT, "stream": True}),
     "/tokenize": ({"model": "base", "prompt": "hello"}, {"model": "base", "messages": _MESSAGES}),
     "/detokenize": ({"model": "base", "tokens": [11, 12]},),
     "/v1/load_lora_adapter": ({"lora_name": "b", "lora_path": "<loras>/l1"},),
@@ -68,7 +71,18 @@ _TOGETHER = (
     ("lora_name", "lora_path"),
     ("lora_name", "load_inplace"),
 )
-_NOT_OBJECTS: tuple[bytes, ...] = (b"", b"{", b"null", b"[]", b'"x"', b"1", b"\xff", b"[" * 2000, b'{"model": base}', b"NaN")
+_NOT_OBJECTS: tuple[bytes, ...] = (
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"x"',
+    b"1",
+    b"\xff",
+    b"[" * 2000,
+    b'{"model": base}',
+    b"NaN",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +90,29 @@ class Body:
     """One request body; `<loras>` in it stands for the folder of the adapters."""
 
     route: str
-    index: int
+    label: str
     content: bytes
 
     @property
     def name(self) -> str:
-        return f"{self.route}#{self.index}"
+        return f"{self.route}#{self.label}"
 
 
 def bodies(schema: Schema) -> Iterator[Body]:
-    """Yield all bodies, route by route."""
+    """Yield all bodies, route by route: the random ones, then those that show how each field is handled."""
     for route, count in COUNTS.items():
         for index in range(count):
             yield body(schema, route, index)
+        for path, label, value in samples():
+            if path == route:
+                yield Body(route, label, json.dumps(value).encode())
 
 
 def body(schema: Schema, route: str, index: int) -> Body:
     """Return one body; the same on every machine and every release of Python."""
-    rng = random.Random(f"{GENERATOR} {route} {index}")  # noqa: S311 - no secret
+    rng = random.Random(f"{GENERATOR} {route} {index}")
     if rng.random() < 0.01:
-        return Body(route, index, rng.choice(_NOT_OBJECTS))
+        return Body(route, str(index), rng.choice(_NOT_OBJECTS))
     value = dict(rng.choice(_VALID[route]))
     fields = schema.fields(route)
     for name in _chosen(rng, list(fields)):
@@ -108,7 +125,7 @@ def body(schema: Schema, route: str, index: int) -> Body:
             value[name] = value_of(rng, schema, name, fields[name])
     if rng.random() < 0.02:
         value["unknown_field"] = rng.choice(ODD)
-    return Body(route, index, json.dumps(value).encode())
+    return Body(route, str(index), json.dumps(value).encode())
 
 
 def _chosen(rng: random.Random, names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`make conform-fuzz`: plays the random bodies to the fake and lists where it answers otherwise than the real server."""
+"""`make conform-fuzz`: plays the random bodies to the fake, and lists what it answers otherwise than real vLLM."""
 
 import argparse
 import sys
@@ -45,7 +45,7 @@ def compare(version: str) -> list[Compared]:
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         make_all(Path(name))
         played = play_to_fake(version, asked, Path(name))
-    return [Compared(body, recording.answers[body.route][body.index], played[body.name]) for body in asked]
+    return [Compared(body, recording.answers[body.route][body.label], played[body.name]) for body in asked]
 
 
 def check_asked(recording: Recording, asked: list[Body]) -> None:
@@ -56,7 +56,8 @@ def check_asked(recording: Recording, asked: list[Body]) -> None:
     """
     for route, group in groupby(asked, key=lambda body: body.route):
         listed = list(group)
-        if recording.asked.get(route) != recorded.digest(listed) or len(recording.answers[route]) != len(listed):
+        labels = {body.label for body in listed}
+        if recording.asked.get(route) != recorded.digest(listed) or set(recording.answers[route]) != labels:
             path = recorded.path_of(recording.version)
             raise RecordingError(f"{path} answers other bodies of {route}; record them with `make record-fuzz`")
 
@@ -87,10 +88,11 @@ def main() -> int:
 def _summary(version: str, compared: list[Compared], different: int, unexplained: int) -> str:
     classes = Counter(f"{each.real.status // 100}xx" if each.real.status else each.real.type for each in compared)
     listed = ", ".join(f"{count} {name}" for name, count in sorted(classes.items()))
+    shapes = [each for each in compared if each.real.agrees(each.fake) and each.real.shape != each.fake.shape]
     wording = sum(each.real.agrees(each.fake) and each.real.message != each.fake.message for each in compared)
     return (
         f"vLLM {version}: {len(compared)} bodies ({listed}), {different} answered with another status or error type,"
-        f" {unexplained} of them without a known reason; {wording} more in other words"
+        f" {unexplained} of them without a known reason; {len(shapes)} more with other fields, {wording} in other words"
     )
 
 

@@ -1,9 +1,8 @@
-"""Plays random bodies to a server: some at a time to routes that change nothing, one after the other to the rest.
+"""Plays random bodies to a server, one after the other.
 
 Every body meets the same state: the adapter `a` is loaded, from the folder `l0`, and no other.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -20,12 +19,12 @@ class Died(Exception):
     """The server did not answer, or said that its engine is dead.
 
     Attributes:
-        names: bodies without an answer, one of which is the cause.
+        name: name of the body.
     """
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(names)
-        self.names = names
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class Play:
@@ -42,40 +41,31 @@ class Play:
         self._loras = loras
         self._answers = answers
 
-    async def all(self, bodies: Iterable[Body], at_once: int = 1) -> None:
+    async def all(self, bodies: Iterable[Body]) -> None:
         """Play the bodies that have no answer yet.
 
         Raises:
-            Died: if the server died; bodies without an answer have none then.
+            Died: if the server died.
         """
-        rest = [body for body in bodies if body.name not in self._answers]
-        await self._restore()
-        queue = iter([body for body in rest if body.route not in (LOAD, UNLOAD)])
-        await self._check(await asyncio.gather(*(self._worker(queue) for _ in range(at_once))))
-        for body in rest:
-            if body.route in (LOAD, UNLOAD):
-                await self._check([await self._worker(iter([body]))])
-                if self._answers[body.name].status == 200:
-                    await self._restore()
+        await self.restore()
+        for body in bodies:
+            if body.name not in self._answers:
+                self._answers[body.name] = await self._answer(body)
+                if body.route in (LOAD, UNLOAD) and self._answers[body.name].status == 200:
+                    await self.restore()
 
-    async def _worker(self, queue: Iterable[Body]) -> str:
-        """Play what is left in the queue; return the name of the body at which the server died, or nothing."""
-        for body in queue:
-            content = body.content.replace(b"<loras>", self._loras.encode())
-            try:
-                answer = read_answer(*await self._send("POST", body.route, content))
-            except ConnectionError:
-                return body.name
-            if answer.type == "InternalServerError" and answer.message.startswith("EngineCore encountered an issue"):
-                return body.name
-            self._answers[body.name] = answer
-        return ""
+    async def _answer(self, body: Body) -> Answer:
+        content = body.content.replace(b"<loras>", self._loras.encode())
+        try:
+            answer = read_answer(*await self._send("POST", body.route, content))
+        except ConnectionError as error:
+            raise Died(body.name) from error
+        if answer.type == "InternalServerError" and answer.message.startswith("EngineCore encountered an issue"):
+            raise Died(body.name)
+        return answer
 
-    async def _check(self, names: Iterable[str]) -> None:
-        if suspects := [name for name in names if name]:
-            raise Died(suspects)
-
-    async def _restore(self) -> None:
+    async def restore(self) -> None:
+        """Load the adapter `a`, and no other."""
         _, _, content = await self._send("GET", "/v1/models", b"")
         for model in json.loads(content)["data"]:
             if model.get("parent"):

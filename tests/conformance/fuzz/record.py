@@ -1,13 +1,14 @@
 """`make record-fuzz VLLM=0.32.0`: plays the random bodies to that vLLM and keeps its answers.
 
 Routes that the recording has are left out, so that an interrupted run goes on; `--again` plays all.
-A server that dies is started again; the bodies that were in progress are then played alone, to find the one that ends it.
+A server that dies is started again and goes on with the body at which it died.
 """
 
 import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from itertools import groupby
 from pathlib import Path
 
@@ -19,12 +20,11 @@ from tests.conformance.fuzz import schema
 from tests.conformance.fuzz.answers import Answer, Recording
 from tests.conformance.fuzz.bodies import Body, bodies
 from tests.conformance.fuzz.play import Died, Play, Send
-from tests.conformance.servers.install import install, installation_of
 from tests.conformance.profiles import PROFILES
 from tests.conformance.recording import RecordingError
 from tests.conformance.servers.engines import Engine, real_vllm, serving
+from tests.conformance.servers.install import install, installation_of
 
-_AT_ONCE = 8
 _TIMEOUT = 120.0  # seconds
 
 
@@ -47,31 +47,35 @@ def main() -> int:
                 made = made.with_route(asked, _play(engine, asked, Path(name)))
                 recorded.write(made)
                 print(f"{route}: {len(asked)} bodies", file=sys.stderr, flush=True)
-    print(f"{sum(map(len, made.answers.values()))} answers of vLLM {version} in {recorded.path_of(version)}")
+    print(
+        f"{sum(len(each) for each in made.answers.values())} answers of vLLM {version} in {recorded.path_of(version)}"
+    )
     return 0
 
 
 def _play(engine: Engine, asked: list[Body], folder: Path) -> dict[str, Answer]:
-    """Return the answers to all bodies; a body that ends the server has an answer that says so."""
+    """Return the answers to all bodies; one at which the server dies twice has an answer that says so."""
     answers: dict[str, Answer] = {}
-    suspects: list[str] = []
+    last = ""
     while len(answers) < len(asked):
-        alone = [body for body in asked if body.name in suspects and body.name not in answers]
         with serving(engine, PROFILES["lora"], folder / "server.log") as running:
             try:
-                asyncio.run(_play_to(running.url, alone or asked, str(folder / "loras"), answers, len(alone)))
+                asyncio.run(_play_to(running.url, asked, str(folder / "loras"), answers))
             except Died as death:
                 code = running.wait(30)
-                print(f"exit code {code}: {', '.join(death.names)}", file=sys.stderr, flush=True)
-                if alone:
-                    answers[death.names[0]] = Answer(0, "died", str(code))
-                suspects = [] if alone and len(death.names) == 1 and len(alone) == 1 else suspects + death.names
+                print(f"the server ended with exit code {code} at {death.name}", file=sys.stderr, flush=True)
+                import shutil
+
+                shutil.copy(folder / "server.log", f"/tmp/w/c4/death-{time.time():.0f}.log")
+                if death.name == last:
+                    answers[last] = Answer(0, "died", str(code))
+                last = death.name
     return answers
 
 
-async def _play_to(url: str, asked: list[Body], loras: str, answers: dict[str, Answer], alone: int) -> None:
+async def _play_to(url: str, asked: list[Body], loras: str, answers: dict[str, Answer]) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, trust_env=False) as client:
-        await Play(_sender(client), loras, answers).all(asked, 1 if alone else _AT_ONCE)
+        await Play(_sender(client), loras, answers).all(asked)
 
 
 def _sender(client: httpx.AsyncClient) -> Send:

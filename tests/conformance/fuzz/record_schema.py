@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 
 from tests.conformance.fuzz import schema
-from tests.conformance.servers.install import install, installation_of
 from tests.conformance.profiles import PROFILES
 from tests.conformance.servers.engines import real_vllm, serving
+from tests.conformance.servers.install import install, installation_of
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Schemas of request bodies, recorded from `/openapi.json` of real servers and reduced to what the bodies are made of."""
+"""Schemas of request bodies: recorded from `/openapi.json` of real servers, without what the bodies do not need."""
 
 import json
 import re

@@ -16,8 +16,22 @@ TEXTS = ("", " ", "a", "hello", "1", "0", "true", "null", "é", "\u0000", "🦙"
 ODD = (None, True, False, 0, 1, -1, 1.5, 2.0, "", "x", "1", "true", [], [1], ["x"], [None], {}, {"a": 1}, [[]], [{}])
 """Values of every JSON type, of which a field takes some."""
 
-TOKENS = (0, 1, 2, 11, 12, 500, 511, 512, 513, 100000, -1, _INT64)
-REGEXES = ("[ab]{3}", "a+", "", "[", "(", "a{2,1}", "\\d+", "(?=a)b", "\\1", "^a$", "(?i)a", "a|b", "[[:alpha:]]", "\\p{L}")
+REGEXES = (
+    "[ab]{3}",
+    "a+",
+    "",
+    "[",
+    "(",
+    "a{2,1}",
+    "\\d+",
+    "(?=a)b",
+    "\\1",
+    "^a$",
+    "(?i)a",
+    "a|b",
+    "[[:alpha:]]",
+    "\\p{L}",
+)
 SCHEMAS: tuple[Any, ...] = (
     {"type": "object"},
     {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
@@ -42,7 +56,16 @@ SCHEMAS: tuple[Any, ...] = (
     {},
     {"type": 1},
 )
-GRAMMARS = ('root ::= "a"', 'root ::= "a" | "b"', "root ::= other", "", "x", 'start: "a"', 'root ::= [a-z]+', "root ::=")
+GRAMMARS = (
+    'root ::= "a"',
+    'root ::= "a" | "b"',
+    "root ::= other",
+    "",
+    "x",
+    'start: "a"',
+    "root ::= [a-z]+",
+    "root ::=",
+)
 TEMPLATES = ("{{ messages[0]['content'] }}", "", "{{", "x")
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -162,11 +185,23 @@ FIELDS: Mapping[str, Choices] = {
     "vllm_xargs": ({}, {"a": 1}, {"a": "x"}, {"a": [1, "x"]}, {"a": None}, {"a": {}}, {"a": 10**30}),
     "tokens": ([], [11], [11, 12], [511], [512], [513], [100000], [-1], [_INT64], [_INT64 - 1], [1.0], ["1"]),
     "lora_name": ("a", "b", "c", "base", "", " ", "a/b", "a" * 300, "\u0000", "é"),
-    "lora_path": ("<loras>/l0", "<loras>/l1", "<loras>/none", "", " ", "acme/sql", "<loras>/file", "\u0000", "a" * 5000),
+    "lora_path": (
+        "<loras>/l0",
+        "<loras>/l1",
+        "<loras>/none",
+        "",
+        " ",
+        "acme/sql",
+        "<loras>/file",
+        "\u0000",
+        "a" * 5000,
+    ),
     "load_inplace": (True, False, 1, 0, "yes", "x"),
     "lora_int_id": (0, 1, 2, -1, _INT64, "1"),
 }
 """Values of chosen fields. Where a name is missing, values are made from its schema."""
+_NESTED = ("messages", "tools", "response_format")
+"""Fields whose values are made from the schema as often as chosen."""
 
 
 def value_of(rng: random.Random, schema: Schema, name: str, node: Node) -> Any:
@@ -174,11 +209,11 @@ def value_of(rng: random.Random, schema: Schema, name: str, node: Node) -> Any:
     draw = rng.random()
     if draw < 0.12:
         return rng.choice(ODD)
-    if name in FIELDS and draw < 0.85:
+    if name in FIELDS and draw < (0.45 if name in _NESTED else 0.85):
         return rng.choice(FIELDS[name])
     if name == "structured_outputs" and draw < 0.85:
         return _structured(rng)
-    if name == "response_format" and draw < 0.95:
+    if name == "response_format" and draw < 0.85:
         return {"type": "json_schema", "json_schema": {"name": "s", "schema": rng.choice(SCHEMAS)}}
     return made(rng, schema, node, 0)
 
