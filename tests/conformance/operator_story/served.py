@@ -108,12 +108,15 @@ class ServedCluster:
             self.create("pods", self.program.pod(pod, development=pod == ENGINES[0]))
         _wait(lambda: sum(map(is_ready, self.list("pods"))) == len(ENGINES), "the engines are ready")
         engine = self._engine(ENGINES[0])
-        self._folders[self._answer(engine, BASE)] = BASE
+        answers = {BASE: self._answer(engine, BASE)}
         for folder in FOLDERS:
             body = {"lora_name": f"reference-{folder}", "lora_path": f"{self.loras}/{folder}"}
             if self._engines.post(f"{engine}/v1/load_lora_adapter", json=body).is_success:
-                self._folders[self._answer(engine, body["lora_name"])] = folder
+                answers[folder] = self._answer(engine, body["lora_name"])
                 self._engines.post(f"{engine}/v1/unload_lora_adapter", json=body)
+        self._folders = {answer: folder for folder, answer in answers.items()}
+        if len(self._folders) < len(answers):
+            raise RuntimeError(f"two artifacts give the same answer, so answers tell nothing: {answers}")
 
     def create(self, resource: Resource, manifest: Manifest) -> None:
         self._send("POST", _path(resource), manifest)
