@@ -1,8 +1,9 @@
-"""Plays random bodies to a server, one after the other.
+"""Plays random bodies to a server: some at a time where they cannot affect each other, the rest one after the other.
 
 Every body meets the same state: the adapter `a` is loaded, from the folder `l0`, and no other.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -41,18 +42,24 @@ class Play:
         self._loras = loras
         self._answers = answers
 
-    async def all(self, bodies: Iterable[Body]) -> None:
-        """Play the bodies that have no answer yet.
+    async def all(self, bodies: Iterable[Body], at_once: int = 1) -> None:
+        """Play the bodies that have no answer yet; `at_once`: requests in progress.
 
         Raises:
             Died: if the server died.
         """
         await self.restore()
+        rest = [body for body in bodies if body.name not in self._answers]
+        together = iter([body for body in rest if not _is_alone(body)])
+        await asyncio.gather(*(self._play(together) for _ in range(at_once)))
+        await self._play([body for body in rest if _is_alone(body)])
+
+    async def _play(self, bodies: Iterable[Body]) -> None:
         for body in bodies:
-            if body.name not in self._answers:
-                self._answers[body.name] = await self._answer(body)
-                if body.route in (LOAD, UNLOAD) and self._answers[body.name].status == 200:
-                    await self.restore()
+            answer = await self._answer(body)
+            self._answers[body.name] = answer
+            if body.route in (LOAD, UNLOAD) and answer.status == 200:
+                await self.restore()
 
     async def _answer(self, body: Body) -> Answer:
         content = body.content.replace(b"<loras>", self._loras.encode())
@@ -76,3 +83,12 @@ class Play:
         status, _, content = await self._send("POST", path, json.dumps(body).encode())
         if status != 200:
             raise RuntimeError(f"{path} {body}: {status} {content[:200]!r}")
+
+
+def _is_alone(body: Body) -> bool:
+    """Return whether a body is played alone: it changes adapters, or asks for log-probabilities of its prompt.
+
+    With LoRA, those end the engine of vLLM's CPU build if another request is in the same step: `Worker failed with
+    error 'einsum(): subscript b has size 5 for operand 1 which does not broadcast with previously seen size 4'`.
+    """
+    return body.route in (LOAD, UNLOAD) or b'"prompt_logprobs"' in body.content or b'"echo"' in body.content
