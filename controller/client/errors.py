@@ -15,6 +15,7 @@ from controller.client.interface import (
     NotFound,
     Unavailable,
 )
+from controller.client.limits import MAX_MESSAGE
 
 _BY_REASON: dict[str, type[ClientError]] = {
     "NotFound": NotFound,
@@ -62,7 +63,7 @@ def from_response(code: int, body: bytes, retry_after: float | None = None) -> C
     """Return the error of a response; `retry_after` is the value of its header."""
     try:
         status = _STATUS.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         status = Status()
     if not status.message:
         text = body[:_MAX_TEXT].decode(errors="replace").strip() or "no reason given"
@@ -79,4 +80,4 @@ def from_status(status: Status, code: int = 0, retry_after: float | None = None)
         retry_after = status.details.retry_after_seconds
     if retry_after is not None:
         retry_after = min(max(retry_after, 0.0), MAX_RETRY_AFTER)
-    return kind(status.message, code=code, retry_after=retry_after)
+    return kind(status.message[:MAX_MESSAGE], code=code, retry_after=retry_after)

@@ -5,7 +5,7 @@ Facts are from the recordings in tests/conformance/recordings. No other module c
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -67,8 +67,8 @@ def api_of(context: object) -> Api:
 def api(version: str) -> Api:
     """Return the behavior of `version`, such as `0.32.0`."""
     release = parse_release(version)
-    if release >= (0, 32):
-        return NEWEST
+    if release >= (0, 28):
+        return replace(NEWEST, bounded_errors=release >= (0, 30))
     return Api(
         max_temperature=math.inf,
         checks_vocabulary=False,

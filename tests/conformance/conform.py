@@ -35,7 +35,7 @@ def main() -> int:
         print(_summary(real, selection, verdict))
     stale = [] if options.cases or options.versions else unused(KNOWN, verdicts)
     for line in stale:
-        print(f"known difference that is none any more: {line}")
+        print(f"known difference that explains nothing: {line}")
     return 1 if stale or any(verdict.unexplained for verdict in verdicts) else 0
 
 

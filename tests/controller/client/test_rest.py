@@ -120,7 +120,7 @@ def test_a_truncated_line_is_not_an_event(tmp_path: Path) -> None:
 
 def test_a_line_may_be_longer_than_any_buffer(tmp_path: Path) -> None:
     lease = a_lease(version=2)
-    lease["metadata"]["annotations"] = {"a": "x" * 5_000_000}
+    lease["metadata"]["annotations"] = {"a": "x" * 3_000_000}
     script = ScriptedServer([streams(line("ADDED", lease))])
 
     async def story() -> None:
