@@ -70,6 +70,7 @@ def api(version: str) -> Api:
     if release >= (0, 28):
         return replace(NEWEST, bounded_errors=release >= (0, 30))
     return Api(
+        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
         max_temperature=math.inf,
         checks_vocabulary=False,
         fingerprint=False,

@@ -71,7 +71,7 @@ _GENERATION: Mapping[str, Handled] = {
     "ec_transfer_params": checked("ec_transfer_params", {"a": 1}, {"a": _TOO_LARGE}, "no transfer takes place"),
     "vllm_xargs": checked("vllm_xargs", {"a": 1}, {"a": _TOO_LARGE}),
     "repetition_detection": checked("repetition_detection", _DETECTION, {"max_pattern_size": -1}),
-    "thinking_token_budget": checked("thinking_token_budget", 5, -2, "the fake does not reason"),
+    "thinking_token_budget": refused({"thinking_token_budget": 5}, "allowed by `--reasoning-parser`"),
     "stream_interval": checked("stream_interval", 2, 0, "events have one token each", stream=True),
 }
 
@@ -96,7 +96,7 @@ _CHAT: Mapping[str, Handled] = {
     "reasoning_effort": harmless("reasoning_effort", "low", "the fake does not reason"),
     "include_reasoning": harmless("include_reasoning", False, "the fake does not reason"),
     "parallel_tool_calls": harmless("parallel_tool_calls", False, "the fake calls one tool"),
-    "logprob_token_ids": checked("logprob_token_ids", [11], [512], logprobs=True),
+    "logprob_token_ids": honoured({"logprob_token_ids": [11]}, {"logprobs": True}),
     "add_generation_prompt": honoured({"add_generation_prompt": False}),
     "continue_final_message": honoured(
         {"continue_final_message": True}, {"add_generation_prompt": False, "messages": _TURNS}

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-_BY_CHANCE = ("stop_reason", "finish_reason", "matched_stop")
-"""Fields whose type depends on where a generated text ended."""
+_BY_CHANCE = ("stop_reason", "finish_reason", "bytes")
+"""Fields whose type depends on the text: where it ended, and whether a token stands for bytes."""
 _KEYED_BY_TOKEN = ("top_logprobs[]", "prompt_logprobs[]")
 """Objects that have a token for a key."""
 _TYPES = {

@@ -19,9 +19,10 @@ NEWEST = "0.32.0"
 @pytest.mark.parametrize("version", answers.versions())
 def test_random_bodies_are_answered_as_the_real_server_answered_them(version: str) -> None:
     compared = conform.compare(version)
-    different = {each.body.name: each for each in compared if not each.real.agrees(each.fake)}
-    unexplained = [str(each) for name, each in different.items() if name not in conform.EXPLAINED]
-    assert not unexplained
+    different = [each for each in compared if not each.agrees]
+    assert not [str(each) for each in different if not each.reason]
+    assert {each.reason for each in different} == set(conform.EXPLAINED.values())
+    assert not [each.body.name for each in compared if each.agrees and each.real.shape != each.fake.shape]
     assert len(compared) >= 5000
 
 
@@ -43,7 +44,7 @@ def test_a_body_depends_on_its_route_and_number_alone() -> None:
     known = schema.read(NEWEST)
     listed = list(bodies(known))
     assert body(known, "/tokenize", 7) in listed
-    assert len({each.content for each in listed}) > 0.9 * len(listed)
+    assert len({each.content for each in listed}) > 4000
 
 
 @pytest.mark.parametrize(
