@@ -16,7 +16,7 @@ from tests.conformance.fuzz.answers import Answer
 from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.play import Play, Send
 from tests.conformance.profiles import PROFILES
-from tests.conformance.servers.engines import FAKE_MODEL, MODEL_FLAGS, fake_flags
+from tests.conformance.servers.engines import MODEL_FLAGS, fake_flags
 from twin.kernel import loop
 
 
@@ -49,7 +49,8 @@ def response_of_fake(version: str, body: Body, loras: Path) -> tuple[int, str, b
 
 def _engine(version: str) -> Engine:
     profile = PROFILES["lora"]
-    command = ["serve", FAKE_MODEL, "--served-model-name", "base", *fake_flags(version), *MODEL_FLAGS, *profile.flags]
+    model, flags = fake_flags(version)
+    command = ["serve", model, "--served-model-name", "base", *flags, *MODEL_FLAGS, *profile.flags]
     config, own = options.read(command, profile.environment)
     times = EngineTimes(own.profile.load, own.profile.unload, own.profile.timing)
     context = EngineContext(find_artifact=own.find, fetch=own.fetch)

@@ -28,7 +28,6 @@ _POLL_SECONDS = 0.05
 _PATIENCE_OF_A_LOOK = 20
 """Share of a server's patience after which it is taken to be alive: 3 s of a real one, 0.3 s of the fake."""
 _DATA = Path(__file__).parents[1] / "data"
-FAKE_MODEL = str(_DATA / "tiny")
 
 
 _REAL_MODULES = (
@@ -92,13 +91,14 @@ def fork_server_of_the_fake() -> ForkServer:
 
 def fake_engine(forks: ForkServer, version: str) -> Engine:
     """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
-    return Engine(forks, FAKE_MODEL, fake_flags(version), {}, 6.0)
+    model, flags = fake_flags(version)
+    return Engine(forks, model, flags, {}, 6.0)
 
 
-def fake_flags(version: str) -> tuple[str, ...]:
-    """Return the flags with which the fake is like the CPU build of `version`."""
+def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
+    """Return the fake's model, and the flags that make it the CPU build of `version`."""
     catalogue = str(_DATA / "catalogue.yaml")
-    return ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
+    return str(_DATA / "tiny"), ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
 
 
 def _inherited() -> dict[str, str]:
