@@ -7,6 +7,7 @@ which Kubernetes allows since 1.35 and which has always been correct with etcd.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
@@ -106,17 +107,19 @@ class Informer(Generic[T]):
         loop = asyncio.get_running_loop()
         wait = _FIRST_RETRY
         while True:
-            started, events, listed = loop.time(), self._events, not self._version
+            events, listed = self._events, not self._version
+            began = inf  # of the watch; a list, or its failure, may take any time
             failure: ClientError | None = None
             try:
                 if not self._version:
                     await self._list()
+                began = loop.time()
                 await self._watch()
             except Expired as error:
                 self._version, failure = "", error
             except ClientError as error:
                 failure = error
-            if self._events > events or loop.time() - started >= _SHORT_WATCH:
+            if self._events > events or loop.time() - began >= _SHORT_WATCH:
                 wait = _FIRST_RETRY
                 if failure is None or isinstance(failure, Expired):
                     continue

@@ -91,7 +91,7 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
     """
     try:
         beam_search.check_stream(body)
-        _check_suffix(body)
+        _check_suffix(body, server.api)
         if body.prompt_embeds is not None and body.prompt_embeds != []:
             raise VLLMValidationError(
                 "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", parameter="prompt_embeds"
@@ -163,7 +163,7 @@ def check_media(body: object) -> None:
         ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
         ("media_io_kwargs", "multimodal media loading resource usage"),
     ):
-        if getattr(body, name, None):
+        if server.api.guards_media and getattr(body, name, None):
             raise VLLMValidationError(
                 f"Per-request {name} are disabled by default because they can change {changes}. Start the server with"
                 " --trust-request-mm-kwargs only when clients are trusted.",
@@ -188,9 +188,11 @@ def refused(error: VLLMValidationError) -> EngineError:
     return EngineError(400, "BadRequestError", str(error), param=error.parameter)
 
 
-def _check_suffix(body: CompletionRequest) -> None:
+def _check_suffix(body: CompletionRequest, release: Api) -> None:
     if body.suffix is None:
         return
+    if not release.explains_suffix:
+        raise EngineError(400, "BadRequestError", "suffix is not currently supported")
     texts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
     if body.echo:
         message = "Echo is unsupported with suffix."
@@ -212,6 +214,7 @@ def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits
         truncate=body.truncate_prompt_tokens,
         keep_end=body.truncation_side == "left",
         output_field=field,
+        reserves_output=server.api.reserves_output,
     )
 
 

@@ -51,6 +51,7 @@ def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
     _check_logprob_counts(body, config)
     if api.checks_vocabulary:
         _check_logit_bias_ids(body.logit_bias, size)
+    if api.checks_stop_ids:
         _check_ids("stop_token_ids", body.stop_token_ids or [], size)
     _check_allowed_tokens(body.allowed_token_ids, size)
 

@@ -135,6 +135,18 @@ def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() 
     story(tell)
 
 
+def test_a_server_that_is_slow_to_refuse_is_polled_with_backoff_too() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.client.error, scene.client.latency = AWAY, 4.0
+        await asyncio.sleep(200)
+        times = [at for at, _ in scene.client.requests]
+        refused_after = scene.client.latency / 2
+        waits = [after - before - refused_after for before, after in pairwise(times)]
+        assert waits[:7] == [0.5, 1, 2, 4, 8, 16, 30]
+
+    story(tell)
+
+
 def test_the_wait_is_short_again_after_a_watch_that_brought_something() -> None:
     async def tell(scene: Scene) -> None:
         scene.client.error = AWAY
