@@ -150,10 +150,10 @@ def check_template(body: object, server: Server) -> None:
             "Chat template is passed with request, but --trust-request-chat-template is not set. Refused request with"
             " untrusted chat template."
         )
-    check_media(body)
+    check_media(body, server.api)
 
 
-def check_media(body: object) -> None:
+def check_media(body: object, api: Api) -> None:
     """Check that a request changes nothing of multimodal inputs, also where they are no fields of its class.
 
     Raises:
@@ -163,7 +163,7 @@ def check_media(body: object) -> None:
         ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
         ("media_io_kwargs", "multimodal media loading resource usage"),
     ):
-        if server.api.guards_media and getattr(body, name, None):
+        if api.guards_media and getattr(body, name, None):
             raise VLLMValidationError(
                 f"Per-request {name} are disabled by default because they can change {changes}. Start the server with"
                 " --trust-request-mm-kwargs only when clients are trusted.",

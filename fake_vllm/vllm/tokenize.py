@@ -28,7 +28,7 @@ def tokenize(engine: Engine, request: Request) -> Response:
     body = request.parse_value(TOKENIZE_REQUEST.validator, api(engine.config.version))  # type: ignore[arg-type]
     if body.model:
         engine.resolve_model(body.model)
-    text = _conversation(engine, body) if isinstance(body, TokenizeChatRequest) else _prompt(body)
+    text = _conversation(engine, body) if isinstance(body, TokenizeChatRequest) else _prompt(engine, body)
     tokens = tokenizer.encode(text)
     content = {
         "count": len(tokens),
@@ -53,10 +53,10 @@ def detokenize(engine: Engine, request: Request) -> Response:
     return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _HEADERS)
 
 
-def _prompt(body: TokenizeCompletionRequest) -> str:
+def _prompt(engine: Engine, body: TokenizeCompletionRequest) -> str:
     """Return the prompt of a text."""
     try:
-        check_media(body)
+        check_media(body, api(engine.config.version))
     except VLLMValidationError as error:
         raise refused(error) from None
     return body.prompt

@@ -19,7 +19,7 @@ from tests.conformance.recording import RecordingError
 
 EXPLAINED: Mapping[bytes, str] = {
     b"\\ud800": "half of a surrogate pair, which no answer in UTF-8 can hold, is read as a question mark",
-    b'{"choice": ["a", "a"]}, "allowed_token_ids": [11]': "no allowed token fits: found while generating, which is not done",
+    b'{"choice": ["a", "a"]}, "allowed_token_ids": [11]': "no allowed token fits, which a server finds as it samples",
     b'{"regex": "\\\\p{L}"}': "classes of Unicode characters are not supported",
 }
 """Bodies that the fake answers otherwise: what they have in common, and the reason."""
