@@ -70,9 +70,10 @@ class CompletionTask:
         )
         self.streams = request.stream
         self._prefix_keys = [self._prefix_key(prompt) for prompt in request.prompts]
+        prompts = request.prompts if request.refusal is None else ()
         self._choices = [
             self._choice(prompt, self._prefix_keys[position], position * request.n + number, number)
-            for position, prompt in enumerate(request.prompts if request.refusal is None else ())
+            for position, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
         engine.runner.metrics.choices.observe(request.n)

@@ -11,6 +11,8 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import tokenizer
 
+_SHORTEN = " Please reduce the length of the input prompt"
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -48,7 +50,8 @@ class PromptLimits:
         truncate: tokens to keep; -1 for as many as fit, None for all.
         keep_end: truncation keeps the end instead of the start.
         output_field: field with the number of tokens, for errors.
-        reserved: `output` must fit into the context with the prompt, as in releases before 0.32.
+        reserves_output: the context less the tokens that were asked for is left to the prompt, as before 0.32; since
+            then fewer tokens are generated instead.
     """
 
     context: int
@@ -56,12 +59,12 @@ class PromptLimits:
     truncate: int | None = None
     keep_end: bool = False
     output_field: str = "max_tokens"
-    reserved: bool = False
+    reserves_output: bool = False
 
     @property
-    def most(self) -> int:
-        """Largest number of tokens in a prompt."""
-        return self.context - self.output if self.reserved else self.context
+    def input(self) -> int:
+        """Most tokens of a prompt."""
+        return self.context - self.output if self.reserves_output else self.context
 
     def check(self) -> None:
         """Check the limits themselves.
@@ -70,18 +73,18 @@ class PromptLimits:
             VLLMValidationError: if one is above the context.
         """
         if self.output > self.context:
-            total = f"max_total_tokens={self.context}" if self.reserved else self.context
+            context = f"max_total_tokens={self.context}" if self.reserves_output else str(self.context)
             raise VLLMValidationError(
-                f"{self.output_field}={self.output} cannot be greater than max_model_len={total}. Please request fewer"
-                " output tokens.",
+                f"{self.output_field}={self.output} cannot be greater than max_model_len={context}. Please request"
+                " fewer output tokens.",
                 parameter=self.output_field,
                 value=self.output,
             )
-        if self.truncate is not None and self.truncate > self.most:
-            rest = f" - {self.output_field}" if self.reserved else ""
+        if self.truncate is not None and self.truncate > self.input:
+            limit = f"max_model_len - {self.output_field}" if self.reserves_output else "max_model_len"
             raise VLLMValidationError(
-                f"truncate_prompt_tokens={self.truncate} cannot be greater than max_model_len{rest} = {self.most}."
-                " Please request a smaller truncation size.",
+                f"truncate_prompt_tokens={self.truncate} cannot be greater than {limit} = {self.input}. Please"
+                " request a smaller truncation size.",
                 parameter="truncate_prompt_tokens",
                 value=self.truncate,
             )
@@ -90,9 +93,9 @@ class PromptLimits:
         """Return the prompt, truncated as asked for.
 
         Raises:
-            VLLMValidationError: if it is too long.
+            VLLMValidationError: if it is longer than the context.
         """
-        if isinstance(content, str) and self.truncate is None and len(content) > self.most * tokenizer.WIDTH:
+        if isinstance(content, str) and self.truncate is None and len(content) > self.input * tokenizer.WIDTH:
             raise self._too_many_characters(len(content))
         length = tokenizer.count(content) if isinstance(content, str) else len(content)
         keep = self._kept_tokens(length)
@@ -100,7 +103,7 @@ class PromptLimits:
             tokens = tokenizer.encode(content) if isinstance(content, str) else content
             start = length - keep if self.keep_end else 0
             return Prompt(tokens[start : start + keep], keep)
-        if length > self.most:
+        if length > self.input:
             raise self._too_many_tokens(length, text=isinstance(content, str))
         return Prompt(content, length)
 
@@ -110,33 +113,33 @@ class PromptLimits:
             return None
         most = self.truncate
         if most < 0:
-            most = self.most if self.output == 0 or self.reserved else max(0, self.context - 1)
+            most = self.input if self.output == 0 or self.reserves_output else max(0, self.context - 1)
         return None if most >= length else most
 
     def _too_many_characters(self, count: int) -> VLLMValidationError:
-        bound = f"more than {self.most * tokenizer.WIDTH} characters, which is the upper bound for {self.most}"
-        return self._too_long(f"{count} characters ({bound} input tokens)", "", "input_text", count)
+        most = self.input * tokenizer.WIDTH
+        bound = f"more than {most} characters, which is the upper bound for {self.input} input tokens"
+        ending = "." if self.reserves_output else f".{_SHORTEN}."
+        return self._too_long(f"{count} characters ({bound})", ending, "input_text", count)
 
     def _too_many_tokens(self, length: int, *, text: bool) -> VLLMValidationError:
-        count = self.most + 1 if text else length  # of a text, no more are counted
-        qualifier = "at least " if count == self.most + 1 else ""
-        total = f", for a total of {qualifier}{count + self.output} tokens"
-        return self._too_long(f"{qualifier}{count} input tokens", total, "input_tokens", count)
+        count = self.input + 1 if text else length  # of a text, no more are counted
+        qualifier = "at least " if count == self.input + 1 else ""
+        ending = f", which exceeds this limit even without any output tokens.{_SHORTEN}."
+        if self.reserves_output:
+            ending = f", for a total of {qualifier}{count + self.output} tokens."
+        return self._too_long(f"{qualifier}{count} input tokens", ending, "input_tokens", count)
 
-    def _too_long(self, content: str, total: str, parameter: str, count: int) -> VLLMValidationError:
-        """Return the error of a prompt with `content`; `total`: how much that is with the tokens asked for."""
-        requested = ""
-        if self.reserved:
+    def _too_long(self, prompt: str, ending: str, parameter: str, value: int) -> VLLMValidationError:
+        requested, advice = "", ""
+        if self.reserves_output:
             requested = f"you requested {self.output} output tokens and "
-            end = f"{total}. Please reduce the length of the input prompt or the number of requested output tokens."
-        else:
-            more = ", which exceeds this limit even without any output tokens" if total else ""
-            end = f"{more}. Please reduce the length of the input prompt."
+            advice = f"{_SHORTEN} or the number of requested output tokens."
         return VLLMValidationError(
             f"This model's maximum context length is {self.context} tokens. However, {requested}your prompt contains"
-            f" {content}{end}",
+            f" {prompt}{ending}{advice}",
             parameter=parameter,
-            value=count,
+            value=value,
         )
 
 

@@ -22,6 +22,7 @@ class Api:
         unknown_fields: fields of request bodies that this release ignores.
         max_temperature: largest temperature.
         checks_vocabulary: ids in `logit_bias` must be in the vocabulary.
+        checks_stop_ids: ids in `stop_token_ids` must be in the vocabulary too.
         fingerprint: responses have a `system_fingerprint`.
         token_ids: responses have fields for token ids.
         prompt_text: responses of chats have a field for the prompt.
@@ -32,17 +33,16 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
-        checks_stop_tokens: ids in `stop_token_ids` must be in the vocabulary.
         checks_extra_args: numbers in `vllm_xargs` must have 64 bits; others end the engine core's request.
-        refuses_mm_kwargs: requests bring no parameters of media.
         parses_calls: arguments of tool calls in messages must be JSON.
         video_embeds: messages may have embeddings of films.
         ignores_tool_schemas: a call that has to be made is not constrained by a schema that cannot be used.
         null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
-        reserves_output: tokens that are asked for must fit into the context with the prompt.
-        knows_suffix: a suffix is refused because of the model, not at all.
+        reserves_output: the tokens that were asked for must fit into the context beside the prompt.
+        explains_suffix: the refusal of `suffix` says what it would need.
+        guards_media: fields for the processing of media are refused unless the server trusts its clients.
+        limits_cache_salt: `cache_salt` has a length and characters that are allowed.
         all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
-        checks_salts: `cache_salt` is checked before the body's types.
         image_detail: images of a response request may leave out their detail.
         cache_writes: usage of a response has the tokens written to the cache.
         joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
@@ -55,6 +55,7 @@ class Api:
     unknown_fields: frozenset[str] = frozenset()
     max_temperature: float = 2.0
     checks_vocabulary: bool = True
+    checks_stop_ids: bool = True
     fingerprint: bool = True
     token_ids: bool = True
     prompt_text: bool = True
@@ -65,17 +66,16 @@ class Api:
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
-    checks_stop_tokens: bool = True
     checks_extra_args: bool = True
-    refuses_mm_kwargs: bool = True
+    guards_media: bool = True
     parses_calls: bool = False
     video_embeds: bool = True
     ignores_tool_schemas: bool = True
     null_top_logprobs: bool = True
     reserves_output: bool = False
-    knows_suffix: bool = True
+    explains_suffix: bool = True
     all_logprobs: bool = True
-    checks_salts: bool = True
+    limits_cache_salt: bool = True
     image_detail: bool = True
     cache_writes: bool = True
     joined_logprobs: bool = True
@@ -109,6 +109,7 @@ def api(version: str) -> Api:
     if release >= (0, 32):
         return NEWEST
     return Api(
+        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
         max_temperature=2.0 if release >= (0, 24) else math.inf,
         checks_vocabulary=release >= (0, 24),
         fingerprint=release >= (0, 24),
@@ -120,17 +121,17 @@ def api(version: str) -> Api:
         usage_details={"completion_tokens_details": None} if release >= (0, 28) else {},
         wraps_refusals=release < (0, 27),
         bounded_errors=release >= (0, 30),
-        checks_stop_tokens=release >= (0, 30),
+        checks_stop_ids=release >= (0, 30),
         checks_extra_args=release >= (0, 30),
-        refuses_mm_kwargs=False,
+        guards_media=False,
         parses_calls=release < (0, 30),
         video_embeds=release >= (0, 30),
         ignores_tool_schemas=False,
         null_top_logprobs=False,
         reserves_output=True,
-        knows_suffix=False,
+        explains_suffix=False,
         all_logprobs=release >= (0, 30),
-        checks_salts=release >= (0, 30),
+        limits_cache_salt=release >= (0, 30),
         image_detail=False,
         cache_writes=False,
         joined_logprobs=False,

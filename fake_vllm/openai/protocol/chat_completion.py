@@ -131,7 +131,7 @@ class ChatCompletionRequest(OpenAIBaseModel):
         checks.check_stream_options(data)
         check_response_format(data.get("response_format"))
         normalize_messages(data.get("messages"))
-        if release.checks_salts:
+        if release.limits_cache_salt:
             checks.check_cache_salt(data.get("cache_salt"))
         return data
 

@@ -110,7 +110,7 @@ class CompletionRequest(OpenAIBaseModel):
         check_response_format(data.get("response_format"))
         if "max_tokens" in data and data["max_tokens"] is None:
             data = {**data, "max_tokens": _DEFAULT_MAX_TOKENS}
-        if release.checks_salts:
+        if release.limits_cache_salt:
             checks.check_cache_salt(data.get("cache_salt"))
         return data
 

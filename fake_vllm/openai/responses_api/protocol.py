@@ -112,7 +112,7 @@ class ResponsesRequest(OpenAIBaseModel):
             raise VLLMValidationError("prompt template is not supported", parameter="prompt")
         if data.get("background") and not data.get("store", True):
             raise VLLMValidationError("background can only be used when `store` is true", parameter="background")
-        if release.checks_salts:
+        if release.limits_cache_salt:
             checks.check_cache_salt(data.get("cache_salt"))
         return data
 

@@ -91,9 +91,14 @@ def fork_server_of_the_fake() -> ForkServer:
 
 def fake_engine(forks: ForkServer, version: str) -> Engine:
     """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
+    model, flags = fake_flags(version)
+    return Engine(forks, model, flags, {}, 6.0)
+
+
+def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
+    """Return the fake's model, and the flags that make it the CPU build of `version`."""
     catalogue = str(_DATA / "catalogue.yaml")
-    flags = ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
-    return Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)
+    return str(_DATA / "tiny"), ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
 
 
 def _inherited() -> dict[str, str]:
