@@ -48,7 +48,7 @@ def detokenize(engine: Engine, request: Request) -> Response:
     body = request.parse(DetokenizeRequest)
     if body.model:
         engine.resolve_model(body.model)
-    if any(token > _LARGEST_ID for token in body.tokens):
+    if any(token > _LARGEST_ID and not tokenizer.is_own(token) for token in body.tokens):
         raise EngineError(400, "BadRequestError", "number too large to fit in target type")
     return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _HEADERS)
 
