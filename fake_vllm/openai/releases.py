@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from fake_vllm.openai.request_fields import unknown_fields
 from formats.engine_releases import Release, parse_release
 
 _TAIL_0_32 = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
@@ -19,7 +20,7 @@ class Api:
     """Behavior of one release; the defaults are the newest one's.
 
     Attributes:
-        unknown_fields: fields of request bodies that this release ignores.
+        unknown_fields: fields of request bodies that this release ignores, by the name of their class.
         max_temperature: largest temperature.
         checks_vocabulary: ids in `logit_bias` must be in the vocabulary.
         checks_stop_ids: ids in `stop_token_ids` must be in the vocabulary too.
@@ -39,7 +40,7 @@ class Api:
         limits_cache_salt: `cache_salt` has a length and characters that are allowed.
     """
 
-    unknown_fields: frozenset[str] = frozenset()
+    unknown_fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_temperature: float = 2.0
     checks_vocabulary: bool = True
     checks_stop_ids: bool = True
@@ -58,11 +59,12 @@ class Api:
     guards_media: bool = True
     limits_cache_salt: bool = True
 
-    def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return a raw body without the fields that this release ignores."""
-        if self.unknown_fields.isdisjoint(data):
+    def known_fields(self, data: dict[str, Any], class_name: str) -> dict[str, Any]:
+        """Return a raw body of a request class without the fields that this release ignores."""
+        unknown = self.unknown_fields.get(class_name, frozenset())
+        if unknown.isdisjoint(data):
             return data
-        return {name: value for name, value in data.items() if name not in self.unknown_fields}
+        return {name: value for name, value in data.items() if name not in unknown}
 
 
 NEWEST = Api()
@@ -80,7 +82,7 @@ def api(version: str) -> Api:
     if release >= (0, 28):
         return _of_2026(release)
     return Api(
-        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
+        unknown_fields=unknown_fields(release),
         max_temperature=math.inf,
         checks_vocabulary=False,
         checks_stop_ids=False,
@@ -105,6 +107,7 @@ def _of_2026(release: Release) -> Api:
     since_30, since_32 = release >= (0, 30), release >= (0, 32)
     return replace(
         NEWEST,
+        unknown_fields=unknown_fields(release),
         bounded_errors=since_30,
         checks_stop_ids=since_30,
         limits_cache_salt=since_30,
