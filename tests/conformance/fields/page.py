@@ -16,8 +16,9 @@ _HEAD = """\
 # Fields of request bodies
 
 Every field that vLLM's request classes have, and what the fake engine does with it. The fields and their releases are
-from the `/openapi.json` of real servers: vLLM {versions}. A test compares this page with them, with the fake's
-behavior, and with the answers of a real vLLM {newest}.
+those of the classes in vLLM {versions}.
+A test compares this page with them, with
+the fake's behavior, and with the answers of a real vLLM {newest}.
 
 | | meaning |
 | --- | --- |
