@@ -77,7 +77,7 @@ def api_of(context: object) -> Api:
 def api(version: str) -> Api:
     """Return the behavior of `version`, such as `0.32.0`."""
     release = parse_release(version)
-    if release >= (0, 28):
+    if release >= (0, 27):
         return _of_2026(release)
     return Api(
         max_temperature=math.inf,
@@ -100,10 +100,11 @@ def api(version: str) -> Api:
 
 
 def _of_2026(release: Release) -> Api:
-    """Return what changed from 0.28 to 0.30, and from there to 0.32; 0.29 and 0.31 were not recorded."""
-    since_30, since_32 = release >= (0, 30), release >= (0, 32)
+    """Return what changed from 0.27 to 0.28, 0.30 and 0.32; 0.29 and 0.31 were not recorded."""
+    since_28, since_30, since_32 = release >= (0, 28), release >= (0, 30), release >= (0, 32)
     return replace(
         NEWEST,
+        usage_details=NEWEST.usage_details if since_28 else {},
         bounded_errors=since_30,
         checks_stop_ids=since_30,
         limits_cache_salt=since_30,
