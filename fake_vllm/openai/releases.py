@@ -80,6 +80,7 @@ def api(version: str) -> Api:
     if release >= (0, 27):
         return _of_2026(release)
     return Api(
+        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
         max_temperature=math.inf,
         checks_vocabulary=False,
         checks_stop_ids=False,
