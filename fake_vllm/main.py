@@ -8,8 +8,10 @@ import os
 import sys
 from datetime import UTC, datetime
 from textwrap import fill
+from typing import NoReturn
 
 from fake_vllm.cli import options, profile
+from fake_vllm.cli.flags import OWN_FLAGS
 from fake_vllm.engine.engine import EngineConfigError
 from fake_vllm.server.process import Server
 from formats.engine_command import SGLANG, VLLM
@@ -34,7 +36,7 @@ Presets: {presets}
 
 
 def main() -> None:
-    """Run the command and exit: 0 after a shutdown, 1 if a port cannot be bound, 2 for a wrong command line."""
+    """Run the command and exit: 0 after a shutdown, 1 if the engine cannot start, 2 for a wrong command line."""
     args = sys.argv[1:]
     if not args or {"-h", "--help"} & set(args):
         print(_help())
@@ -50,8 +52,7 @@ def main() -> None:
             print(f"fake-vllm: ignored: {', '.join(own.ignored)}", file=sys.stderr)
         server = Server(config, own, _now)
     except EngineConfigError as error:
-        print(f"fake-vllm: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(error)
     try:
         asyncio.run(server.run())
     except KeyboardInterrupt:  # during startup; later a signal shuts the server down
@@ -61,8 +62,16 @@ def main() -> None:
         sys.exit(1)
 
 
+def _refuse(error: EngineConfigError) -> NoReturn:
+    """Print why the engine does not start, and exit as the real one."""
+    if error.hint:
+        print(f"fake-vllm: {error.hint}", file=sys.stderr)
+    print(f"fake-vllm: error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
 def _help() -> str:
-    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in options.OWN_FLAGS.items())
+    own = "\n".join(f"  --{name:<16}{meaning}" for name, meaning in OWN_FLAGS.items())
     vllm, sglang = (_list(options.flags_with_meaning(flavor)) for flavor in (VLLM, SGLANG))
     return _HELP.format(vllm=vllm, sglang=sglang, own=own, presets=", ".join(profile.presets()))
 

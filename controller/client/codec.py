@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.api.types import Kind, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import Invalid, Unavailable, WatchEvent
+from controller.client.limits import is_version
 
 T = TypeVar("T", bound=Resource)
 
@@ -39,6 +40,8 @@ class _ObjectMeta(msgspec.Struct):
     metadata: dict[str, Any] = {}
 
 
+_SHOWN = 253
+"""Characters of a name that are shown; a longer one is not valid."""
 _PAGE = msgspec.json.Decoder(Page)
 _LINE = msgspec.json.Decoder(_EventLine)
 
@@ -54,13 +57,19 @@ class Decoder(Generic[T]):
     def object(self, raw: bytes | msgspec.Raw) -> T:
         """Return one object. Raises `Invalid` if it does not match the kind."""
         try:
+            obj = self._decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Invalid(f"{self._kind.kind} {_name(raw)} cannot be decoded: {error}") from None
+        if not is_version(obj.metadata.resource_version):
+            version = obj.metadata.resource_version[:_SHOWN]
+            raise Invalid(f"{self._kind.kind} {_name(raw)} has the resourceVersion {version!r} instead of a number")
+        return obj
+
+    def _decode(self, raw: bytes | msgspec.Raw) -> T:
+        try:
             return self._direct.decode(raw)
         except msgspec.DecodeError:
-            pass
-        try:
             return self._kind.decode(_without_nulls(msgspec.json.decode(raw)))
-        except msgspec.DecodeError as error:
-            raise Invalid(f"{self._kind.kind} {_name(raw)} cannot be decoded: {error}") from None
 
     def objects(self, raws: Sequence[msgspec.Raw]) -> list[T]:
         """Return the objects that can be decoded."""
@@ -77,9 +86,11 @@ class Decoder(Generic[T]):
             if event.type == "ERROR":
                 raise from_status(msgspec.json.decode(event.object, type=Status))
             if event.type == "BOOKMARK":
-                meta = msgspec.json.decode(event.object, type=_ObjectMeta).metadata
-                return WatchEvent("BOOKMARK", self._kind.bookmark(str(meta.get("resourceVersion", ""))))
-        except msgspec.DecodeError as error:
+                version = str(msgspec.json.decode(event.object, type=_ObjectMeta).metadata.get("resourceVersion"))
+                if not is_version(version):
+                    raise Unavailable(f"a watch of {self._kind.plural} sent a bookmark without a resourceVersion")
+                return WatchEvent("BOOKMARK", self._kind.bookmark(version))
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Unavailable(f"a watch of {self._kind.plural} sent an invalid event: {error}") from None
         obj = self._decode_or_skip(event.object)
         return None if obj is None else WatchEvent(event.type, obj)
@@ -95,9 +106,12 @@ class Decoder(Generic[T]):
 def decode_page(body: bytes) -> Page:
     """Return a page of a list. Raises `Unavailable` for anything else, such as a proxy's error page."""
     try:
-        return _PAGE.decode(body)
-    except msgspec.DecodeError as error:
+        page = _PAGE.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Unavailable(f"the server returned an invalid list: {error}") from None
+    if not is_version(page.metadata.resource_version):
+        raise Unavailable("the server returned an invalid list: its resourceVersion is not a number")
+    return page
 
 
 def _without_nulls(value: Any) -> Any:
@@ -111,6 +125,6 @@ def _without_nulls(value: Any) -> Any:
 def _name(raw: bytes | msgspec.Raw) -> str:
     try:
         meta = msgspec.json.decode(raw, type=_ObjectMeta).metadata
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "(not an object)"
-    return "/".join(str(meta[key]) for key in ("namespace", "name") if meta.get(key))
+    return "/".join(str(meta[key])[:_SHOWN] for key in ("namespace", "name") if meta.get(key))

@@ -23,6 +23,7 @@ from controller.client.interface import (
     Unavailable,
     WatchEvent,
 )
+from controller.client.limits import MAX_LIST, MAX_OBJECTS
 from controller.client.transport import Connection
 
 T = TypeVar("T", bound=Resource)
@@ -59,17 +60,22 @@ class RestClient:
 
     async def _pages(self, kind: Kind[T], path: str, query: Mapping[str, str]) -> ObjectList[T]:
         items: list[T] = []
-        token: dict[str, str] = {}
+        token = ""
         while True:
-            page = decode_page(await self._connection.request("GET", path, {**query, **token}))
+            sent = {**query, "continue": token} if token else query
+            page = decode_page(await self._connection.request("GET", path, sent, limit=MAX_LIST))
             items += self._decoder(kind).objects(page.items or [])
-            if not page.metadata.next:
+            before, token = token, page.metadata.next
+            if not token:
                 return ObjectList(items, page.metadata.resource_version)
-            token = {"continue": page.metadata.next}
+            if token == before or not page.items or len(items) > MAX_OBJECTS:
+                raise Unavailable(f"{self._connection.server} does not end its list of {kind.plural}")
 
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
+        if resource_version:
+            await self._check_version(kind, namespace, resource_version)
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -88,6 +94,18 @@ class RestClient:
                 yield event
         if not received and loop.time() < started + _MIN_WATCH_SECONDS:
             raise Unavailable(f"{self._connection.server} ended a watch of {kind.plural} at once")
+
+    async def _check_version(self, kind: Kind[T], namespace: str, resource_version: str) -> None:
+        """Check that the server has reached a version.
+
+        A watch from a version in the future is accepted, and silent until then (apiserver, `Cacher.Watch`). After etcd
+        was restored from a backup that may take days. A list of one object waits some seconds and is refused.
+
+        Raises:
+            VersionTooLarge: if it has not.
+        """
+        query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
+        await self._connection.request("GET", path(kind, namespace), query)
 
     # -- writing
 

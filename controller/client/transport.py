@@ -17,13 +17,17 @@ from kubernetes.aio.client.rest import RESTClientObject
 from controller.client.config import ClientConfig, ConfigError, RestConfig
 from controller.client.errors import from_response
 from controller.client.interface import ClientError, Forbidden, Unavailable
+from controller.client.limits import MAX_OBJECT, LineReader, read_body
 from controller.client.ratelimit import RateLimits
+from formats.retry_after import parse_retry_after
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 _CONNECT_TIMEOUT = 10.0
 _WATCH_READ_TIMEOUT = 150.0
 """Seconds; servers send a bookmark every minute."""
+_WATCH_TIMEOUT = 660.0
+"""Seconds; a minute more than the longest watch that is requested."""
 _ATTEMPTS = 5
 _FIRST_DELAY = 0.1
 _MAX_RETRY_AFTER = 10.0
@@ -71,13 +75,14 @@ class Connection:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        limit: int = MAX_OBJECT,
     ) -> bytes:
-        """Return the body of a successful response. Raises `ClientError`."""
+        """Return the body of a successful response, of at most `limit` bytes. Raises `ClientError`."""
         attempt = 1
         while True:
             try:
                 response = await self._send(method, path, query, body, content_type, self._request_timeout)
-                return await response.read()
+                return await read_body(response, limit)
             except (aiohttp.ClientError, TimeoutError) as error:
                 failure: ClientError = self._error(error)
             except ClientError as error:
@@ -90,15 +95,16 @@ class Connection:
 
     async def lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
         """Yield the lines of a response until the server or the network ends it. Raises `ClientError`."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_WATCH_READ_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(
+            total=_WATCH_TIMEOUT, sock_connect=_CONNECT_TIMEOUT, sock_read=_WATCH_READ_TIMEOUT
+        )
         response = await self._send("GET", path, query, None, "application/json", timeout)
-        rest = b""
+        reader = LineReader()
         try:
             async for chunk in response.content.iter_any():
-                *complete, rest = (rest + chunk).split(b"\n")
-                for line in complete:
-                    if line.strip():
-                        yield line
+                for line in reader.feed(chunk):
+                    yield line
+                await asyncio.sleep(0)  # a server that never pauses must not keep the event loop to itself
         except (aiohttp.ClientError, TimeoutError):
             return  # the caller resumes after the last complete line
         finally:
@@ -114,7 +120,7 @@ class Connection:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """Return a successful response; its body has not been read."""
-        target = f"{path}?{urlencode(query)}" if query else path
+        target, reloaded = f"{path}?{urlencode(query)}" if query else path, False
         while True:
             await self._limits.of(_group(path)).wait()
             config, rest = await self._load()
@@ -129,10 +135,10 @@ class Connection:
             response: aiohttp.ClientResponse = result.response
             if response.status < 400:
                 return response
-            failure = from_response(response.status, await response.read(), _retry_after(response))
-            if not (failure.code == 401 and self._may_reload()):
+            failure = await self._failure(response)
+            if failure.code != 401 or reloaded or not self._may_reload():
                 raise failure
-            self._stale = True
+            self._stale = reloaded = True
 
     # -- credentials
 
@@ -143,7 +149,7 @@ class Connection:
             expired = config is not None and config.valid_for is not None and now > self._loaded_at + config.valid_for
             if config is None or self._rest is None or expired or self._stale:
                 config = await self._reload()
-                self._loaded_at, self._stale = now, False
+                self._loaded_at, self._stale = asyncio.get_running_loop().time(), False
             assert self._rest is not None
             return config, self._rest
 
@@ -167,6 +173,15 @@ class Connection:
             raise Forbidden(f"credentials cannot be renewed: {error}", code=401) from None
         self._config = config
         return config
+
+    async def _failure(self, response: aiohttp.ClientResponse) -> ClientError:
+        try:
+            body = await read_body(response, MAX_OBJECT)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return self._error(error)
+        except Unavailable as error:
+            return error
+        return from_response(response.status, body, _retry_after(response))
 
     def _may_reload(self) -> bool:
         return asyncio.get_running_loop().time() > self._loaded_at + _RELOAD_INTERVAL
@@ -212,5 +227,5 @@ def _endpoint(config: RestConfig) -> tuple[object, ...]:
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    headers = response.headers
+    return parse_retry_after(headers.get("Retry-After", ""), headers.get("Date", ""))

@@ -13,6 +13,7 @@ import msgspec
 
 from controller.engine.errors import EngineError, classify, failure, name_unknown
 from controller.engine.flavors import VLLM, EngineFlavor
+from controller.engine.response_body import BodyError, read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,13 @@ _RESET_PATH = "/reset_prefix_cache?reset_running_requests=true"
 _CONNECT_SECONDS = 10.0
 """Connect timeout: a load may take long, a connection may not."""
 
+_MAX_ANSWER = 1 << 20
+_MAX_METRICS = 16 << 20
+"""Bytes of a body."""
+_MAX_MODELS = 10_000
+_MAX_CACHED = 64 << 10
+"""Bytes of a list of models up to which it is kept, since there may be thousands of engines."""
+
 _MODELS = msgspec.json.Decoder(_Models)
 _ORDER_RESPONSE = msgspec.json.Decoder(_OrderResponse)
 
@@ -100,16 +108,15 @@ class EngineClient:
         cached = self._bodies.get(address)
         if cached is not None and cached[0] == body:
             return cached[1]
-        try:
-            adapters = _adapter_list(_MODELS.decode(body).data)
-        except msgspec.MsgspecError:
-            raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
-        self._bodies[address] = (body, adapters)
+        adapters = _adapter_list(_decode_models(body))
+        if len(body) <= _MAX_CACHED:
+            self._bodies[address] = (body, adapters)
         return adapters
 
     async def metrics(self, address: Address, timeout: float) -> bytes:
         """Return the response of `GET /metrics`."""
-        response, body = await self._send("metrics", self._request(address, "GET", "/metrics", None, timeout), timeout)
+        request = self._request(address, "GET", "/metrics", None, timeout)
+        response, body = await self._send("metrics", request, timeout, _MAX_METRICS)
         if response.status_code != 200:
             raise failure("metrics", response, body)
         return body
@@ -152,7 +159,7 @@ class EngineClient:
         answer = await self._post(address, "load", "/v1/lora_adapter/load", body, timeout)
         try:
             return _ORDER_RESPONSE.decode(answer).local_path
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise EngineError(
                 "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
             ) from None
@@ -177,14 +184,16 @@ class EngineClient:
             return answer
         raise failure(verb, response, answer)
 
-    async def _send(self, verb: str, request: httpx.Request, timeout: float) -> tuple[httpx.Response, bytes]:
+    async def _send(
+        self, verb: str, request: httpx.Request, timeout: float, limit: int = _MAX_ANSWER
+    ) -> tuple[httpx.Response, bytes]:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
-                body = await response.aread()
-        except (httpx.HTTPError, TimeoutError) as error:
+                body = await read_body(response, limit)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, BodyError) as error:
             classified = classify(error, timeout)
             self._observer(verb, classified.reason, loop.time() - started)
             raise classified from error
@@ -199,6 +208,16 @@ class EngineClient:
         connect = min(timeout, _CONNECT_SECONDS)
         times = {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}
         return httpx.Request(method, address.base + path, headers=headers, content=body, extensions={"timeout": times})
+
+
+def _decode_models(body: bytes) -> Sequence[_Model]:
+    try:
+        models = _MODELS.decode(body).data
+    except (msgspec.MsgspecError, RecursionError):
+        raise EngineError("InvalidAnswer", "the engine's list of models is not valid", retriable=True) from None
+    if len(models) > _MAX_MODELS:
+        raise EngineError("InvalidAnswer", f"the engine lists more than {_MAX_MODELS} models", retriable=True)
+    return models
 
 
 def _adapter_list(models: Sequence[_Model]) -> AdapterList:

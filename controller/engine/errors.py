@@ -15,7 +15,9 @@ import httpx
 import msgspec
 
 from controller.engine.load_errors import UNKNOWN, Fault, LoadErrorRow, find_row, presentable, unwrap
+from controller.engine.response_body import BodyError
 from controller.engine.sidecar_codes import CODES
+from formats.retry_after import parse_retry_after
 
 
 class Scope(Enum):
@@ -94,6 +96,8 @@ def classify(error: Exception, timeout: float) -> EngineError:
             return EngineError("Timeout", f"timeout: no answer in {timeout:g} s", retriable=True, ambiguous=True)
         case httpx.RemoteProtocolError():
             return EngineError("Disconnected", "server closed the connection early", retriable=True, ambiguous=True)
+        case BodyError():
+            return EngineError("InvalidAnswer", str(error), retriable=True, ambiguous=True)
         case httpx.ReadError() | httpx.WriteError() | httpx.CloseError():
             return EngineError("ConnectionReset", "connection reset", retriable=True, ambiguous=True)
     return EngineError("RequestFailed", type(error).__name__, retriable=True, ambiguous=True)
@@ -123,6 +127,8 @@ _NAME_TAKEN = ("already been loaded", "it is already loaded", "already exists. l
 """Texts of vLLM and SGLang."""
 
 _RETRIABLE = frozenset({408, 429, 500, 502, 503, 504})
+MAX_RETRY_AFTER = 60.0
+"""Seconds; a server that asks for more is tried again after this time, then with the usual delays."""
 
 
 def _sidecar_error(code: str, message: str, response: httpx.Response) -> EngineError | None:
@@ -159,12 +165,14 @@ def failure(verb: str, response: httpx.Response, body: bytes) -> EngineError:
     if verb == "load" and (row := _load_error_row(status, text)) is not None:
         return _load_error(row, message)
     if status in _RETRIABLE:
+        retry_after = _retry_after(response)
         return EngineError(
             "Overloaded" if status == 429 else "EngineUnavailable",
             message,
             retriable=True,
+            elsewhere=retry_after > 0.0,
             ambiguous=status in (408, 502, 504),  # 502: a proxy that got no response
-            retry_after=_retry_after(response),
+            retry_after=retry_after,
         )
     scope = Scope.ADAPTER if status in (400, 422) else Scope.POD
     return EngineError("Refused", message, retriable=status > 500, scope=scope)
@@ -209,7 +217,7 @@ def _not_found(detail: _Detail, message: str) -> EngineError:
 def _detail(body: bytes) -> _Detail:
     try:
         failed = _FAILURE.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return _Detail(message=body[:200].decode(errors="replace").strip())
     if isinstance(failed.error, _Detail):
         return failed.error
@@ -230,8 +238,7 @@ def name_unknown(status: int, message: str) -> bool:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Return seconds; engines do not use the header's other form, a date."""
-    try:
-        return max(float(response.headers.get("retry-after", "0")), 0.0)
-    except ValueError:
-        return 0.0
+    """Return seconds; 0 without the header, or if its value is not valid."""
+    headers = response.headers
+    seconds = parse_retry_after(headers.get("retry-after", ""), headers.get("date", "")) or 0.0
+    return min(seconds, MAX_RETRY_AFTER)

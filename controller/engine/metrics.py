@@ -3,14 +3,19 @@
 vLLM exposes hundreds of series and a dozen are needed; lines are filtered by name before they are parsed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from math import isfinite
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_PREFIXES = ("vllm:", "sglang:", "aibrix:")
+_NAME = re.compile(rb"(?:vllm|sglang|aibrix):(\w+)[{ ]", re.ASCII)
+_MAX_SAMPLES = 20_000
+_MAX_LINE = 64 << 10
+"""A dozen series; one of them has the names of all adapters in its labels."""
 _RUNNING = ("num_requests_running", "num_running_reqs")
 _WAITING = ("num_requests_waiting", "num_queue_reqs", "queue_size")
 _PROMPT, _GENERATION = "prompt_tokens_total", "generation_tokens_total"
@@ -73,11 +78,14 @@ def read(page: bytes) -> MetricsSample:
 
 
 def _samples(page: bytes) -> list[Any]:
-    lines = []
-    for line in page.decode(errors="replace").splitlines():
-        prefix, colon, rest = line.partition(":")
-        if colon and f"{prefix}:" in _PREFIXES and rest.split("{", 1)[0].split(" ", 1)[0] in _NEEDED:
-            lines.append(line)
+    lines: list[str] = []
+    for line in BytesIO(page):  # a list of all lines would take many times the memory of the page
+        match = _NAME.match(line)
+        if match is None or match[1].decode() not in _NEEDED:
+            continue
+        if len(lines) == _MAX_SAMPLES or len(line) > _MAX_LINE:
+            raise ValueError(f"a page has at most {_MAX_SAMPLES} samples of these series, of {_MAX_LINE} bytes each")
+        lines.append(line.decode(errors="replace").rstrip("\r\n"))
     families = text_string_to_metric_families("\n".join(lines) + "\n")
     return [sample for family in families for sample in family.samples if isfinite(sample.value)]
 

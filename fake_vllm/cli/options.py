@@ -7,12 +7,13 @@ no difference here is listed in `Options.ignored`.
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 from fake_vllm.cli import profile as profiles
 from fake_vllm.cli.artifacts import ArtifactCatalogue, ArtifactResolver
-from fake_vllm.cli.command_line import engine_config
+from fake_vllm.cli.flags import OWN_FLAGS, check_unknown
 from fake_vllm.cli.profile import DEFAULT_PROFILE, ModelProfile, ProfileError
+from fake_vllm.cli.sglang_args import sglang_config
+from fake_vllm.cli.vllm_args import release_of_flags, vllm_config
 from fake_vllm.distributions import Constant, Latency
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.lora import Artifact
@@ -31,26 +32,10 @@ from formats.engine_command import (
     read_command,
 )
 from formats.engine_command.argument_parser import FlexibleArgumentParser
-from formats.engine_releases import parse_release
+from formats.engine_releases import Release, parse_release
 from formats.errors import FormatError
 
-OWN_FLAGS: Mapping[str, str] = {
-    "dialect": "engine to behave like, vllm or sglang (default vllm)",
-    "vocab-size": "tokens in the model's vocabulary; larger ids are refused",
-    "emulate": "vLLM release to behave like, such as 0.27.0 or latest",
-    "preset": "built-in times of a model on a GPU; listed below",
-    "parameters": "YAML file of such times",
-    "startup": "time before the port opens, as a real engine needs to read its weights",
-    "load-latency": "time to load an adapter",
-    "unload-latency": "time to unload an adapter",
-    "catalogue": "YAML file of adapter repositories; others are then not found",
-    "faults": "YAML file with a list of faults",
-    "fault": "one fault as KIND,key=value,...; can be repeated",
-    "admin-port": "port of /_faults (default: not served)",
-    "admin-host": "address of /_faults (default 127.0.0.1)",
-}
 _FLAVORS = (VLLM, SGLANG)
-_SIMILAR = {VLLM: 0.6, SGLANG: 0.9}  # not all of SGLang's flags are known, so that only a likely typo is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +61,21 @@ def read(command: Sequence[str], env: Mapping[str, str]) -> tuple[EngineConfig, 
     """
     try:
         engine = read_command(command, env)
-        values, args = _parse(engine)
-        _check_emulate(values.emulate)
-        config = engine_config(args, values.emulate or DEFAULT_VERSION)
+        flavor, version = _emulated(engine)
+        values, args = _parse(engine, flavor, release_of_flags(version))
+        check_unknown(args)
+        config = _config(args, version)
         if values.vocab_size is not None:
             config = replace(config, frontend=replace(config.frontend, vocab_size=values.vocab_size))
         return config, _options(values, args, config)
     except (FormatError, ProfileError) as error:
-        raise EngineConfigError(str(error)) from error
+        raise EngineConfigError(str(error), exit_code=2) from error
 
 
-def _check_emulate(version: str | None) -> None:
-    try:
-        parse_release(version or DEFAULT_VERSION)
-    except FormatError as error:
-        raise EngineConfigError(f"--emulate: {error}") from error
+def _config(args: EngineArgs, version: str) -> EngineConfig:
+    if args.flavor == SGLANG:
+        return sglang_config(args)
+    return vllm_config(args, version, ModelShape.read(args.model) if args.model else None)
 
 
 def flags_with_meaning(flavor: str) -> list[str]:
@@ -98,37 +83,49 @@ def flags_with_meaning(flavor: str) -> list[str]:
     return engine_parser(flavor).meaningful
 
 
-def _parse(engine: EngineCommand) -> tuple[Namespace, EngineArgs]:
-    flavor = _flavor(engine)
-    parser = engine_parser(flavor)
+def _parse(engine: EngineCommand, flavor: str, release: Release | None) -> tuple[Namespace, EngineArgs]:
+    parser = engine_parser(flavor, release)
     for name in OWN_FLAGS:
         if name == "fault":
             parser.add_argument("--fault", action="append", default=[])
         else:
             parser.add_argument(f"--{name}", type=int if name in ("admin-port", "vocab-size") else str)
-    args = merge_config_file(engine.args, profiles.document) if flavor == VLLM else engine.args
-    values, unknown = parser.parse(args)
-    _refuse_unknown(unknown, parser, flavor)
+    values, unknown = parser.parse(_with_config_file(engine.args) if flavor == VLLM else engine.args)
     return values, EngineArgs.from_namespace(values, flavor, engine.env, unknown)
 
 
-def _flavor(engine: EngineCommand) -> str:
+def _emulated(engine: EngineCommand) -> tuple[str, str]:
+    """Return flavor and version to behave like, which decide which flags there are."""
     parser = FlexibleArgumentParser()
     parser.add_argument("--dialect")
+    parser.add_argument("--emulate", default=DEFAULT_VERSION)
     values, _ = parser.parse(engine.args)
     flavor = str(values.dialect or engine.flavor or VLLM)
     if flavor not in _FLAVORS:
-        raise EngineConfigError(f"--dialect is {flavor!r}; it must be one of {', '.join(_FLAVORS)}")
-    return flavor
+        raise EngineConfigError(f"--dialect is {flavor!r}; it must be one of {', '.join(_FLAVORS)}", exit_code=2)
+    try:
+        parse_release(values.emulate)
+    except FormatError as error:
+        raise EngineConfigError(f"--emulate: {error}", exit_code=2) from error
+    return flavor, str(values.emulate)
 
 
-def _refuse_unknown(unknown: Sequence[str], parser: FlexibleArgumentParser, flavor: str) -> None:
-    for arg in unknown:
-        flag = arg.partition("=")[0]
-        similar = get_close_matches(flag, parser.flags, n=1, cutoff=_SIMILAR[flavor]) if flag.startswith("-") else []
-        if similar or flavor == VLLM or not flag.startswith("-"):
-            hint = f"; did you mean {similar[0]}?" if similar else ""
-            raise EngineConfigError(f"unrecognized arguments: {flag}{hint}")
+def _with_config_file(args: Sequence[str]) -> list[str]:
+    """Return the arguments with those of the file that `--config` names; vLLM reads it before it parses."""
+    try:
+        return merge_config_file(args, _config_document)
+    except (FormatError, ProfileError) as error:
+        raise EngineConfigError(str(error), flag="--config") from error
+
+
+def _config_document(path: str) -> object:
+    """Return the content of the configuration file; one that cannot be opened gets Python's message, as in vLLM."""
+    try:
+        return profiles.document(path)
+    except ProfileError as error:
+        if isinstance(error.__cause__, OSError):
+            raise FormatError(str(error.__cause__)) from error
+        raise
 
 
 def _options(values: Namespace, args: EngineArgs, config: EngineConfig) -> Options:

@@ -47,6 +47,8 @@ def sglang_config(args: EngineArgs) -> EngineConfig:
 
 def _check(args: EngineArgs) -> None:
     slots, loaded = args.max_loras, args.max_loaded_loras
+    if not 0 <= args.port <= 65535:
+        raise EngineConfigError(f"--port is {args.port}; it must be between 0 and 65535", flag="--port")
     if slots < 1:
         raise EngineConfigError(f"--max-loras-per-batch is {slots}; it must be at least 1")
     if loaded is not None and loaded < slots:

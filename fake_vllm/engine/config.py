@@ -13,13 +13,24 @@ DEFAULT_MODEL = "Qwen/Qwen3-0.6B"  # vLLM, vllm/config/model.py
 DEFAULT_MODEL_LENGTH = 32768  # tokens; about the value in the default model's configuration
 DEFAULT_VOCABULARY = 151936  # tokens; of the default model's configuration
 DEFAULT_SEQUENCES = 256  # vLLM, vllm/engine/arg_utils.py: the server's default on GPUs of less than 70 GiB
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM, vllm/config/lora.py: allowed values of --max-lora-rank
 
 Dialect = Literal["vllm", "sglang"]
 
 
 class EngineConfigError(ValueError):
-    """The real server would not start with this; the message names the flag."""
+    """The real server would not start with this; the message is its own.
+
+    Attributes:
+        flag: the flag that causes it; empty if no single one does.
+        exit_code: of the process: 2 for a command line that cannot be parsed, 1 otherwise.
+        hint: what the user may have meant; not part of the real server's message.
+    """
+
+    def __init__(self, message: str, *, flag: str = "", exit_code: int = 1, hint: str = "") -> None:
+        super().__init__(message)
+        self.flag = flag
+        self.exit_code = exit_code
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +94,15 @@ class EngineConfig:
             object.__setattr__(self, "served_model_names", (self.model,))
         if not self.max_cpu_loras:
             object.__setattr__(self, "max_cpu_loras", self.max_loras)
-        if not 0 <= self.port <= 65535:
-            raise EngineConfigError(f"--port is {self.port}; it must be between 0 and 65535")
-        for flag, value in (("--max-num-seqs", self.max_num_seqs), ("--max-model-len", self.max_model_len)):
-            if value < 1:
-                raise EngineConfigError(f"{flag} is {value}; it must be at least 1")
         if self.dialect == "sglang":
             object.__setattr__(self, "quirks", SGLANG)
             return
-        self._check_loras()
         try:
             object.__setattr__(self, "quirks", VersionQuirks.of(self.version))
         except ValueError as error:
-            raise EngineConfigError(f"release of the engine: {error}") from error
+            raise EngineConfigError(f"release of the engine: {error}", exit_code=2) from error
 
     @property
     def static_flag(self) -> str:
         """Flag for adapters that are loaded at startup."""
         return "--lora-modules" if self.dialect == "vllm" else "--lora-paths"
-
-    def _check_loras(self) -> None:
-        if self.max_loras < 1:
-            raise EngineConfigError(f"--max-loras is {self.max_loras}; it must be at least 1")
-        if self.max_cpu_loras < self.max_loras:
-            raise EngineConfigError(
-                f"--max-cpu-loras is {self.max_cpu_loras}; it must be at least --max-loras, which is {self.max_loras}"
-            )
-        if self.max_lora_rank not in RANKS:
-            raise EngineConfigError(f"--max-lora-rank is {self.max_lora_rank}; it must be one of {RANKS}")
-        if self.lora_modules and not self.enable_lora:
-            raise EngineConfigError("--lora-modules needs --enable-lora")

@@ -122,8 +122,10 @@ class LoraRegistry:
         """Return the artifact at a path.
 
         Raises:
-            EngineError: if it does not exist.
+            EngineError: if it does not exist, or if the server takes no adapters.
         """
+        if not self._config.enable_lora:
+            raise self._flavor.errors.lora_disabled()
         artifact = self._artifacts(path) if self._artifacts else Artifact()
         if artifact is None or artifact.missing:
             raise self._flavor.errors.not_found(name, path)
@@ -132,8 +134,6 @@ class LoraRegistry:
     def validate(self, name: str, artifact: Artifact) -> EngineError | None:
         """Return the error of weights that exist but cannot be loaded, None if they can."""
         texts = self._flavor.errors
-        if not self._config.enable_lora:
-            return texts.lora_disabled()
         if artifact.config is not None:
             error = config_error(artifact.config, self._config.quirks.peft, self._rank_limit)
             if error is not None:
@@ -224,7 +224,7 @@ class LoraRegistry:
             try:
                 artifacts.append((name, path, self.resolve(name, path)))
             except EngineError as error:
-                raise self._refusal(name, path, error) from error
+                raise self._refusal(error) from error
         self._rank_limit = self._rank_limit or max((artifact.rank for _, _, artifact in artifacts), default=0)
         for name, path, artifact in artifacts:
             try:
@@ -233,10 +233,10 @@ class LoraRegistry:
                     raise refusal
                 self.register(name, path, artifact)
             except EngineError as error:
-                raise self._refusal(name, path, error) from error
+                raise self._refusal(error) from error
 
-    def _refusal(self, name: str, path: str, error: EngineError) -> EngineConfigError:
-        return EngineConfigError(f"{self._config.static_flag} {name}={path}: {error.message}")
+    def _refusal(self, error: EngineError) -> EngineConfigError:
+        return EngineConfigError(error.message, flag=self._config.static_flag)
 
     def _names(self, weights: list[int]) -> tuple[str, ...]:
         names = {entry.weights: name for name, entry in self._entries.items()}

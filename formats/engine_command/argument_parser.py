@@ -42,7 +42,7 @@ class FlexibleArgumentParser(argparse.ArgumentParser):
         raise FormatError(message)
 
     def parse(self, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-        """Return the values, and the unknown flags and surplus words.
+        """Return the values, and the unknown flags with their words and surplus words.
 
         The words that follow an unknown flag are its own: they are not taken for the model.
 
@@ -57,7 +57,7 @@ class FlexibleArgumentParser(argparse.ArgumentParser):
                 target = known if self._knows(arg) else unknown
             target.append(arg)
         namespace, surplus = self.parse_known_args(known)
-        return namespace, [*(arg for arg in unknown if arg.startswith("-")), *surplus]
+        return namespace, [*unknown, *surplus]
 
     def _knows(self, arg: str) -> bool:
         name = arg.partition("=")[0]
@@ -65,9 +65,15 @@ class FlexibleArgumentParser(argparse.ArgumentParser):
 
 
 class IgnoredAction(argparse.Action):
-    """Appends the flag's name to `namespace.ignored`: the flag exists and makes no difference here."""
+    """Appends the flag's name to `namespace.ignored`: the flag exists and makes no difference to a server that starts.
 
-    def __call__(self, _: object, namespace: argparse.Namespace, __: object, option_string: str | None = None) -> None:
+    The value is stored too, for flags with values that keep a server from starting.
+    """
+
+    def __call__(
+        self, _: object, namespace: argparse.Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, values)
         ignored: list[str] = getattr(namespace, "ignored", [])
         if option_string not in ignored:
             namespace.ignored = [*ignored, option_string]
@@ -79,6 +85,11 @@ def normalize(arg: str) -> str:
         return f"--optimization-level={arg[2:].removeprefix('=')}"
     arg = _NAME.sub(lambda match: match[0].replace("_", "-"), arg, count=1) if arg.startswith("--") else arg
     return _KEY.sub(r"\1", arg, count=1) if arg.startswith("--") else arg
+
+
+def human_readable_int_or_auto(text: str) -> int:
+    """Return a whole number as `human_readable_int`; -1 for `auto`."""
+    return -1 if text.strip().lower() == "auto" else human_readable_int(text)
 
 
 def human_readable_int(text: str) -> int:

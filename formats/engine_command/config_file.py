@@ -21,21 +21,22 @@ def merge_config_file(args: Sequence[str], load: Callable[[str], Any]) -> list[s
     if not flags:
         return list(args)
     if len(flags) > 1:
-        raise FormatError("argument --config: more than one config file specified")
+        raise FormatError("More than one config file specified!")
     _, equals, path = args[flags[0]].partition("=")
     end = flags[0] + 1
     if not equals:
         path, end = args[end] if end < len(args) else "", end + 1
-    if not path or path.startswith("-"):
-        raise FormatError("argument --config: expected one argument")
+    if not path:
+        raise FormatError("No config file specified! Please check your command-line arguments.")
     rest = [*args[: flags[0]], *args[end:]]
     model, rest = (rest[:1], rest[1:]) if rest and not rest[0].startswith("-") else ([], rest)
     return [*model, *_read(path, load), *rest]
 
 
 def _read(path: str, load: Callable[[str], Any]) -> list[str]:
-    if not path.endswith((".yaml", ".yml")):
-        raise FormatError(f"argument --config: {path} must be a YAML file, with a name that ends in .yaml or .yml")
+    extension = path.rpartition(".")[2]
+    if extension not in ("yaml", "yml"):
+        raise FormatError(f"Config file must be of a yaml/yml type. {extension} supplied")
     content = load(path)
     if not isinstance(content, Mapping):
         raise FormatError(f"argument --config: {path} must be a mapping from flag to value")

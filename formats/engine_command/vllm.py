@@ -7,15 +7,19 @@ still listed, since manifests still have them.
 """
 
 import argparse
-import json
 from importlib.resources import files
-from typing import Any
 
-from formats.engine_command.argument_parser import FlexibleArgumentParser, human_readable_int
+from formats.engine_command.argument_parser import (
+    FlexibleArgumentParser,
+    human_readable_int,
+    human_readable_int_or_auto,
+)
+from formats.engine_command.lora_modules import LoRAParserAction
 from formats.engine_command.server_args import add_server_flags
+from formats.engine_command.vllm_values import FlagValues
+from formats.engine_releases import Release
 
 _SHORT = {
-    "data-parallel-size": "-dp",
     "data-parallel-size-local": "-dpl",
     "data-parallel-rank": "-dpn",
     "data-parallel-start-rank": "-dpr",
@@ -33,10 +37,15 @@ _SHORT = {
     "node-rank": "-r",
 }
 _DEFAULT_LORA_RANK = 16  # vllm/config/lora.py
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the same file
 
 
-def vllm_parser() -> FlexibleArgumentParser:
-    """Return a parser for the arguments behind `vllm serve`."""
+def vllm_parser(release: Release | None = None) -> FlexibleArgumentParser:
+    """Return a parser for the arguments behind `vllm serve`.
+
+    Args:
+        release: its values and flags alone are accepted; None: those of all releases.
+    """
     parser = FlexibleArgumentParser()
     parser.add_argument("model_tag", nargs="?")
     parser.add_argument("--model")
@@ -48,9 +57,9 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--max-loras", type=int, default=1)
     parser.add_argument("--max-cpu-loras", type=int)
-    parser.add_argument("--max-lora-rank", type=int, default=_DEFAULT_LORA_RANK)
-    parser.add_argument("--lora-modules", nargs="+", type=_lora_module, default=[])
-    parser.add_argument("--max-model-len", type=human_readable_int)
+    parser.add_argument("--max-lora-rank", type=int, choices=LORA_RANKS, default=_DEFAULT_LORA_RANK)
+    parser.add_argument("--lora-modules", nargs="+", action=LoRAParserAction, default=[])
+    parser.add_argument("--max-model-len", type=human_readable_int_or_auto)
     parser.add_argument("--max-num-seqs", type=int)
     parser.add_argument("--max-num-batched-tokens", type=human_readable_int)
     parser.add_argument("--max-logprobs", type=int)
@@ -58,39 +67,32 @@ def vllm_parser() -> FlexibleArgumentParser:
     parser.add_argument("--tool-call-parser", default="")
     parser.add_argument("--trust-request-chat-template", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gpu-memory-utilization", action="ignored", type=float)
     parser.add_argument("--distributed-executor-backend")
     parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
     parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
     add_server_flags(parser)
-    _add_ignored(parser)
+    _add_ignored(parser, FlagValues.of(release))
     return parser
 
 
-def _add_ignored(parser: FlexibleArgumentParser) -> None:
+def _add_ignored(parser: FlexibleArgumentParser, values: FlagValues) -> None:
     text = files("formats.engine_command").joinpath("vllm_flags.txt").read_text("utf-8")
     switches, single, several = (paragraph.partition("\n")[2].split() for paragraph in text.split("\n\n")[1:])
     for name in switches:
-        parser.add_argument(*_options(name), f"--no-{name}", action="ignored", nargs=0)
-    for name in single:
-        parser.add_argument(*_options(name), action="ignored")
-    for name in several:
-        parser.add_argument(*_options(name), action="ignored", nargs="+")
+        if name not in values.lacking:
+            parser.add_argument(*_options(name), f"--no-{name}", action="ignored", nargs=0)
+    for name, nargs in (*((name, None) for name in single), *((name, "+") for name in several)):
+        if name not in values.lacking:
+            parser.add_argument(
+                *_options(name),
+                action="ignored",
+                nargs=nargs,
+                type=values.types.get(name, str),
+                choices=values.choices.get(name),
+            )
 
 
 def _options(name: str) -> list[str]:
     return [*filter(None, [_SHORT.get(name)]), f"--{name}"]
-
-
-def _lora_module(text: str) -> tuple[str, str]:
-    """Return name and path of one word of `--lora-modules`: `name=path`, or JSON with those two keys."""
-    if text.startswith("{"):
-        try:
-            value: Any = json.loads(text)
-            return str(value["name"]), str(value["path"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise argparse.ArgumentTypeError(f"{text!r} is not JSON with a name and a path") from error
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=path")
-    return name, path

@@ -1,38 +1,54 @@
-"""`make conform`: plays the table to the fake as each recorded release, and lists the differences."""
+"""`make conform`: plays the table to the fake as each recorded release, and lists the differences.
+
+Fails on every difference that `comparison/known_differences.py` does not explain, and on entries there that explain
+nothing.
+"""
 
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 from tests.conformance import recording
-from tests.conformance.comparison.compare import Difference, differences
+from tests.conformance.comparison.compare import differences
+from tests.conformance.comparison.gate import Verdict, judge, unused
 from tests.conformance.comparison.kinds import by_kind
-from tests.conformance.playing.play import play
+from tests.conformance.comparison.known_differences import KNOWN
+from tests.conformance.playing.parallel import play_to_fakes
 from tests.conformance.recording import Recording, RecordingError
-from tests.conformance.servers.engines import fake_vllm
 from tests.conformance.stories import prefix_cache
 from tests.conformance.table import Selection, not_in, starting_with
 
 
 def main() -> int:
     options = _options()
-    total = 0
-    for version in options.versions or recording.versions():
-        try:
-            real = recording.read(recording.path_of(version))
-        except RecordingError as error:
-            print(error, file=sys.stderr)
-            return 2
-        selection = starting_with(options.cases)
-        with fake_vllm(version) as engine:
-            found = differences(real, play(engine, version, selection, lambda _: None))
-        if not options.cases and version in prefix_cache.versions():
-            found += prefix_cache.differences(version)
-        total += len(found)
-        for line in by_kind(found) if options.by == "kind" else found:
+    try:
+        recorded = [recording.read(recording.path_of(version)) for version in options.versions or recording.versions()]
+    except RecordingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    selection = starting_with(options.cases)
+    verdicts = _verdicts(recorded, selection, options.cases)
+    for real, verdict in zip(recorded, verdicts, strict=True):
+        for line in by_kind(verdict.unexplained) if options.by == "kind" else verdict.unexplained:
             print(line)
-        print(_summary(real, selection, found))
-    return 1 if total else 0
+        print(_summary(real, selection, verdict))
+    stale = [] if options.cases or options.versions else unused(KNOWN, verdicts)
+    for line in stale:
+        print(f"known difference that explains nothing: {line}")
+    return 1 if stale or any(verdict.unexplained for verdict in verdicts) else 0
+
+
+def _verdicts(recorded: Sequence[Recording], selection: Selection, prefix: str) -> list[Verdict]:
+    """Play to the fake as each recorded release; the stories of weights are played with the whole table."""
+    played = play_to_fakes([real.version for real in recorded], selection)
+    verdicts = []
+    for real in recorded:
+        found = differences(real, played[real.version])
+        if not prefix and real.version in prefix_cache.versions():
+            found += prefix_cache.differences(real.version)
+        verdicts.append(judge(real.version, found, KNOWN))
+    return verdicts
 
 
 def _options() -> argparse.Namespace:
@@ -43,15 +59,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _summary(real: Recording, selection: Selection, found: list[Difference]) -> str:
-    groups = Counter(difference.case.split("/")[1] for difference in found)
-    affected = len({difference.case for difference in found})
-    by_group = ", ".join(f"{name} {count}" for name, count in groups.most_common())
+def _summary(real: Recording, selection: Selection, verdict: Verdict) -> str:
     missing = len(selection.where([*not_in(real.request_digests).digests()]))
     missing_text = f" ({missing} more to be recorded: `make record ONLY=missing`)" if missing else ""
+    groups = Counter(difference.case.split("/")[1] for difference in verdict.unexplained)
+    by_group = ", ".join(f"{name} {count}" for name, count in groups.most_common())
     return (
         f"vLLM {real.version}: {len(selection) - missing} entries{missing_text}, "
-        f"{affected} differ in {len(found)} places{': ' if found else ''}{by_group}"
+        f"{sum(verdict.explained.values())} differences explained, "
+        f"{len(verdict.unexplained)} not{': ' if by_group else ''}{by_group}"
     )
 
 

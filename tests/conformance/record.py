@@ -5,6 +5,8 @@ The recording is written after each server, so that an interrupted run goes on w
 
 import argparse
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.conformance import recording
 from tests.conformance.playing.play import play
@@ -30,9 +32,9 @@ def main() -> int:
     install(folder, version)
     names = TABLE.digests()
     made = recording.merge(made, Recording(version, {}, {}), names)
-    with real_vllm(folder) as engine:
+    with real_vllm(folder) as engine, tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         for part in selection.parts():
-            made = recording.merge(made, play(engine, version, part, _report), names)
+            made = recording.merge(made, play(engine, version, part, Path(scratch), _report), names)
             recording.write(made, path)
     recording.write(made, path)
     print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.request_digests)} in {path}")

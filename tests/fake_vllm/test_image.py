@@ -83,16 +83,25 @@ def test_it_runs_as_nobody_and_says_how_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
-    ["vllm.entrypoints.openai.api_server --max-loras 0", "sglang.launch_server --model-path m --max-loras-per-batch 0"],
+    ("words", "message"),
+    [
+        (
+            "vllm.entrypoints.openai.api_server --max-num-seqs -1",
+            "max_num_seqs: Input should be greater than or equal to 1",
+        ),
+        (
+            "sglang.launch_server --model-path m --max-loras-per-batch 0",
+            "--max-loras-per-batch is 0; it must be at least 1",
+        ),
+    ],
 )
-def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(words: str) -> None:
+def test_the_modules_that_manifests_start_are_the_fake_in_the_engines_dialect(words: str, message: str) -> None:
     """Each gets one of its own flags, out of range so that it ends."""
     env = {"PYTHONPATH": str(DEPLOY / "standins")}
     command = [sys.executable, "-m", *words.split()]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
-    assert done.stderr == f"fake-vllm: error: {words.split()[-2]} is 0; it must be at least 1\n"
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"{message}\n")
 
 
 def test_the_entrypoint_serves_from_a_read_only_place_and_the_health_check_passes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from twin.calibration.calibration import CalibratedParameter, Calibration
 from twin.calibration.fit import CLOSE, ROUGH, Floats, Histogram, quantile, share_below
-from twin.calibration.prediction_text import HEADINGS, prediction_lines, total_lines
+from twin.calibration.prediction_text import HEADINGS, prediction_lines, total_lines, verdict_lines
 from twin.calibration.profile_writer import describe_value
 from twin.report.figures.ecdf import axes
 from twin.report.page import source
@@ -35,6 +35,7 @@ def render(calibration: Calibration) -> str:
         rows=[(parameter, describe_value(parameter)) for parameter in calibration.parameters],
         headings=HEADINGS,
         predictions=list(prediction_lines(calibration)),
+        verdicts=list(verdict_lines(calibration)) if calibration.predictions else [],
         totals=list(total_lines(calibration)) if calibration.predictions else [],
         figures=list(figures(calibration)),
         close=round(100 * CLOSE),

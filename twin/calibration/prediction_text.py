@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 from math import isnan
 
-from twin.calibration.calibration import Calibration, PredictionError
+from twin.calibration.calibration import Calibration, PredictionError, PredictionRow
 
 HEADINGS = ("load that the fit has not seen", "time to first token", "time between tokens", "throughput")
 TOTALS = ("median error", "95th percentile", "noise floor: median", "noise floor: 95th percentile")
+GOOD_MEDIAN, GOOD_P95 = 0.10, 0.25
+"""Shares of error up to which a prediction is called good."""
+_MOST_NAMED = 3
 
 
 def prediction_lines(calibration: Calibration) -> Iterator[tuple[str, ...]]:
     """Yield the cells of each load: measured, predicted and error by metric."""
-    ranks = {row.max_lora_rank for row in calibration.predictions}
     for row in calibration.predictions:
-        load = f"{row.concurrency} at once, {_adapters(row.adapters)}"
-        yield (f"{load}, rank {row.max_lora_rank}" if len(ranks) > 1 else load, *map(_cell, row.errors))
+        yield (_load(row, calibration), *map(_cell, row.errors))
 
 
 def total_lines(calibration: Calibration) -> Iterator[tuple[str, ...]]:
@@ -25,9 +26,40 @@ def total_lines(calibration: Calibration) -> Iterator[tuple[str, ...]]:
         yield (f"{heading}: {together}", *metrics)
 
 
+def verdict_lines(calibration: Calibration) -> Iterator[str]:
+    """Yield a sentence on each metric: good enough, as good as the noise allows, or where it is worse than that."""
+    *metrics, _ = calibration.prediction_total
+    for number, total in enumerate(metrics):
+        error = f"{total.metric}: {percent(total.median)} in the median, {percent(total.p95)} at the 95th percentile"
+        if total.median <= GOOD_MEDIAN and total.p95 <= GOOD_P95:
+            yield f"{error}; good"
+        elif total.median <= total.noise_median and total.p95 <= total.noise_p95:
+            yield f"{error}; no model does better, since repetitions differ by as much"
+        else:
+            yield f"{error}; above the noise at {_worst(calibration, number) or 'no single load'}"
+
+
+def _worst(calibration: Calibration, metric: int) -> str:
+    """Return the loads whose error is farthest above their noise, at most three."""
+    errors = [(row, row.errors[metric]) for row in calibration.predictions]
+    above = [(row, error) for row, error in errors if error.median > error.noise_median]
+    above.sort(key=lambda pair: pair[1].noise_median - pair[1].median)
+    return ", ".join(
+        f"{_load(row, calibration)} ({percent(error.median)}; noise {percent(error.noise_median)})"
+        for row, error in above[:_MOST_NAMED]
+    )
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage."""
     return "unknown" if isnan(share) else f"{100 * share:.0f} %"
+
+
+def _load(row: PredictionRow, calibration: Calibration) -> str:
+    """Return a load in words, with the rank if there are several."""
+    load = f"{row.concurrency} at once, {_adapters(row.adapters)}"
+    several = len({other.max_lora_rank for other in calibration.predictions}) > 1
+    return f"{load}, rank {row.max_lora_rank}" if several else load
 
 
 def _adapters(count: int) -> str:

@@ -233,6 +233,7 @@ def _print_result(calibration: "Calibration", out: Path, page: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from twin.calibration.prediction_text import verdict_lines
     from twin.calibration.profile_writer import describe_value
     from twin.commands.prediction_table import prediction_table
     from twin.report import terminal
@@ -247,6 +248,8 @@ def _print_result(calibration: "Calibration", out: Path, page: Path) -> None:
     if calibration.predictions:
         console.print()
         console.print(prediction_table(calibration))
+        for verdict in verdict_lines(calibration):
+            console.print(f"  {escape(verdict)}")
     console.print(f"  {escape(str(out))} [dim](page: {escape(str(page))})[/]")
 
 

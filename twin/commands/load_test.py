@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from twin.commands.common import UsageError
 
 if TYPE_CHECKING:
     from formats.engine_command import EngineArgs
+    from twin.calibration.load_test.client import CompletionClient
     from twin.calibration.load_test.levels import Grid
     from twin.calibration.load_test.records import LoadTest, ServerSettings
-    from twin.calibration.load_test.server import MetricsPage
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _REQUEST_TIMEOUT = 300.0  # seconds for one completion under load
@@ -70,7 +70,7 @@ async def _measure(
     from twin.calibration.load_test.client import CompletionClient
     from twin.calibration.load_test.driver import LoadTestDriver, LoadTestSettings
     from twin.calibration.load_test.records import LoadTest
-    from twin.calibration.load_test.server import read_metrics, read_models
+    from twin.calibration.load_test.server import read_models
 
     client = CompletionClient(options.url, key, _REQUEST_TIMEOUT)
     try:
@@ -80,28 +80,34 @@ async def _measure(
         if missing:
             listed = ", ".join(models.adapters) or "none"
             raise UsageError(f"--adapters {missing[0]}: the server has no such adapter; allowed: {listed}")
-        max_loras = args.max_loras if "max-loras" in options.engine_args.replace("_", "-") else None
-        counts = _adapter_counts(len(adapters), max(grid.concurrency), max_loras or 1)
+        server = await _server(client, options, args, models.base, adapters)
+        counts = _adapter_counts(len(adapters), max(grid.concurrency), server)
         settings = LoadTestSettings(
             models.base, adapters, replace(grid, adapters=counts), options.budget, options.repetitions, options.seed
         )
-        runs = await LoadTestDriver(client, settings, progress).run()
-        page = await read_metrics(client)
-        return LoadTest(_server(models.base, args, page, max_loras), options.seed, runs)
+        return LoadTest(server, options.seed, await LoadTestDriver(client, settings, progress).run())
     finally:
         await client.close()
 
 
-def _adapter_counts(available: int, concurrency: int, max_loras: int) -> tuple[int, ...]:
-    """Return numbers of adapters: none, one, two, all slots, and one more than there are slots."""
+def _adapter_counts(available: int, concurrency: int, server: "ServerSettings") -> tuple[int, ...]:
+    """Return numbers of adapters: none, one, two, and as many as fit into the slots and the memory, and one more."""
     most = min(available, concurrency)
-    return tuple(sorted({count for count in (0, 1, 2, max_loras, max_loras + 1) if count <= most}))
+    limits = (server.max_loras, server.max_cpu_loras)
+    return tuple(sorted({count for count in (0, 1, 2, *limits, *(limit + 1 for limit in limits)) if count <= most}))
 
 
-def _server(base: str, args: "EngineArgs", page: "MetricsPage", max_loras: int | None) -> "ServerSettings":
+async def _server(
+    client: "CompletionClient", options: LoadTestOptions, args: "EngineArgs", base: str, adapters: Sequence[str]
+) -> "ServerSettings":
+    """Return the server's settings: from the flags in the options, else what it says itself, else vLLM's defaults."""
     from twin.calibration.load_test.records import ServerSettings
+    from twin.calibration.load_test.server import read_max_loras, read_metrics
 
-    slots = max_loras or page.max_loras or args.max_loras
+    page = await read_metrics(client)
+    is_given = "max-loras" in options.engine_args.replace("_", "-")
+    measured = None if is_given else await read_max_loras(client, adapters)
+    slots = measured or args.max_loras
     return ServerSettings(
         model=base,
         max_num_seqs=args.max_num_seqs or _SEQUENCES,

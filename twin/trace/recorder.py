@@ -6,6 +6,7 @@ invariant that checks it.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ import msgspec
 
 from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.api.types import PODS
+from controller.api.spec import sidecar_needed
+from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
 from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
@@ -30,6 +32,13 @@ _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
 REDACTED = "[secret]"
+
+TWIN = "twin"
+"""Author of the lines about failures of the simulated cluster itself."""
+_LONGEST_FAILURE = 1000  # characters
+
+_DIGIT = re.compile(r"\d")
+
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
@@ -171,6 +180,9 @@ class Recorder:
             phase=status.get("phase", ""),
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
             message=_message(conditions),
+            messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
+            scheduler=spec.get("schedulerName", "default"),
+            sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
             instances=status.get("instances", []),
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
@@ -206,6 +218,8 @@ class Recorder:
             labels=meta.get("labels", {}),
             capacity=view.max_cpu_loras,
             port=view.port,
+            sidecar=view.sidecar,
+            mislabelled=bool(view.problem),
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:
@@ -253,6 +267,17 @@ class Recorder:
         """Remember the node's zone, which is part of the lines of pods."""
         self._zones[change.object["metadata"]["name"]] = change.object["metadata"].get("labels", {}).get(_ZONE, "")
         return None
+
+    # -- failures of the simulated cluster
+
+    def record_failure(self, part: str, key: str, error: Exception) -> None:
+        """Record an exception in a part of the simulated cluster while it processed an object."""
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
+        text = f"{part}: {key or 'unknown object'}: {type(error).__name__}: {error} ({line})"
+        self.emit(LogLine(t=self.now(), by=TWIN, level="error", text=text[:_LONGEST_FAILURE]))
 
     # -- secrets
 

@@ -68,7 +68,7 @@ def play(version: str, first_address: str, logs: Path) -> dict[str, State]:
         flags=("--enforce-eager", "--dtype", "bfloat16"),
         environment={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},
     )
-    with tempfile.TemporaryDirectory(prefix="operator-story-") as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="operator-story-", dir="/tmp") as name, ExitStack() as stack:
         loras, kubeconfig = Path(name) / "loras", Path(name) / "twin.kubeconfig"
         make_all(loras)
         world = Path(name) / "world.yaml"
@@ -108,12 +108,15 @@ class ServedCluster:
             self.create("pods", self.program.pod(pod, development=pod == ENGINES[0]))
         _wait(lambda: sum(map(is_ready, self.list("pods"))) == len(ENGINES), "the engines are ready")
         engine = self._engine(ENGINES[0])
-        self._folders[self._answer(engine, BASE)] = BASE
+        answers = {BASE: self._answer(engine, BASE)}
         for folder in FOLDERS:
             body = {"lora_name": f"reference-{folder}", "lora_path": f"{self.loras}/{folder}"}
             if self._engines.post(f"{engine}/v1/load_lora_adapter", json=body).is_success:
-                self._folders[self._answer(engine, body["lora_name"])] = folder
+                answers[folder] = self._answer(engine, body["lora_name"])
                 self._engines.post(f"{engine}/v1/unload_lora_adapter", json=body)
+        self._folders = {answer: folder for folder, answer in answers.items()}
+        if len(self._folders) < len(answers):
+            raise RuntimeError(f"two artifacts give the same answer, so answers tell nothing: {answers}")
 
     def create(self, resource: Resource, manifest: Manifest) -> None:
         self._send("POST", _path(resource), manifest)

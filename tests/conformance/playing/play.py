@@ -1,6 +1,7 @@
 """Plays entries of the table to one engine."""
 
-import tempfile
+import json
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -15,23 +16,30 @@ from tests.conformance.servers.engines import Engine, serving
 from tests.conformance.stories import lifecycle, startup
 from tests.conformance.table import Selection
 
+_DEATH = "EngineCore encountered an issue"
+"""Part of the error of every request whose engine core has died, see vLLM's `v1/engine/exceptions.py`."""
 
-def play(engine: Engine, version: str, selection: Selection, report: Callable[[str], None]) -> Recording:
-    """Return what the engine answers to the selected cases, and how it starts and ends."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as name:
-        folder = Path(name)
-        loras = folder / "loras"
+
+def play(engine: Engine, version: str, selection: Selection, folder: Path, report: Callable[[str], None]) -> Recording:
+    """Return what the engine answers to the selected cases, and how it starts and ends.
+
+    Args:
+        folder: for the adapters, which are made unless they are there, and for the logs of servers.
+        report: receives lines that tell how far it is.
+    """
+    loras = folder / "loras"
+    if not loras.exists():
         make_all(loras)
-        masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
-        answers: dict[str, list[Answer]] = {}
-        ordered = sorted(selection.cases, key=lambda case: case.profile)
-        for profile, cases in groupby(ordered, key=lambda case: case.profile):
-            answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
-        if names := [*selection.startup, *selection.lifecycle]:
-            report(", ".join(names))
-        starts = startup.play(engine, selection.startup, masker, loras, folder)
-        stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
-        return Recording(version, selection.digests(), answers, starts, stories)
+    masker = Masker({str(loras): "<loras>", engine.model: "<model>", str(folder): "<folder>"})
+    answers: dict[str, list[Answer]] = {}
+    ordered = sorted(selection.cases, key=lambda case: case.profile)
+    for profile, cases in groupby(ordered, key=lambda case: case.profile):
+        answers |= _play_profile(engine, profile, list(cases), loras, masker, folder, report)
+    if names := [*selection.startup, *selection.lifecycle]:
+        report(", ".join(names))
+    starts = startup.play(engine, selection.startup, masker, loras, folder)
+    stories = lifecycle.play(engine, selection.lifecycle, masker, loras, folder)
+    return Recording(version, selection.digests(), answers, starts, stories)
 
 
 def _play_profile(
@@ -47,15 +55,21 @@ def _play_profile(
     profile = PROFILES[name]
     headers = {"authorization": f"Bearer {profile.api_key}"} if profile.api_key else {}
     answers: dict[str, list[Answer]] = {}
-    rest: Iterable[Case] = iter(cases)
-    while len(answers) < len(cases):
+    waiting = deque(cases)
+    while waiting:
         report(f"{name}: {len(answers)} of {len(cases)} cases")
         with (
             serving(engine, profile, folder / f"{name}.log") as running,
             Player(running.url, str(loras), masker, headers) as player,
         ):
-            for case in rest:
-                answers |= player.play([case])
-                if any("error" in answer for answer in answers[case.name]) and running.wait(10) is not None:
+            while waiting:
+                case = waiting.popleft()
+                answers[case.name] = player.play(case)
+                if _may_have_died(answers[case.name]) and not running.survives():
                     break
     return answers
+
+
+def _may_have_died(answers: Iterable[Answer]) -> bool:
+    """Return whether an engine that has just died could have given these answers."""
+    return any("error" in answer or _DEATH in json.dumps(answer) for answer in answers)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,7 +16,13 @@ Answer = dict[str, Any]
 
 _TIMEOUT = 120.0
 """Seconds. A real engine on a busy CPU takes some ten for the slowest of these requests."""
-_COUNTED = re.compile(r"_(total|count|sum)$")
+_NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
+"""A server closes an idle connection after five seconds, which would look like an answer."""
+_COUNTER = re.compile(r"^(vllm:\w+_(?:total|count|sum))(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+"""A sample of a counter, or of a histogram's count and sum: name, labels and value."""
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_LOADING = re.compile("lora|adapters|invocations")
+"""In the path of each request that may leave an adapter behind."""
 
 
 class Player:
@@ -30,10 +36,11 @@ class Player:
     """
 
     def __init__(self, url: str, loras: str, masker: Masker, headers: Mapping[str, str] | None = None) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, limits=_NO_KEEP_ALIVE)
         self._loras = loras
         self._masker = masker
         self._headers = dict(headers or {})
+        self._loaded = False
 
     def __enter__(self) -> "Player":
         return self
@@ -41,16 +48,14 @@ class Player:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def play(self, cases: Iterable[Case]) -> dict[str, list[Answer]]:
-        """Return the answers to each case's steps, by the case's name."""
-        answers = {}
-        for case in cases:
-            self._unload_all()
-            answers[case.name] = [self.answer(step) for step in case.steps]
-        return answers
+    def play(self, case: Case) -> list[Answer]:
+        """Unload every adapter, then return the answers to a case's steps."""
+        self._unload_all()
+        return [self.answer(step) for step in case.steps]
 
     def answer(self, request: Request) -> Answer:
         """Send one request and return what the server answered, masked."""
+        self._loaded = self._loaded or bool(_LOADING.search(request.path))
         before = self._counters() if request.counts else {}
         try:
             response = self._send(request)
@@ -82,7 +87,7 @@ class Player:
             answer["json"] = {"paths": sorted(response.json().get("paths", {}))}
         elif kind.startswith("application/json"):
             answer["json"] = self._masker.value(response.json(), mask_usage=request.mask_usage)
-        elif kind.startswith("text/plain; version="):
+        elif kind.startswith(("text/plain; version=", "application/openmetrics-text")):
             answer["families"] = families(response.text)
         elif kind.startswith("text/html"):
             answer["text"] = "<page>"
@@ -91,6 +96,9 @@ class Player:
         return answer
 
     def _unload_all(self) -> None:
+        if not self._loaded:
+            return
+        self._loaded = False
         listed = self._client.get("/v1/models", headers=self._headers)
         if listed.status_code != 200:
             return
@@ -100,20 +108,21 @@ class Player:
                 self._client.post("/v1/unload_lora_adapter", json=body, headers=self._headers)
 
     def _counters(self) -> dict[str, float]:
+        """Return the server's counters by name and labels, without those of time."""
         page = self._client.get("/metrics", headers=self._headers).text
         samples: dict[str, float] = {}
-        for family in text_string_to_metric_families(page):
-            if not family.name.startswith("vllm:"):
-                continue
-            for sample in family.samples:
-                if _COUNTED.search(sample.name) and not sample.name.endswith("_seconds_sum"):
-                    labels = {k: v for k, v in sample.labels.items() if k not in ("model_name", "engine")}
-                    samples[f"{sample.name}{json.dumps(labels, sort_keys=True) if labels else ''}"] = sample.value
+        for name, labels, value in _COUNTER.findall(page):
+            if not name.endswith("_seconds_sum"):
+                kept = {key: text for key, text in _LABEL.findall(labels) if key not in ("model_name", "engine")}
+                samples[f"{name}{json.dumps(kept, sort_keys=True) if kept else ''}"] = float(value)
         return samples
 
 
 def families(page: str) -> dict[str, Any]:
-    """Return the metric families of a page: type, help, labels and (of histograms) bucket bounds, by name."""
+    """Return a page's metric families: type, help, labels and (of histograms) bucket bounds, by name.
+
+    Pages of OpenMetrics are read alike: the library's parser of that format refuses vLLM's names.
+    """
     result: dict[str, Any] = {}
     for family in text_string_to_metric_families(page):
         labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})

@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
 
 from tests.conformance.exchange import Profile
 from tests.conformance.servers.processes import ForkServer, Process
@@ -25,6 +24,9 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
+_POLL_SECONDS = 0.05
+_PATIENCE_OF_A_LOOK = 20
+"""Share of a server's patience after which it is taken to be alive: 3 s of a real one, 0.3 s of the fake."""
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -74,14 +76,29 @@ def real_vllm(installation: Path) -> Iterator[Engine]:
 
 @contextmanager
 def fake_vllm(version: str) -> Iterator[Engine]:
-    """Yield the fake of this checkout, behaving like the CPU build of `version`, without repositories of adapters."""
-    catalogue = str(_DATA / "catalogue.yaml")
-    flags = ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
-    forks = ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
+    """Yield the fake of this checkout, behaving like the CPU build of `version`."""
+    forks = fork_server_of_the_fake()
     try:
-        yield Engine(forks, str(_DATA / "tiny"), flags, {}, 6.0)
+        yield fake_engine(forks, version)
     finally:
         forks.close()
+
+
+def fork_server_of_the_fake() -> ForkServer:
+    """Return a fork server that starts the fake as any release; the caller closes it."""
+    return ForkServer(sys.executable, "fake-vllm", ["fake_vllm.__main__", "fake_vllm.main"], _inherited())
+
+
+def fake_engine(forks: ForkServer, version: str) -> Engine:
+    """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
+    model, flags = fake_flags(version)
+    return Engine(forks, model, flags, {}, 6.0)
+
+
+def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
+    """Return the fake's model, and the flags that make it the CPU build of `version`."""
+    catalogue = str(_DATA / "catalogue.yaml")
+    return str(_DATA / "tiny"), ("--emulate", f"{version}+cpu", "--catalogue", catalogue, "--vocab-size", "512")
 
 
 def _inherited() -> dict[str, str]:
@@ -97,8 +114,9 @@ class Running:
         patience: seconds that its end may take.
     """
 
-    def __init__(self, url: str, process: Process, log: Path, patience: float) -> None:
-        self.url = url
+    def __init__(self, address: str, process: Process, log: Path, patience: float) -> None:
+        self.url = f"http://{address}"
+        self._address = address
         self.process = process
         self.patience = patience
         self._log = log
@@ -113,17 +131,36 @@ class Running:
         while time.perf_counter() < deadline:
             if (code := self.process.poll()) is not None:
                 return code
-            try:
-                if httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200:
-                    return None
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)  # noqa: TID251 - a real process in real time
+            if self._is_healthy():
+                return None
+            time.sleep(_POLL_SECONDS)  # noqa: TID251 - a real process in real time
         raise RuntimeError(f"the server did not answer within {_START_SECONDS:g} s:\n{self.output()[-3000:]}")
 
     def wait(self, seconds: float) -> int | None:
         """Return the exit code; None if the process still runs after `seconds`."""
         return self.process.wait(seconds)
+
+    def survives(self) -> bool:
+        """Return whether the server stays healthy; wait for its end if it does not.
+
+        A server whose engine core has died says for about a second that it is healthy.
+        """
+        deadline = time.perf_counter() + self.patience / _PATIENCE_OF_A_LOOK
+        while time.perf_counter() < deadline:
+            if not self._is_healthy():
+                return self.wait(self.patience) is None
+            time.sleep(_POLL_SECONDS)  # noqa: TID251 - a real process in real time
+        return True
+
+    def _is_healthy(self) -> bool:
+        connection = HTTPConnection(self._address, timeout=5)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def output(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -151,7 +188,7 @@ def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str]
     args = ("serve", engine.model, *names, *place, *engine.flags, *flags)
     process = engine.forks.start(args, {**_inherited(), **engine.environment, **environment}, log)
     try:
-        yield Running(f"http://127.0.0.1:{port}", process, log, engine.patience)
+        yield Running(f"127.0.0.1:{port}", process, log, engine.patience)
     finally:
         _end(process)
 

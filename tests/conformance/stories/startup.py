@@ -66,12 +66,13 @@ _INVALID = re.compile(r"^(?:(\S+)\n)?  (?! )(?:Value error, )?(.*?)(?: \[type=.*
 def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, folder: Path) -> dict[str, Any]:
     """Return what each start-up came to: `exit` (null if it runs on) and `error`, the message of its last error."""
     return {
-        name: _start(engine, _with_loras(REFUSALS[name], loras), UPDATING, masker, folder / f"{name}.log")
+        name: _start(engine, with_loras(REFUSALS[name], loras), UPDATING, masker, folder / f"{name}.log")
         for name in names
     }
 
 
-def _with_loras(flags: tuple[str, ...], loras: Path) -> tuple[str, ...]:
+def with_loras(flags: tuple[str, ...], loras: Path) -> tuple[str, ...]:
+    """Return flags with the folder of the adapters in place of `<loras>`."""
     return tuple(flag.replace("<loras>", str(loras)) for flag in flags)
 
 

@@ -1,8 +1,19 @@
-"""The message of a server that refused to start."""
+"""The message of a server that refused to start, and the fake's beside the recorded ones."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conformance.stories.startup import last_error
+from fake_vllm.cli import options
+from fake_vllm.engine.engine import EngineConfigError
+from fake_vllm.server.process import Server
+from tests.conformance import recording
+from tests.conformance.adapters.artifacts import make_all
+from tests.conformance.playing.masking import Masker
+from tests.conformance.profiles import UPDATING
+from tests.conformance.servers.engines import fake_flags
+from tests.conformance.stories.startup import REFUSALS, last_error, with_loras
 
 _OF_SEVERAL = """ValidationError: 1 validation error for LoRAConfig
   Value error, max_cpu_loras (2) must be >= max_loras (4) [type=value_error, input_value=ArgsKwargs(), input_type=X]
@@ -33,3 +44,30 @@ _PYDANTIC = """(APIServer pid=12) Traceback (most recent call last):
 )
 def test_a_refusal_is_reduced_to_its_message(output: str, message: str) -> None:
     assert last_error(output) == message
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("startup") / "loras"
+    make_all(folder)
+    return folder
+
+
+@pytest.mark.parametrize("version", recording.versions())
+def test_the_fake_refuses_to_start_as_each_recorded_release(version: str, loras: Path) -> None:
+    real = recording.read(recording.path_of(version)).startup
+    fake = {name: _start(version, name, loras) for name in real}
+    assert len(real) >= 40
+    assert fake == real
+
+
+def _start(version: str, name: str, loras: Path) -> dict[str, Any]:
+    """Return exit code and message of the fake, which is not run: it refuses before it serves."""
+    model, flags = fake_flags(version)
+    args = ["serve", model, "--served-model-name", "base", "--port", "8000", *flags]
+    try:
+        config, own = options.read([*args, *with_loras(REFUSALS[name], loras)], UPDATING)
+        Server(config, own, lambda: 0.0)
+    except EngineConfigError as error:
+        return {"exit": error.exit_code, "error": Masker({str(loras): "<loras>"}).text(str(error))}
+    return {"exit": None, "error": ""}

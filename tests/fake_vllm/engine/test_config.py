@@ -93,25 +93,58 @@ def test_without_any_flag_the_defaults_are_vllms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "flag"),
+    ("command", "flag", "code"),
     [
-        ("--max-loras 0", "--max-loras"),
-        ("--max-loras 4 --max-cpu-loras 2", "--max-cpu-loras"),
-        ("--max-cpu-loras 0", "--max-cpu-loras"),
-        ("--max-loras four", "--max-loras"),
-        ("--enable-lora=true", "--enable-lora"),
-        ("--max-lora-rank 17", "--max-lora-rank"),
-        ("--port", "--port"),
-        ("--port 70000", "--port"),
-        ("--lora-modules a=/a", "--enable-lora"),
-        ("--enable-lora --lora-modules a", "--lora-modules"),
-        ('--enable-lora --lora-modules {"name":1}', "--lora-modules"),
-        ("bash -c 'vllm", "shell"),
+        ("--enable-lora --max-loras 0", "--max-loras", 1),
+        ("--enable-lora --max-loras 4 --max-cpu-loras 2", "--max-cpu-loras", 1),
+        ("--port 70000", "--port", 1),
+        ("--gpu-memory-utilization 0", "--gpu-memory-utilization", 1),
+        ("--max-num-batched-tokens 0", "--max-num-batched-tokens", 1),
+        ("--shutdown-timeout -1", "--shutdown-timeout", 1),
+        ("--data-parallel-size 2 VLLM_ALLOW_RUNTIME_LORA_UPDATING=1", "--api-server-count", 1),
+        ("--max-lorsa 3", "--max-lorsa", 2),
     ],
 )
-def test_what_vllm_would_not_start_with_is_refused_by_the_flags_name(command: str, flag: str) -> None:
-    with pytest.raises(EngineConfigError, match=flag):
+def test_what_vllm_would_not_start_with_is_refused_by_the_flags_name(command: str, flag: str, code: int) -> None:
+    words = [word for word in command.split() if not word.startswith("VLLM_")]
+    env = dict(word.split("=") for word in command.split() if word.startswith("VLLM_"))
+    with pytest.raises(EngineConfigError) as caught:
+        parse(*words, **env)
+    assert (caught.value.flag, caught.value.exit_code) == (flag, code)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--max-loras four",
+        "--enable-lora=true",
+        "--max-lora-rank 17",
+        "--port",
+        "--enable-lora --lora-modules a",
+        '--enable-lora --lora-modules {"name":1}',
+        "bash -c 'vllm",
+    ],
+)
+def test_a_command_that_cannot_be_parsed_ends_with_code_2(command: str) -> None:
+    with pytest.raises(EngineConfigError) as caught:
         parse(*command.split(maxsplit=2 if command.startswith("bash") else -1))
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--max-loras 0",
+        "--enable-lora --max-cpu-loras 0",
+        "--max-model-len auto",
+        "--api-server-count 2",
+        "--data-parallel-size 2 --data-parallel-rank 0 VLLM_ALLOW_RUNTIME_LORA_UPDATING=1",
+        "--preset llama-3.1-8b-h100",
+    ],
+)
+def test_what_vllm_or_the_fake_starts_with_is_not_refused(command: str) -> None:
+    env = dict(word.split("=") for word in command.split() if word.startswith("VLLM_"))
+    assert parse(*(word for word in command.split() if not word.startswith("VLLM_")), **env).port == 8000
 
 
 def test_no_version_is_refused() -> None:

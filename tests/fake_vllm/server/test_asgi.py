@@ -163,10 +163,10 @@ def test_the_command_starts_an_engine_that_loads_adapters() -> None:
 
 
 def test_the_command_refuses_what_vllm_would_not_start_with() -> None:
-    process = command("--max-loras", "4", "--max-cpu-loras", "2")
+    process = command("--enable-lora", "--max-loras", "4", "--max-cpu-loras", "2")
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == 2
-    assert errors == "fake-vllm: error: --max-cpu-loras is 2; it must be at least --max-loras, which is 4\n"
+    assert process.returncode == 1
+    assert errors == "fake-vllm: error: max_cpu_loras (2) must be >= max_loras (4).\n"
 
 
 def test_the_command_prints_its_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def test_an_abbreviation_is_resolved_as_argparse_does() -> None:
         ("--max-loras four", "argument --max-loras: invalid int value: 'four'"),
         ("--port", "argument --port: expected one argument"),
         ("--enable-lora=true", "argument --enable-lora/--no-enable-lora: ignored explicit argument 'true'"),
-        ("--lora-modules a", "argument --lora-modules: 'a' is not of the form name=path"),
+        ("--lora-modules a", "Invalid JSON format for --lora-modules: a"),
         ("--max-model-len 1.5K", "argument --max-model-len: Decimals are not allowed with binary suffixes like K"),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_wrong_value_has_the_error_text_of_argparse(command: str, message: str
 
 def test_the_words_of_an_unknown_flag_are_not_taken_for_the_model() -> None:
     result = args("vllm", "serve", "--brand-new", "value", "--port", "81", "--other=1")
-    assert (result.model, result.port, result.unknown) == ("", 81, ("--brand-new", "--other=1"))
+    assert (result.model, result.port, result.unknown) == ("", 81, ("--brand-new", "value", "--other=1"))
 
 
 def test_flags_without_a_meaning_are_listed() -> None:

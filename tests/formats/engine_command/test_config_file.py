@@ -47,10 +47,10 @@ def test_the_command_line_takes_precedence_at_any_position(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (["--config"], "--config: expected one argument"),
-        (["--config", "--port", "1"], "--config: expected one argument"),
-        (["--config", "a.yaml", "--config", "b.yaml"], "more than one config file"),
-        (["--config", "a.json"], "ends in .yaml or .yml"),
+        (["--config"], "No config file specified!"),
+        (["--config", "--port", "1"], "Config file must be of a yaml/yml type. --port supplied"),
+        (["--config", "a.yaml", "--config", "b.yaml"], "More than one config file specified!"),
+        (["--config", "a.json"], "Config file must be of a yaml/yml type. json supplied"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
     ],
 )
@@ -59,7 +59,9 @@ def test_no_such_file_is_refused(args: list[str], complaint: str) -> None:
         merge_config_file(args, document)
 
 
-@pytest.mark.parametrize(("text", "complaint"), [("[1]", "must be a mapping"), ("max-lorsa: 3", "did you mean")])
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("[1]", "must be a mapping"), ("max-lorsa: 3", "unrecognized arguments: --max-lorsa 3")]
+)
 def test_what_is_in_it_is_checked(text: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(EngineConfigError, match=complaint):
         options.read(["serve", "--config", written(tmp_path, text)], {})

@@ -13,8 +13,9 @@ from twin import cli
 from twin.calibration.load_test.client import CompletionClient, LoadTestError
 from twin.calibration.load_test.driver import LoadTestDriver, LoadTestSettings
 from twin.calibration.load_test.levels import Grid, shuffled
-from twin.calibration.load_test.records import LevelRun
-from twin.calibration.load_test.server import read_metrics, read_models
+from twin.calibration.load_test.records import LevelRun, ServerSettings
+from twin.calibration.load_test.server import read_max_loras, read_metrics, read_models
+from twin.commands.load_test import _adapter_counts
 
 GRID = Grid(concurrency=(1, 2), prompt_tokens=(16, 40), output_tokens=(4,), adapters=(0, 2))
 ADAPTERS = ("--lora-modules", "a=/a", "b=/b")
@@ -72,6 +73,46 @@ def test_a_budget_that_ends_before_the_second_repetition_is_refused() -> None:
 
     with pytest.raises(LoadTestError, match="levels need 8: give more time or fewer levels"):
         asyncio.run(story())
+
+
+def test_an_idle_server_says_its_lora_slots_after_a_first_step() -> None:
+    """vLLM has `lora_requests_info` from the first step on."""
+
+    async def story() -> tuple[int | None, int | None]:
+        async with running(*ADAPTERS, "--max-loras", "3", "--max-cpu-loras", "5") as (port, _):
+            client = CompletionClient(f"http://127.0.0.1:{port}", "", 10.0)
+            result = await read_max_loras(client, ["a"]), (await read_metrics(client)).max_loras
+            await client.close()
+            return result
+
+    assert asyncio.run(story()) == (3, 3)
+
+
+def test_a_server_without_metrics_says_nothing_of_lora_slots() -> None:
+    async def story() -> int | None:
+        async with await asyncio.start_server(answering("text/html", "", "404"), "127.0.0.1", port := free_port()):
+            client = CompletionClient(f"http://127.0.0.1:{port}", "", 10.0)
+            result = await read_max_loras(client, ["a"])
+            await client.close()
+            return result
+
+    assert asyncio.run(story()) is None
+
+
+@pytest.mark.parametrize(
+    ("slots", "in_memory", "available", "counts"),
+    [
+        (1, 1, 8, (0, 1, 2)),
+        (2, 4, 8, (0, 1, 2, 3, 4, 5)),  # one more than in the slots, one more than in memory
+        (4, 16, 8, (0, 1, 2, 4, 5)),
+        (2, 4, 0, (0,)),
+    ],
+)
+def test_levels_use_one_adapter_more_than_there_is_room_for(
+    slots: int, in_memory: int, available: int, counts: tuple[int, ...]
+) -> None:
+    server = ServerSettings("base", 256, 2048, slots, in_memory, 16)
+    assert _adapter_counts(available, 8, server) == counts
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@
 `--max-lora-rank` 16 and 64, made by the driver of `twin calibrate --measure` on two cores.
 """
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from fake_vllm.cli import profile as profiles
 from fake_vllm.engine.lora_costs import LoraCosts
@@ -58,9 +59,13 @@ def blank(level: Level) -> LevelRun:
     return LevelRun(level, 0, (request,) * level.requests)
 
 
-def simulated(model: StepTimeModel, server: ServerSettings = SERVER) -> LoadTest:
+GRID = Grid(concurrency=(1, 2, 4, 8, 16), prompt_tokens=(64, 384, 1024), adapters=(0, 1, 2, 3))
+SMALL_GRID = Grid(concurrency=(1, 4, 6), prompt_tokens=(64, 384), adapters=(0, 3))
+
+
+def simulated(model: StepTimeModel, server: ServerSettings = SERVER, grid: Grid = GRID) -> LoadTest:
     """Return the load test of a server with these step times."""
-    levels = Grid(concurrency=(1, 2, 4, 8, 16), prompt_tokens=(64, 384, 1024), adapters=(0, 1, 2, 3)).levels()
+    levels = grid.levels()
     return LoadTest(server, 0, tuple(simulate_run(blank(level), server, model) for level in levels))
 
 
@@ -79,8 +84,20 @@ def test_known_step_times_are_found_again_from_a_load_test(model: StepTimeModel)
     assert fit.timing.lora.per_prefill_token == pytest.approx(model.lora.per_prefill_token, rel=0.1)
 
 
+def test_reading_an_evicted_adapter_is_told_from_computing_with_it() -> None:
+    assert CPU.lora is not None
+    cold = dataclasses.replace(CPU, lora=dataclasses.replace(CPU.lora, disk_to_cpu=0.02))
+    fit = fit_steps([simulated(cold, structs.replace(SERVER, max_cpu_loras=2), SMALL_GRID)], DEFAULT_TIMING)
+    assert error_shares(held_back_errors(fit.levels, fit.timing)).p95 < 0.06
+    assert fit.timing.lora is not None
+    assert fit.timing.lora.disk_to_cpu is not None
+    assert fit.timing.lora.disk_to_cpu + fit.timing.lora.cpu_to_gpu == pytest.approx(0.022, rel=0.2)
+
+
 def test_two_servers_with_different_maximum_ranks_tell_what_the_rank_costs() -> None:
-    model = replace(CPU, lora=LoraCosts(step_base=0.004, per_sequence=5e-4, per_prefill_token=23e-5, rank_share=0.6))
+    model = dataclasses.replace(
+        CPU, lora=LoraCosts(step_base=0.004, per_sequence=5e-4, per_prefill_token=23e-5, rank_share=0.6)
+    )
     tests = [simulated(model), simulated(model, replace_rank(64))]
     fit = fit_steps(tests, DEFAULT_TIMING)
     assert fit.values["lora.rank_share"] == pytest.approx(0.6, rel=0.1)

@@ -102,8 +102,31 @@ def test_an_engine_restarts_in_place_and_has_forgotten(cluster: Any) -> None:
     assert [event for _, event, _ in cluster.engine_events] == ["started", "stopped", "started"]
 
 
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--max-lorass", "2"], 2, "unrecognized arguments: --max-lorass 2"),
+        (
+            ["--enable-lora", "--api-server-count", "2"],
+            1,
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING cannot be used with api_server_count > 1",
+        ),
+        (["--enable-lora", "--max-loras", "0"], 1, "max_loras: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_pods_state_has_exit_code_and_message_of_an_engine_that_refuses_to_start(
+    cluster: Any, args: list[str], code: int, message: str
+) -> None:
+    """The messages are those of recorded start-ups of vLLM."""
+    updating = {"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"}
+    cluster.deploy(container={"args": args, "env": [updating]})
+    cluster.run(10)
+    ended = engine_status(cluster.pod())["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (code, "Error", message)
+
+
 def test_a_crash_loop_waits_longer_each_time(cluster: Any) -> None:
-    cluster.deploy(container={"args": ["--max-loras", "4", "--max-cpu-loras", "2"]})
+    cluster.deploy(container={"args": ["--enable-lora", "--max-loras", "4", "--max-cpu-loras", "2"]})
     starts: list[float] = []
     messages: list[str] = []
 
@@ -123,7 +146,7 @@ def test_a_crash_loop_waits_longer_each_time(cluster: Any) -> None:
     assert all(abs(gap - wait) <= 1 for gap, wait in zip(gaps, expected, strict=False))
     assert len(gaps) == 6
     assert any("back-off 160s restarting failed container=vllm" in message for message in messages)
-    assert "--max-cpu-loras" in engine_status(cluster.pod())["lastState"]["terminated"]["message"]
+    assert "max_cpu_loras (2)" in engine_status(cluster.pod())["lastState"]["terminated"]["message"]
 
 
 def test_a_pod_deleted_with_grace_drains_and_is_gone(cluster: Any) -> None:

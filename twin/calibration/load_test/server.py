@@ -1,6 +1,6 @@
 """State of a running server, from its own answers: its models, its settings, and its own times of requests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,6 +9,7 @@ from twin.calibration.load_test.client import CompletionClient, LoadTestError
 from twin.calibration.load_test.records import ServerTimes
 
 _STAGES = ("queue", "prefill", "decode")
+_SHORT_PROMPT = (256, 257, 258, 259)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class MetricsPage:
 
     @property
     def max_loras(self) -> int | None:
-        """Value of `--max-loras`; None if the page does not have it."""
+        """Value of `--max-loras`; None if the page does not have it: vLLM writes it when a step has run."""
         value = self.labels.get("vllm:lora_requests_info", {}).get("max_lora", "")
         return int(value) if value.isdecimal() else None
 
@@ -79,6 +80,18 @@ async def read_metrics(client: CompletionClient) -> MetricsPage:
     except ValueError:
         return EMPTY_PAGE
     return MetricsPage(values, labels)
+
+
+async def read_max_loras(client: CompletionClient, adapters: Sequence[str]) -> int | None:
+    """Return the value of `--max-loras`; None if the server does not say it.
+
+    vLLM has the series from the first step on, so an idle server is sent a completion of one token.
+    """
+    page = await read_metrics(client)
+    if page.max_loras is None and page.values and adapters:
+        await client.complete(adapters[0], _SHORT_PROMPT, 1)
+        page = await read_metrics(client)
+    return page.max_loras
 
 
 def times_between(before: MetricsPage, after: MetricsPage) -> ServerTimes | None:

@@ -149,13 +149,18 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
         )
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
-        flag = re.search(r"--[\w-]+", str(error))
+        flag = error.flag or _flag_in(str(error))
         for key in ("command", "args"):
             for index, word in enumerate(container.get(key) or ()):
-                if flag and word.replace("_", "-").startswith(flag[0]):
+                if flag and word.replace("_", "-").startswith(flag):
                     return workload.entry.problem((*at, key, index), f"the engine would not start: {error}")
         return workload.entry.problem(at, f"the engine would not start: {error}")
     return None
+
+
+def _flag_in(text: str) -> str:
+    flag = re.search(r"--[\w-]+", text)
+    return flag[0] if flag else ""
 
 
 def nameless_variables(workload: Workload) -> Iterator[Problem]:

@@ -66,6 +66,7 @@ class ContainerRuntime(ContainerState):
         self._round_timer = Timer(self._env, self._on_round)
         self._restart_timer = Timer(self._env, self._start_again)
         self._refusal_timer = Timer(self._env, self._refuse)
+        self._refusal_code = 1
         self._backoff = CrashLoopBackoff()
         self._runs = 0
 
@@ -95,7 +96,7 @@ class ContainerRuntime(ContainerState):
             self._on_change()
             return
         except EngineConfigError as error:
-            self._fail_to_start(str(error))
+            self._fail_to_start(str(error), error.exit_code)
             return
         host.start(self._next_id(), config, self.crash)
         self._run_process()
@@ -114,10 +115,11 @@ class ContainerRuntime(ContainerState):
                 return
         self._run_process()
 
-    def _fail_to_start(self, why: str) -> None:
+    def _fail_to_start(self, why: str, code: int = 1) -> None:
         """Start the process, which exits because of its configuration."""
         self._run_process()
         self.message = why
+        self._refusal_code = code
         self._refusal_timer.set(self._env.now + REFUSES_AFTER)
 
     def crash(self, message: str) -> None:
@@ -200,7 +202,7 @@ class ContainerRuntime(ContainerState):
             self._sidecar.stop()
 
     def _refuse(self) -> None:
-        self.crash(self.message)
+        self.exit(self._refusal_code, "Error", self.message)
 
     def _start_again(self) -> None:
         if self._runs:

@@ -48,7 +48,7 @@ def test_an_adapter_that_a_cluster_would_refuse(folder: Any, old: str, new: str,
     ("old", "new", "place", "message"),
     [
         ("{matchLabels: {app: qwen}}", "{matchLabels: {app: x}}", "", "selector"),
-        ("[--enable-lora]", "[--enable-lora, --max-loras=0]", "15:33: spec.template.spec.containers.0.args.1", "--max"),
+        ("[--enable-lora]", "[--enable-lora, --max-loras=0]", "15:33: spec.template.spec.containers.0.args.1", "max_l"),
         ("[--enable-lora]", "[--max-loras, four]", "15:18: spec.template.spec.containers.0.args.0", "invalid int"),
         ("[--enable-lora]", "[--enable-lora, null]", "15:33: spec.template.spec.containers.0.args.1", "is null"),
         ("args:", "env: [{value: x}]\n          args:", "15:17: spec.template.spec.containers.0.env.0", '"name" is'),

@@ -53,7 +53,7 @@ def arguments(folder: Any, args: str, env: str = "[]") -> None:
         f"[--api-key={KEY}]",
         f"[--api_key={KEY}, --enable-lora]",
         f"[--api-key, other-key-1, {KEY}]",
-        f'["vllm serve m --api-key {KEY} --enable-lora"]',
+        f'[--chat-template, "vllm serve m --api-key {KEY} --enable-lora"]',
     ],
 )
 def test_a_key_on_the_command_line_has_the_pseudonym_of_the_same_key_elsewhere(folder: Any, args: str) -> None:

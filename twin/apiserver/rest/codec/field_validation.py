@@ -12,6 +12,8 @@ from twin.apiserver.meta.errors import ApiError, Object, bad_request
 from twin.apiserver.rest.codec.known_fields import UnknownField, drop_unknown_fields
 from twin.apiserver.schema.resource_types import ResourceType
 
+_MAX_WARNINGS = 4096
+"""Characters of the Warning header; `apiserver/pkg/endpoints/filters/warning.go`."""
 _COMMON = ("apiVersion", "kind", "metadata")
 
 
@@ -37,7 +39,8 @@ class FieldValidation:
             return obj
         obj, names = split_unknown_fields(kind, obj)
         if names and how == "apply":
-            raise _not_declared(kind, obj.get("metadata") or {}, names)
+            meta = obj.get("metadata")
+            raise _not_declared(kind, meta if isinstance(meta, dict) else {}, names)
         unknown = [f'unknown field "{name}"' for name in names]
         if not unknown or self.level == "Ignore":
             return obj
@@ -54,9 +57,13 @@ class FieldValidation:
         """Return the Warning header of the response, if there are warnings."""
         if not self.warnings:
             return {}
-        quoted = (warning.replace('"', '\\"') for warning in self.warnings)
-        text = ", ".join(f'299 - "{warning}"' for warning in quoted)
+        quoted = (warning.replace("\\", "\\\\").replace('"', '\\"') for warning in self.warnings)
+        text = ", ".join(f'299 - "{_printable(warning)}"' for warning in quoted)[:_MAX_WARNINGS]
         return {"warning": text.encode("latin-1", "replace").decode("latin-1")}
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def split_unknown_fields(kind: ResourceType, obj: Object) -> tuple[Object, list[UnknownField]]:
