@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 
 from controller.api.types import KINDS
 from twin.apiserver import ApiError, Store
-from twin.apiserver.rest.codec.field_validation import split_unknown_fields
-from twin.apiserver.rest.codec.known_fields import UnknownField
+from twin.apiserver.codec.field_validation import split_unknown_fields
+from twin.apiserver.codec.known_fields import UnknownField
 from twin.scenario.errors import Path, Problem, choices, closest
 from twin.scenario.manifests.reader import Entry
 

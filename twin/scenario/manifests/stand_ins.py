@@ -28,12 +28,14 @@ def stand_ins(entries: Sequence[Entry], workloads: Sequence[Workload], secrets: 
     for entry, kind, name, key in [*_of_pods(workloads), *_of_adapters(entries)]:
         _, data = needed.setdefault((kind, entry.namespace, name), (entry, {}))
         data.update({key: _VALUE} if key else {})
-    secrets.register([_VALUE])
-    return [
-        Entry(secrets.manifest(_object(*identity, data)), entry.document, entry.path)
+    made = [
+        Entry(_object(*identity, data), entry.document, entry.path)
         for identity, (entry, data) in needed.items()
         if identity not in existing
     ]
+    if made:
+        secrets.register([_VALUE])
+    return [Entry(secrets.manifest(entry.object), entry.document, entry.path) for entry in made]
 
 
 def note_on_stand_ins(made: Sequence[Entry]) -> list[Note]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from twin.apiserver.codec import protobuf
 from twin.apiserver.meta.errors import ApiError, Object
-from twin.apiserver.rest.codec import protobuf
 
 
 class _Field(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from twin.apiserver.codec.known_fields import UnknownField, drop_unknown_fields
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
-from twin.apiserver.rest.codec.known_fields import UnknownField, drop_unknown_fields
 from twin.apiserver.schema.resource_types import ResourceType
 
 _MAX_WARNINGS = 4096
