@@ -120,12 +120,14 @@ class ChatCompletionRequest(OpenAIBaseModel):
         if not isinstance(data, dict):
             return data
         release = api_of(info.context)
-        data = release.known_fields(data)
+        data = release.known_fields(data, cls.__name__)
         iter(data.get("messages", ()))  # vLLM looks at system messages first: a TypeError is part of its response
         check_generation_prompt(data)
         data = check_tool_usage(data)
         _check_structured_outputs(data)
         _check_logprobs(data)
+        if not release.null_top_logprobs and data.get("top_logprobs", 0) is None:
+            data = {**data, "logprobs": False}
         checks.check_stream_options(data)
         check_response_format(data.get("response_format"))
         normalize_messages(data.get("messages"))
