@@ -70,6 +70,8 @@ class Cache:
         self.pods.on_change(self._pod_changed)
         self.services.on_change(self._service_changed)
         self.slices.on_change(self._slice_changed)
+        for informer in self.informers():
+            informer.on_restored(self._relist)
 
     def informers(
         self,
@@ -97,6 +99,11 @@ class Cache:
     def slices_of(self, key: str) -> list[EndpointSlice]:
         """Return the EndpointSlices of an adapter."""
         return list(self._slices_of.get(key, {}).values())
+
+    def _relist(self) -> None:
+        """List all kinds again: the server was restored from a backup."""
+        for informer in self.informers():
+            informer.relist()
 
     # -- changes
 
@@ -135,6 +142,11 @@ class Cache:
         after = None if new is None else pod_view(new, self._zone(new))
         if before == after:
             return
+        if before is not None and after is not None and before.uid != after.uid:
+            self._pod_changed(
+                old, None
+            )  # another pod of that name, as a StatefulSet makes them: its deletion was missed
+            before = None
         if after is None:
             del views[name]
         else:

@@ -2,18 +2,19 @@
 
 The controller also adds the objects that its own writes returned (`apply_local`), so that a reconcile never decides on
 less than it has written itself; the watch event of the same version is then ignored. Versions are compared as numbers,
-which Kubernetes allows since 1.35 and which has always been correct with etcd.
+which Kubernetes allows since 1.35 and which has always been correct with etcd. A server that was restored from a backup
+has lower versions than before: its next list replaces everything.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Client, ClientError, Expired
+from controller.client.interface import Client, ClientError, Expired, ObjectList, VersionTooLarge
 
 T = TypeVar("T", bound=Resource)
 
@@ -48,6 +49,11 @@ class Informer(Generic[T]):
         self._resync = resync
         self._version = ""
         """Version from which to watch; empty: list first."""
+        self._restored = False
+        """True if the server's versions went back since the last list."""
+        self._on_restored: list[Callable[[], None]] = []
+        self._watching: asyncio.Timeout | None = None
+        """Scope of the watch in progress."""
         self._events = 0
         self._objects: dict[str, T] = {}
         self._deleted: dict[str, int] = {}
@@ -66,6 +72,16 @@ class Informer(Generic[T]):
     def on_change(self, handler: Handler[T]) -> None:
         """Call `handler` after each change."""
         self._handlers.append(handler)
+
+    def on_restored(self, observer: Callable[[], None]) -> None:
+        """Call `observer` when the versions of the server turn out to have gone back."""
+        self._on_restored.append(observer)
+
+    def relist(self) -> None:
+        """List again and accept lower versions: a quiet kind may not notice by itself that its versions are void."""
+        self._restored, self._version = True, ""
+        if self._watching is not None:
+            self._watching.reschedule(asyncio.get_running_loop().time())
 
     def get(self, key: str) -> T | None:
         """Return the object, if there is one."""
@@ -117,6 +133,10 @@ class Informer(Generic[T]):
                 await self._watch()
             except Expired as error:
                 self._version, failure = "", error
+                if isinstance(error, VersionTooLarge):
+                    self._notice_restored()
+            except TimeoutError:  # told by `relist`
+                self._version, failure = "", Expired("another kind's versions went back")
             except ClientError as error:
                 failure = error
             if self._events > events or loop.time() - began >= _SHORT_WATCH:
@@ -142,8 +162,34 @@ class Informer(Generic[T]):
             for obj in list(self._objects.values()):
                 self._notify(obj, obj)
 
+    def _notice_restored(self) -> None:
+        self._restored = True
+        for observer in self._on_restored:
+            observer()
+
     async def _list(self) -> None:
         objects = await self._client.list(self._kind, label_selector=self._label_selector)
+        if self._restored:
+            self._replace(objects.items)
+        else:
+            self._merge(objects)
+        self._version, self._restored = objects.resource_version, False
+        self._synced.set()
+
+    def _replace(self, objects: Sequence[T]) -> None:
+        """Replace everything: the versions in the cache cannot be compared with those of the list."""
+        self._log.warning("the versions of the API server went back", kind=self._kind.kind)
+        self._deleted.clear()
+        before, self._objects = self._objects, {obj.key: obj for obj in objects}
+        for key, old in before.items():
+            if key not in self._objects:
+                self._notify(old, None)
+        for obj in objects:
+            if obj != before.get(obj.key):
+                self._notify(before.get(obj.key), obj)
+
+    def _merge(self, objects: ObjectList[T]) -> None:
+        """Store what is newer than the cache, and remove what is not there and was not written since."""
         version = int(objects.resource_version or 0)
         present = {obj.key for obj in objects.items}
         for obj in objects.items:
@@ -151,11 +197,20 @@ class Informer(Generic[T]):
         for key in [key for key in self._objects if key not in present]:
             if _version(self._objects[key]) <= version:
                 self._remove(key, version)
-        self._version = objects.resource_version
-        self._synced.set()
 
     async def _watch(self) -> None:
-        """Process events until the server ends the stream."""
+        """Process events until the server ends the stream.
+
+        Raises:
+            TimeoutError: `relist` was called.
+        """
+        try:
+            async with asyncio.timeout(None) as self._watching:
+                await self._process_events()
+        finally:
+            self._watching = None
+
+    async def _process_events(self) -> None:
         changes = self._client.watch(self._kind, resource_version=self._version, label_selector=self._label_selector)
         async for event in changes:
             obj = event.object

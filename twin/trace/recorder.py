@@ -26,11 +26,19 @@ from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, Log
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
 
+_EXPLAINING = ("Initialized", "Scheduled", "Loaded", "Bound", "BaseModelServed", "Ready", "FullyReplicated")
+"""Conditions in the order in which an adapter passes them."""
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
 REDACTED = "[secret]"
+
+TWIN = "twin"
+"""Author of the lines about failures of the simulated cluster itself."""
+_LONGEST_FAILURE = 1000  # characters
+
 _DIGIT = re.compile(r"\d")
+
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
@@ -157,7 +165,6 @@ class Recorder:
         selector = spec.get("podSelector", {})
         state = annotations.read(meta.get("annotations", {}))
         conditions = status.get("conditions", [])
-        latest: Object = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
         return AdapterLine(
             t=self.now(),
             object=_key(obj),
@@ -172,7 +179,7 @@ class Recorder:
             ],
             phase=status.get("phase", ""),
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
-            message=_message(conditions, latest),
+            message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
             scheduler=spec.get("schedulerName", "default"),
             sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
@@ -261,6 +268,17 @@ class Recorder:
         self._zones[change.object["metadata"]["name"]] = change.object["metadata"].get("labels", {}).get(_ZONE, "")
         return None
 
+    # -- failures of the simulated cluster
+
+    def record_failure(self, part: str, key: str, error: Exception) -> None:
+        """Record an exception in a part of the simulated cluster while it processed an object."""
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
+        text = f"{part}: {key or 'unknown object'}: {type(error).__name__}: {error} ({line})"
+        self.emit(LogLine(t=self.now(), by=TWIN, level="error", text=text[:_LONGEST_FAILURE]))
+
     # -- secrets
 
     def _redact(self, line: Line) -> Line:
@@ -289,7 +307,9 @@ def _key(obj: Mapping[str, Any]) -> str:
     return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
 
 
-def _message(conditions: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]) -> str:
-    """Return the message of a failed `Loaded` condition, else that of the latest condition."""
-    failed = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
-    return str((failed or latest).get("message", ""))
+def _message(conditions: Sequence[Mapping[str, Any]]) -> str:
+    """Return the message of the condition that explains the phase: the first that is not True, else `Ready`."""
+    of_type = {item["type"]: item for item in conditions}
+    explained = [of_type[name] for name in _EXPLAINING if name in of_type]
+    explaining = next((item for item in explained if item["status"] != "True"), of_type.get("Ready", {}))
+    return str(explaining.get("message", ""))

@@ -101,15 +101,17 @@ class CompletionRequest(OpenAIBaseModel):
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
         if not isinstance(data, dict):
             return data
-        data = api_of(info.context).known_fields(data)
+        release = api_of(info.context)
+        data = release.known_fields(data, cls.__name__)
         _check_prompt(data)
         checks.check_stream_options(data)
-        _check_logprobs(data)
+        _check_logprobs(data, all_tokens=release.all_logprobs)
         checks.check_structured_outputs(data, parameter="structured_outputs")
         check_response_format(data.get("response_format"))
         if "max_tokens" in data and data["max_tokens"] is None:
             data = {**data, "max_tokens": _DEFAULT_MAX_TOKENS}
-        checks.check_cache_salt(data.get("cache_salt"))
+        if release.limits_cache_salt:
+            checks.check_cache_salt(data.get("cache_salt"))
         return data
 
 
@@ -127,7 +129,7 @@ def _check_prompt(data: dict[str, Any]) -> None:
         raise VLLMValidationError("Either prompt or prompt_embeds must be provided and non-empty.", parameter="prompt")
 
 
-def _check_logprobs(data: dict[str, Any]) -> None:
+def _check_logprobs(data: dict[str, Any], *, all_tokens: bool) -> None:
     if data.get("use_beam_search") and data.get("echo") and data.get("logprobs") is not None:
         raise VLLMValidationError(
             "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt"
@@ -141,4 +143,4 @@ def _check_logprobs(data: dict[str, Any]) -> None:
             parameter="logprob_token_ids",
         )
     checks.check_logprob_token_ids(data, needs="`logprobs` must be set", missing=data.get("logprobs") is None)
-    checks.check_logprob_fields(data, "logprobs")
+    checks.check_logprob_fields(data, "logprobs", all_tokens=all_tokens)

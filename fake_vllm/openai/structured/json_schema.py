@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_vllm.openai.structured import regex
 from fake_vllm.openai.structured.errors import ConstraintError
+from fake_vllm.openai.structured.keywords import check_keywords
 
 _WORDS = ("and", "for", "are", "but", "not", "you", "all", "can", "one", "our", "day", "new", "now", "old", "way")
 _DEEP = 4  # levels of nesting from which on optional parts are left out
@@ -35,6 +36,7 @@ def generate(schema: Any, random: Random) -> str:
     Raises:
         ConstraintError: if the schema cannot be used.
     """
+    check_keywords(schema)
     return json.dumps(_Generator(schema, random).value(schema, 0), ensure_ascii=False)
 
 
@@ -124,7 +126,7 @@ class _Generator:
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         if "pattern" in schema:
-            return regex.generate(schema["pattern"], self._random)
+            return self._pattern(schema["pattern"])
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         least, most = schema.get("minLength", 0), schema.get("maxLength")
@@ -132,6 +134,12 @@ class _Generator:
         while len(text) < least:
             text += " " + self._random.choice(_WORDS)
         return text if most is None else text[:most]
+
+    def _pattern(self, pattern: str) -> str:
+        try:
+            return regex.generate(pattern, self._random)
+        except ConstraintError as error:
+            raise ConstraintError(error.explanation) from None
 
     def _number(self, schema: Mapping[str, Any], *, whole: bool) -> float:
         step = schema.get("multipleOf", 1 if whole else 0.5)
@@ -163,7 +171,7 @@ class _Generator:
             name = step.replace("~1", "/").replace("~0", "~")
             place = place[int(name)] if isinstance(place, Sequence) else place.get(name)
             if place is None:
-                raise ConstraintError(f"Pointer '{reference}' does not exist")
+                raise ConstraintError(f"Pointer '{str(reference).removeprefix('#')}' does not exist")
         return place
 
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +100,52 @@ def test_a_version_that_is_too_old_is_answered_with_a_list_at_once() -> None:
         assert scene.names() == ["b", "c", "d"]
         assert scene.lists() == 2
         assert ("a", None) in [(old.metadata.name, new) for old, new in scene.changes if old is not None]
+
+    story(tell)
+
+
+def test_a_server_that_was_restored_from_a_backup_is_listed_and_its_lower_versions_are_accepted() -> None:
+    async def tell(scene: Scene) -> None:
+        kept = scene.server.put(a_pod("kept"))
+        removed = scene.server.put(a_pod("removed"))
+        await asyncio.sleep(10)
+        backup = scene.server.version, dict(scene.server.objects)
+        scene.server.put(a_pod("kept", color="red"))
+        scene.server.remove("default/removed")
+        scene.server.put(a_pod("lost"))
+        await asyncio.sleep(10)
+        assert scene.names() == ["kept", "lost"]
+        scene.server.restore(*backup)
+        await asyncio.sleep(1)
+        assert {pod.metadata.name: pod for pod in scene.informer} == {"kept": kept, "removed": removed}
+        scene.server.put(a_pod("kept", color="blue"))
+        await asyncio.sleep(1)
+        assert scene.informer.get("default/kept").metadata.labels == {"color": "blue"}
+        assert scene.lists() == 2
+        stored = scene.server.put(a_pod("kept", color="green"))
+        scene.informer.apply_local(stored)
+        assert scene.informer.get("default/kept") is stored
+
+    story(tell)
+
+
+def test_a_quiet_kind_is_listed_again_when_another_one_noticed_that_versions_went_back() -> None:
+    """Its last version may be lower than the restored server's, and is that of other objects all the same."""
+
+    async def tell(scene: Scene) -> None:
+        noticed: list[str] = []
+        scene.informer.on_restored(lambda: noticed.append("too large"))
+        old = scene.server.put(a_pod("a", color="old"))
+        await asyncio.sleep(10)
+        new = msgspec.structs.replace(old, metadata=msgspec.structs.replace(old.metadata, labels={"color": "new"}))
+        scene.server.objects["default/a"] = new
+        scene.informer.relist()
+        await asyncio.sleep(1)
+        assert list(scene.informer) == [new]
+        assert (scene.lists(), noticed) == (2, [])
+        scene.server.restore(0, {})
+        await asyncio.sleep(1)
+        assert (scene.names(), noticed) == ([], ["too large"])
 
     story(tell)
 
@@ -259,6 +306,22 @@ def _delete(scene: Scene, name: str, _: float) -> None:
         scene.server.remove(f"default/{name}")
 
 
+async def _restore(scene: Scene) -> None:
+    """Undo the last two writes of a server that can be reached; the informer notices each of them, and that."""
+    if scene.client.error is not None:
+        return
+    await asyncio.sleep(31)
+    objects: dict[str, Any] = {}
+    version = max(scene.server.version - 2, 0)
+    for at, event in scene.server.log:
+        if at <= version and event.type != "BOOKMARK":
+            objects[event.object.key] = event.object
+            if event.type == "DELETED":
+                del objects[event.object.key]
+    scene.server.restore(version, objects)
+    await asyncio.sleep(31)
+
+
 def _away(scene: Scene, *_: object) -> None:
     scene.client.error = AWAY
     scene.server.end_watches()
@@ -281,7 +344,8 @@ steps = st.one_of(
             lambda scene, *_: scene.server.compact(),
             lambda scene, *_: scene.server.bookmark(),
         ),
-    )
+    ),
+    st.just(_restore),
 )
 
 
