@@ -13,7 +13,7 @@ Entry = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class LogprobOptions:
-    """What a request asks for.
+    """Log-probabilities that a request asks for.
 
     Attributes:
         start: first token of the prompt that is listed; -1 for the last one alone.
