@@ -187,6 +187,7 @@ _TYPES: Mapping[str, Any] = {
     "status": int,
     "body": str,
     "message": str,
+    "retry_after": str,
     "after": bool,
 }
 
