@@ -91,7 +91,7 @@ def test_a_field_is_listed_with_the_first_release_that_has_it(releases: list[str
 @pytest.mark.parametrize("version", schema.versions())
 def test_the_fake_ignores_fields_that_a_release_does_not_have(version: str) -> None:
     known = schema.read(version)
-    for each in CLASSES:
+    for each in [each for each in ALL if known.names(each.name)]:
         fields = [name for name, handled in each.fields.items() if not handled.until]
         ignored = set(fields) - set(api(version).known_fields(dict.fromkeys(fields, 1), each.name))
         assert ignored == set(fields) - set(known.names(each.name))
