@@ -18,7 +18,15 @@ from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
 from fake_vllm.engine.control import EngineControl
 from fake_vllm.engine.flavor import EngineFlavor
-from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora import (
+    AdapterEvent,
+    Artifact,
+    EngineClosed,
+    EngineError,
+    LoraIdentity,
+    Model,
+    ReloadError,
+)
 from fake_vllm.engine.lora_costs import NO_COSTS
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
@@ -62,6 +70,7 @@ class Engine:
         self.healthy = True
         self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
+        self._on_death = context.on_death
         self._generation_rng = randomness.for_generation()
         self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.runner = ModelRunner(
@@ -70,7 +79,7 @@ class Engine:
             times.steps,
             normal=self._generation_rng.standard_normal,
             activate=self._activate,
-            identify=self.lora_registry.identify,
+            identify=self._identify,
         )
         self.control = EngineControl(self.runner)
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
@@ -214,10 +223,21 @@ class Engine:
         """
         return self.lora_registry.use(name)
 
-    def crash_core(self) -> None:
-        """Fail the engine's core; its HTTP server continues: `/health` returns 503, loads and unloads fail."""
+    def crash_core(self, reason: str = "the engine core was killed") -> None:
+        """Fail the engine's core: all requests fail from now on, `/health` returns 503, and the server ends soon."""
+        if not self.healthy:
+            return
         self.healthy = False
         self.runner.frontend.fail(_core_failed)
+        if self._on_death is not None:
+            self._on_death(reason)
+
+    def shut_down(self) -> None:
+        """End all requests, as vLLM does after SIGTERM and its `--shutdown-timeout`; in older releases they hang."""
+        if self.config.quirks.aborts_at_sigterm:
+            self.runner.frontend.abort_all()
+        else:
+            self.runner.scheduler.hold()
 
     def close(self) -> None:
         """Stop the container: waiting callers get `EngineClosed`, and there are no more events."""
@@ -301,6 +321,14 @@ class Engine:
             timer.cancel()
             if started:
                 self.runner.scheduler.add_loading(-1)
+
+    def _identify(self, name: str) -> LoraIdentity:
+        """Return the weights of a request that arrives now; an adapter that cannot be read again ends the core."""
+        try:
+            return self.lora_registry.identify(name)
+        except ReloadError as error:
+            self.crash_core(f"{name}: {error}")
+            raise _core_failed() from error
 
     def _activate(self, name: str) -> float:
         """Return the seconds by which a step is delayed because a sequence of this adapter joins the batch."""
