@@ -24,7 +24,7 @@ _BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """What happens to requests after SIGTERM.
+    """End of requests after SIGTERM.
 
     Attributes:
         timeout: seconds that they have to end (vLLM's `--shutdown-timeout`); None: as long as they take, as in SGLang.

@@ -72,7 +72,7 @@ class ArtifactCorrupt(RegistryFault):
 
 
 class AdapterFilesDeleted(RegistryFault):
-    """The files of adapters are gone from the pods' disks, as when a volume is not mounted or somebody has cleaned up.
+    """The files of adapters are gone from the pods' disks, as when a volume is not mounted or was cleaned up.
 
     Only adapters with an absolute path are affected. A load gets 404, and the adapter is Failed. An adapter that is
     loaded serves on as long as its weights are in memory. If others have evicted it, the next request for it ends the
