@@ -6,10 +6,10 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients lock clean
 
 help:  ## Print this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(RUN)/.installed  ## Run the quickstart scenario and print the path of its report
 	@$(RUN)/bin/twin run scenarios/quickstart.yaml
@@ -56,6 +56,21 @@ conform: $(DEV)/.installed  ## List where the fake engine differs from the recor
 
 conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
 	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
+
+record-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.fuzz.record $(VLLM)
+
+record-schema: $(DEV)/.installed  ## Keep the schema of a real vLLM's request bodies: make record-schema VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.fuzz.record_schema $(VLLM)
+
+conform-fuzz: $(DEV)/.installed  ## List random bodies that the fake engine answers otherwise than real vLLM
+	@$(DEV)/bin/python -m tests.conformance.fuzz.conform $(VLLM)
+
+record-clients: $(DEV)/.installed  ## Drive openai, litellm, LangChain and lm-eval against a real vLLM: make record-clients VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.clients.record $(VLLM)
+
+conform-clients: $(DEV)/.installed  ## List what those clients get from the fake engine otherwise than from real vLLM
+	@$(DEV)/bin/python -m tests.conformance.clients.conform $(VLLM)
 
 lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -62,6 +62,7 @@ def required_permissions() -> list[Permission]:
     verbs: list[tuple[Kind[Any], str, str]] = [
         (MODEL_ADAPTERS, "", "list watch patch"),
         (MODEL_ADAPTERS, "status", "patch"),
+        (MODEL_ADAPTERS, "finalizers", "update"),
         (PODS, "", "list watch"),
         (NODES, "", "list watch"),
         (SERVICES, "", "list watch create patch"),

@@ -63,6 +63,17 @@ def compile_selector(match_labels: Labels, match_expressions: Iterable[Requireme
     return _all(predicates)
 
 
+def selector_text(match_labels: Labels, match_expressions: Iterable[Requirement] = ()) -> str:
+    """Return the string form of a `metav1.LabelSelector`, in order of keys.
+
+    Raises:
+        FormatError: if an operator is unknown.
+    """
+    texts = [(key, f"{key}={value}") for key, value in match_labels.items()]
+    texts += [(requirement.key, _expression_text(requirement)) for requirement in match_expressions]
+    return ",".join(text for _, text in sorted(texts))
+
+
 @lru_cache(maxsize=1024)
 def parse_selector(text: str) -> LabelPredicate:
     """Return the predicate of a selector's string form; the empty text matches everything.
@@ -107,6 +118,20 @@ def _expression(requirement: Requirement) -> LabelPredicate:
             return _exists(requirement.key)
         case "DoesNotExist":
             return _absent(requirement.key)
+    raise FormatError(f"{quoted(requirement.operator)} is not a valid label selector operator")
+
+
+def _expression_text(requirement: Requirement) -> str:
+    key, values = requirement.key, ",".join(sorted(requirement.values))
+    match requirement.operator:
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "Exists":
+            return key
+        case "DoesNotExist":
+            return f"!{key}"
     raise FormatError(f"{quoted(requirement.operator)} is not a valid label selector operator")
 
 

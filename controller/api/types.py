@@ -107,6 +107,8 @@ class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
     candidates: int = 0
     desired_replicas: int = 0
     ready_replicas: int = 0
+    selector: str = ""
+    """Selector of the pods that may hold the adapter, as text: autoscalers read it through the scale subresource."""
 
 
 class ModelAdapter(Resource, frozen=True, kw_only=True):

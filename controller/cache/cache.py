@@ -135,6 +135,11 @@ class Cache:
         after = None if new is None else pod_view(new, self._zone(new))
         if before == after:
             return
+        if before is not None and after is not None and before.uid != after.uid:
+            self._pod_changed(
+                old, None
+            )  # another pod of that name, as a StatefulSet makes them: its deletion was missed
+            before = None
         if after is None:
             del views[name]
         else:

@@ -50,6 +50,11 @@ class PodIndex(Sequence[PodView]):
         """The pods that have the runtime sidecar."""
         return PodIndex(pod for pod in self._pods if pod.sidecar)
 
+    @cached_property
+    def base_names(self) -> frozenset[str]:
+        """Names of the base models that the pods' command lines set."""
+        return frozenset(name for pod in self._pods for name in pod.base_names)
+
     def stable(self, now: float, stable_for: float) -> Sequence[PodView]:
         """Return the pods that can be selected now."""
         if stable_for != self._stable_for or not self._since <= now < self._until:

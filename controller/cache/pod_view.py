@@ -53,6 +53,8 @@ class PodView:
     """Why no adapter can be loaded on it, if a label of it is wrong."""
     addresses: Mapping[str, str] = field(init=False, repr=False, compare=False)
     """Address by family, `IPv4` and `IPv6`."""
+    base_names: tuple[str, ...] = ()
+    """Names of the base model: as served, and the model's own, as far as the command line has them."""
     prefix_cache: PrefixCache = PrefixCache.SEPARATE
     """Fate of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
@@ -109,6 +111,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         flavor=flavor,
         ips=ips,
         problem=f"pod {meta.name}: {problem}" if problem else "",
+        base_names=tuple(dict.fromkeys(filter(None, (*args.served_model_names, args.model)))),
         prefix_cache=prefix_cache_of(container.image if container is not None else "", args, flavor),
     )
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Set
 
 import msgspec
 
+from controller.api.labels import ENABLED_LABEL
 from controller.api.types import LabelSelector, ModelAdapter
 from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import PodView
 from formats.errors import FormatError
-from formats.label_selectors import LabelPredicate, compile_selector
+from formats.label_selectors import LabelPredicate, compile_selector, selector_text
 
 _Place = tuple[str, bytes]
 """Namespace, and the selector as canonical JSON."""
@@ -94,3 +95,13 @@ def selector_predicate(selector: LabelSelector) -> LabelPredicate:
         return compile_selector(selector.match_labels, selector.match_expressions)
     except FormatError:
         return lambda _: False
+
+
+def candidate_selector(selector: LabelSelector) -> str:
+    """Return the text of the selector of pods that may hold an adapter; empty if it selects no pods."""
+    if not selector.match_labels and not selector.match_expressions:
+        return ""
+    try:
+        return selector_text({**selector.match_labels, ENABLED_LABEL: "true"}, selector.match_expressions)
+    except FormatError:
+        return ""

@@ -14,6 +14,7 @@ from controller.client.interface import (
     Invalid,
     NotFound,
     Unavailable,
+    VersionTooLarge,
 )
 from controller.client.limits import MAX_MESSAGE
 
@@ -43,8 +44,21 @@ _MAX_TEXT = 300
 """Characters quoted from a response that is not a Status."""
 
 
+_TOO_LARGE = "ResourceVersionTooLarge"
+"""Reason of a cause (`metav1.CauseTypeResourceVersionTooLarge`); the reason of its Status is Timeout."""
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+
+
 class _Details(msgspec.Struct, rename="camel"):
     retry_after_seconds: float = 0.0
+    causes: list[_Cause] = []
+
+    @property
+    def too_large(self) -> bool:
+        return any(cause.reason == _TOO_LARGE for cause in self.causes)
 
 
 class Status(msgspec.Struct):
@@ -76,6 +90,8 @@ def from_status(status: Status, code: int = 0, retry_after: float | None = None)
     code = code or status.code
     default = Unavailable if code >= 500 or code == 0 else Invalid
     kind = _BY_REASON.get(status.reason) or _BY_CODE.get(code, default)
+    if status.details is not None and status.details.too_large:
+        kind = VersionTooLarge
     if retry_after is None and status.details is not None and status.details.retry_after_seconds:
         retry_after = status.details.retry_after_seconds
     if retry_after is not None:

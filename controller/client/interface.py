@@ -56,6 +56,7 @@ class Client(Protocol):
 
         Raises:
             Expired: if the version is too old; list again.
+            VersionTooLarge: if the server's versions are lower; what the list returns is all that is true.
         """
         ...
 
@@ -121,6 +122,10 @@ class Conflict(ClientError):
 
 class Expired(ClientError):
     """The resourceVersion is too old for a watch; list again."""
+
+
+class VersionTooLarge(Expired):
+    """The server has not reached the resourceVersion: it was restored from a backup, and its versions went back."""
 
 
 class Invalid(ClientError):

@@ -74,6 +74,8 @@ class RestClient:
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
+        if resource_version:
+            await self._check_version(kind, namespace, resource_version)
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -92,6 +94,18 @@ class RestClient:
                 yield event
         if not received and loop.time() < started + _MIN_WATCH_SECONDS:
             raise Unavailable(f"{self._connection.server} ended a watch of {kind.plural} at once")
+
+    async def _check_version(self, kind: Kind[T], namespace: str, resource_version: str) -> None:
+        """Check that the server has reached a version.
+
+        A watch from a version in the future is accepted, and silent until then (apiserver, `Cacher.Watch`). After etcd
+        was restored from a backup that may take days. A list of one object waits some seconds and is refused.
+
+        Raises:
+            VersionTooLarge: if it has not.
+        """
+        query = {"limit": "1", "resourceVersion": resource_version, "resourceVersionMatch": "NotOlderThan"}
+        await self._connection.request("GET", path(kind, namespace), query)
 
     # -- writing
 

@@ -120,7 +120,7 @@ class Connection:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """Return a successful response; its body has not been read."""
-        target = f"{path}?{urlencode(query)}" if query else path
+        target, reloaded = f"{path}?{urlencode(query)}" if query else path, False
         while True:
             await self._limits.of(_group(path)).wait()
             config, rest = await self._load()
@@ -136,9 +136,9 @@ class Connection:
             if response.status < 400:
                 return response
             failure = await self._failure(response)
-            if not (failure.code == 401 and self._may_reload()):
+            if failure.code != 401 or reloaded or not self._may_reload():
                 raise failure
-            self._stale = True
+            self._stale = reloaded = True
 
     # -- credentials
 
@@ -149,7 +149,7 @@ class Connection:
             expired = config is not None and config.valid_for is not None and now > self._loaded_at + config.valid_for
             if config is None or self._rest is None or expired or self._stale:
                 config = await self._reload()
-                self._loaded_at, self._stale = now, False
+                self._loaded_at, self._stale = asyncio.get_running_loop().time(), False
             assert self._rest is not None
             return config, self._rest
 

@@ -79,6 +79,11 @@ class ListAdapters:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptSlices:
+    """Mark the slices of the adapter's Service that another operator wrote, so that they are watched and replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class EmitEvent:
     """Emit a Kubernetes Event."""
 
@@ -87,7 +92,17 @@ class EmitEvent:
     note: str
 
 
-Action = RemoveFinalizer | WriteStatus | PublishEndpoints | WriteAnnotations | Load | Unload | ListAdapters | EmitEvent
+Action = (
+    RemoveFinalizer
+    | WriteStatus
+    | PublishEndpoints
+    | WriteAnnotations
+    | AdoptSlices
+    | Load
+    | Unload
+    | ListAdapters
+    | EmitEvent
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from controller.api import annotations
 from controller.api.annotations import FINALIZER, Attempt, PersistedState, pod_key
+from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.ownership import described_owner, is_owned
 from controller.api.types import (
     ENDPOINT_SLICES,
@@ -23,6 +24,7 @@ from controller.client.interface import AlreadyExists, Conflict, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
     Action,
+    AdoptSlices,
     EmitEvent,
     ListAdapters,
     Load,
@@ -135,6 +137,8 @@ class PlanExecutor:
             case RemoveFinalizer():
                 kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": kept}})
+            case AdoptSlices():
+                await self._adopt_slices()
             case PublishEndpoints():
                 await self._publish(action)
             case Load() | Unload() | ListAdapters():
@@ -205,6 +209,21 @@ class PlanExecutor:
         )
         self._written = True
         self._dependencies.cache.adapters.apply_local(self._adapter)
+
+    async def _adopt_slices(self) -> None:
+        """Label the slices that the adapter owns and that are not watched."""
+        cache, client = self._dependencies.cache, self._dependencies.client
+        meta = self._adapter.metadata
+        label = f"{SERVICE_LABEL}={meta.name}"
+        listed = await client.list(ENDPOINT_SLICES, namespace=meta.namespace, label_selector=label)
+        for item in listed.items:
+            if is_owned(self._adapter, item) and item.metadata.labels.get(MANAGED_BY) != MANAGER:
+                body = {"metadata": {"labels": {MANAGED_BY: MANAGER}}}
+                version = item.metadata.resource_version
+                adopted = await client.patch(
+                    ENDPOINT_SLICES, meta.namespace, item.metadata.name, body, resource_version=version
+                )
+                cache.slices.apply_local(adopted)
 
     async def _publish(self, publish: PublishEndpoints) -> None:
         """Write the objects that publish the adapter.

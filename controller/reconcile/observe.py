@@ -1,12 +1,16 @@
 """Reads the caches into a `Snapshot`, at one instant and without waiting."""
 
+from collections.abc import Iterator, Sequence, Set
+
 from controller.api.ownership import is_owned
 from controller.api.spec import problem_of
 from controller.api.types import ModelAdapter
+from controller.cache.pod_index import PodIndex
 from controller.cache.routing import routing_problem
-from controller.cache.service_names import name_problem
+from controller.cache.service_names import base_name_problem, name_problem
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.snapshot import Snapshot
+from controller.requests.engine_records import EngineRecords
 
 
 def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snapshot:
@@ -15,9 +19,12 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
     matching = cache.matching(adapter)
     requests = dependencies.tracker.requests(key)
     service = cache.services.get(key)
+    persisted = cache.persisted_state(adapter)
+    pending = cache.occupancy.claimed_in(key, adapter.metadata.namespace)
+    bases = _listed_bases(persisted.selected or pending, matching, dependencies.engine_records)
     return Snapshot(
         adapter=adapter,
-        persisted=cache.persisted_state(adapter),
+        persisted=persisted,
         pods=cache.pods_in(adapter.metadata.namespace),
         matching=matching,
         engines=dependencies.engine_records.by_pod,
@@ -26,7 +33,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         in_flight=requests.in_flight,
         outcomes=requests.outcomes,
         unsent=requests.unsent,
-        pending_selection=cache.occupancy.claimed_in(key, adapter.metadata.namespace),
+        pending_selection=pending,
         loads=dependencies.load_monitor.loads(),
         service=service if service is not None and is_owned(adapter, service) else None,
         slices=[item for item in cache.slices_of(key) if is_owned(adapter, item)],
@@ -34,6 +41,16 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or secrets.error(adapter)
-        or name_problem(service, adapter),
+        or name_problem(service, adapter)
+        or base_name_problem(adapter.metadata.name, matching, bases),
         secret=secrets.version(adapter),
     )
+
+
+def _listed_bases(selected: Sequence[str], matching: PodIndex, records: EngineRecords) -> Iterator[Set[str]]:
+    """Yield the base models that the engines of the selected pods list."""
+    for pod in selected:
+        view = matching.by_name.get(pod)
+        inventory = records.inventory(view) if view is not None else None
+        if inventory is not None:
+            yield inventory.bases

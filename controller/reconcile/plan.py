@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from random import Random
 
-from controller.api.annotations import FINALIZER, PLACEMENTS, PersistedState, Placement, pod_key
+from controller.api.annotations import FINALIZER, PersistedState, pod_key
 from controller.api.spec import artifact_of, lora_path
 from controller.engine.prefix_cache import PrefixCache
 from controller.policies import Policy
 from controller.reconcile.actions import (
     Action,
+    AdoptSlices,
     EmitEvent,
     ListAdapters,
     Load,
@@ -32,6 +33,7 @@ from controller.reconcile.conditions import ConditionBuilder
 from controller.reconcile.context import PlanContext
 from controller.reconcile.deletion import plan_deletion
 from controller.reconcile.endpoints import publication
+from controller.reconcile.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.replica_state import replica_states
 from controller.reconcile.selection import Selection, select
 from controller.reconcile.snapshot import Snapshot
@@ -42,7 +44,8 @@ from controller.settings import Settings
 
 def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """Return what to do for one adapter. `now`: seconds since 1970."""
-    snapshot = _with_recovered_placements(snapshot)
+    if (recovery := plan_recovery(snapshot, now)) is not None:
+        return recovery
     meta, persisted = snapshot.adapter.metadata, snapshot.persisted
     tracked = {*persisted.placements, *snapshot.selected, *snapshot.outcomes, *snapshot.in_flight}
     states = replica_states(snapshot, sorted(tracked), now, settings)
@@ -54,21 +57,6 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         selection = Selection(pods=snapshot.selected, desired=snapshot.adapter.spec.replicas or 0)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
     return _assemble(PlanContext(snapshot, states, selection, now, settings))
-
-
-def _with_recovered_placements(snapshot: Snapshot) -> Snapshot:
-    """Replace placements that could not be parsed by what serves and what engines list."""
-    persisted = snapshot.persisted
-    if PLACEMENTS not in persisted.unreadable:
-        return snapshot
-    name, path = snapshot.adapter.metadata.name, lora_path(snapshot.adapter.spec.artifact_url)
-    placements = {}
-    for pod, view in sorted(snapshot.pods.items()):
-        inventory = snapshot.inventory(view)
-        listed = view in snapshot.matching and inventory is not None and inventory.models.get(name) == path
-        if listed or pod in snapshot.adapter.status.instances:
-            placements[pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact_of(path))
-    return replace(snapshot, persisted=replace(persisted, placements=placements))
 
 
 def _assemble(context: PlanContext) -> Plan:
@@ -90,6 +78,7 @@ def _assemble(context: PlanContext) -> Plan:
         times.append(refused_until)
     return Plan(
         actions=(
+            *([AdoptSlices()] if is_written_by_others(snapshot) else []),
             *_writes_before_requests(context, conditions, serving),
             *_phases_before(context, conditions, serving, loads),
             *_persist(context, serving, after),
@@ -102,7 +91,8 @@ def _assemble(context: PlanContext) -> Plan:
         selection=selection.pods,
         wake=min((time for time in times if time > 0), default=0.0),
         waiting_for_slot=tuple(step.pod for step in steps if step.waits_for_slot),
-        unsettled=selection.missing > 0
+        unsettled=snapshot.problem is not None
+        or selection.missing > 0
         or snapshot.adapter.spec.replicas is None
         or any(not context.serves(pod) for pod in selection.pods),
         refused=snapshot.problem is not None

@@ -13,8 +13,12 @@ import msgspec
 
 from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
 from controller.cache.publication_errors import PublicationError
+from controller.cache.selector_index import candidate_selector
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
+
+_OF_OTHERS = ("ResourceCreated", "Failed")
+"""Condition types that only AIBrix's controller sets, and never resets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
     """Return the status to write; equal to the current one if nothing has changed."""
     current = adapter.status
     now_utc = datetime.fromtimestamp(int(now), UTC)
-    conditions = list(current.conditions)
+    conditions = [condition for condition in current.conditions if condition.type not in _OF_OTHERS]
     for condition in _conditions(adapter, status_input):
         _put(conditions, condition, now_utc, adapter.metadata.generation)
     status = ModelAdapterStatus(
@@ -60,6 +64,7 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
         candidates=status_input.candidates,
         desired_replicas=status_input.desired,
         ready_replicas=len(status_input.instances),
+        selector=candidate_selector(adapter.spec.pod_selector),
     )
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
@@ -80,6 +85,7 @@ def _with_defaults(status: ModelAdapterStatus) -> dict[str, Any]:
         "candidates": 0,
         "desiredReplicas": 0,
         "readyReplicas": 0,
+        "selector": "",
     } | json_value(status)
 
 
@@ -92,7 +98,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
     if status_input.phase == "Pending":
         reason, message = status_input.reason or "NoPodSelected", status_input.message or "no pod is selected"
         yield _condition("Scheduled", "False", reason, message)
-        yield from _not_ready(adapter, reason, message)
+        yield from _not_ready(adapter, reason, message, "Loaded")
     else:
         yield from _scheduled_and_later(adapter, status_input)
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
@@ -109,6 +115,8 @@ def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> It
     if phase in ("Loading", "Failed"):
         reason = status_input.reason or "Loading"
         message = status_input.message or "requests to engines are in flight"
+        if not status_input.selected:
+            yield _condition("Scheduled", "False", reason, message)
         yield _condition("Loaded", "Unknown" if phase == "Loading" else "False", reason, message)
         yield from _not_ready(adapter, reason, message)
     have, want = len(status_input.instances), status_input.desired
@@ -141,11 +149,11 @@ def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
 
 
-def _not_ready(adapter: ModelAdapter, reason: str, message: str) -> Iterable[Condition]:
+def _not_ready(adapter: ModelAdapter, reason: str, message: str, *others: str) -> Iterable[Condition]:
     """`Ready` False, and with it the conditions that were set earlier and are no longer true."""
     current = {condition.type for condition in adapter.status.conditions}
     yield _condition("Ready", "False", reason, message)
-    for kind in ("Bound", "FullyReplicated"):
+    for kind in ("Bound", "FullyReplicated", *others):
         if kind in current:
             yield _condition(kind, "False", reason, message)
 

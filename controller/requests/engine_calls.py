@@ -176,14 +176,9 @@ class EngineCalls:
         return CallResult()
 
     async def _list(self, address: Address, pod: PodView) -> Mapping[str, str]:
-        """List and store; repeat if a load or unload was confirmed meanwhile, since the list may be older."""
-        while True:
-            confirmed = self.records.get(pod).confirmed
-            adapters = await self._client.models(address, self._settings.list_timeout)
-            if confirmed == self.records.get(pod).confirmed:
-                break
-        self.records.store(pod, adapters)
-        return adapters.adapters
+        changes = self.records.get(pod).changes
+        adapters = await self._client.models(address, self._settings.list_timeout)
+        return self.records.store(pod, adapters, changes).models
 
     async def _address(self, adapter: ModelAdapter, pod: PodView) -> Address:
         key = await self._secrets.engine_key(adapter)

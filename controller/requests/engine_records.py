@@ -1,4 +1,8 @@
-"""Inventories of engines, one record per pod."""
+"""Inventories of engines, one record per pod.
+
+A list may be older than a load or unload that ended while it was on its way. Those are kept by number and take
+precedence, so that one request is enough, however long it takes and however many others end meanwhile.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +10,7 @@ from types import MappingProxyType
 
 from controller.cache.pod_view import PodView
 from controller.engine.client import AdapterList
-from controller.requests.outcomes import EngineRecord, Inventory
+from controller.requests.outcomes import EngineRecord, Inventory, InventoryChange
 
 _EMPTY = EngineRecord()
 
@@ -28,32 +32,42 @@ class EngineRecords:
         inventory = self.get(pod).inventory
         return inventory if inventory is not None and inventory.engine == pod.engine else None
 
-    def store(self, pod: PodView, adapters: AdapterList) -> None:
-        """Store what the engine has listed."""
+    def store(self, pod: PodView, adapters: AdapterList, changes: int) -> Inventory:
+        """Store what the engine has listed; `changes`: those of its record when the list was requested."""
         record, current = self.get(pod), self.inventory(pod)
-        if current is None or current.models is not adapters.adapters or current.unclear:
-            current = Inventory(pod.engine, adapters.adapters, adapters.bases)
-        if record.unanswered or record.inventory is not current:
-            self._records[pod.uid] = replace(record, inventory=current, unanswered="")
+        if current is not None and changes < record.listed_after:
+            return current  # a list that was requested later has been answered before
+        later = {
+            name: change
+            for name, change in record.recent.items()
+            if change.number > changes and change.engine == pod.engine
+        }
+        if later or current is None or current.models is not adapters.adapters or current.unclear:
+            current = _with_changes(Inventory(pod.engine, adapters.adapters, adapters.bases), later)
+        stored = replace(record, inventory=current, unanswered="", listed_after=changes, recent=later)
+        if stored != record:
+            self._records[pod.uid] = stored
+        return current
 
     def confirm(self, pod: PodView, name: str, root: str | None) -> None:
         """Record that the engine confirmed a load of `name` from `root`, or (None) an unload."""
-        record, current = self.get(pod), self.inventory(pod)
-        inventory = record.inventory
-        if current is not None:  # otherwise the rest of its inventory is unknown, and the outcome says enough
-            models = {other: path for other, path in current.models.items() if other != name}
-            if root is not None:
-                models[name] = root
-            inventory = replace(current, models=models, unclear=current.unclear - {name})
-        self._records[pod.uid] = replace(record, inventory=inventory, confirmed=record.confirmed + 1)
+        self._change(pod, name, root, unclear=False)
 
     def mark_unclear(self, pod: PodView, name: str) -> None:
         """Record that a request for `name` ended without a clear answer."""
+        self._change(pod, name, None, unclear=True)
+
+    def _change(self, pod: PodView, name: str, root: str | None, *, unclear: bool) -> None:
         record, current = self.get(pod), self.inventory(pod)
-        inventory = record.inventory
-        if current is not None:
-            inventory = replace(current, unclear=current.unclear | {name})
-        self._records[pod.uid] = replace(record, inventory=inventory, unanswered="")
+        change = InventoryChange(record.changes + 1, pod.engine, root, unclear)
+        # Without an inventory, the rest of what the engine holds is unknown, and the outcome says enough.
+        self._records[pod.uid] = replace(
+            record,
+            inventory=record.inventory if current is None else _with_changes(current, {name: change}),
+            unanswered="" if unclear else record.unanswered,
+            changes=change.number,
+            recent={**record.recent, name: change},
+        )
 
     def mark_unanswered(self, pod: PodView) -> None:
         """Record that the engine did not answer a request for its inventory."""
@@ -62,3 +76,19 @@ class EngineRecords:
     def forget(self, pod: PodView) -> None:
         """Drop the record of a deleted pod."""
         self._records.pop(pod.uid, None)
+
+
+def _with_changes(inventory: Inventory, changes: Mapping[str, InventoryChange]) -> Inventory:
+    """Return the inventory after these changes, by name."""
+    if not changes:
+        return inventory
+    models, unclear = dict(inventory.models), set(inventory.unclear)
+    for name, change in changes.items():
+        if change.unclear:
+            unclear.add(name)
+            continue
+        unclear.discard(name)
+        models.pop(name, None)
+        if change.root is not None:
+            models[name] = change.root
+    return replace(inventory, models=models, unclear=frozenset(unclear))

@@ -1,7 +1,7 @@
 """Results of requests to engines: inventories, and outcomes of loads and unloads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.engine.errors import EngineError
 
@@ -28,14 +28,32 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
+class InventoryChange:
+    """Change of one name by a load or unload that has ended."""
+
+    number: int
+    """Place among the changes of its pod."""
+    engine: str
+    """Incarnation to which the request was sent."""
+    root: str | None
+    """`root` of the loaded adapter; None if it was unloaded, or if nothing is known."""
+    unclear: bool = False
+    """True if the request ended without a clear answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRecord:
     """Results of the requests to the engine of one pod."""
 
     inventory: Inventory | None = None
     unanswered: str = ""
     """Incarnation that did not answer the last request for its inventory; empty if it did."""
-    confirmed: int = 0
-    """Number of loads and unloads that the engine has confirmed."""
+    changes: int = 0
+    """Number of loads and unloads that have ended, with a confirmation or without a clear answer."""
+    listed_after: int = 0
+    """Number of changes when the list was requested that is the inventory."""
+    recent: Mapping[str, InventoryChange] = field(default_factory=dict)
+    """By name: the last change that this list may not show."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,19 @@
 
 The controller also adds the objects that its own writes returned (`apply_local`), so that a reconcile never decides on
 less than it has written itself; the watch event of the same version is then ignored. Versions are compared as numbers,
-which Kubernetes allows since 1.35 and which has always been correct with etcd.
+which Kubernetes allows since 1.35 and which has always been correct with etcd. A server that was restored from a backup
+has lower versions than before: its next list replaces everything.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import Generic, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import Kind, Resource
-from controller.client.interface import Client, ClientError, Expired
+from controller.client.interface import Client, ClientError, Expired, ObjectList, VersionTooLarge
 
 T = TypeVar("T", bound=Resource)
 
@@ -47,6 +49,8 @@ class Informer(Generic[T]):
         self._resync = resync
         self._version = ""
         """Version from which to watch; empty: list first."""
+        self._restored = False
+        """True if the server's versions went back since the last list."""
         self._events = 0
         self._objects: dict[str, T] = {}
         self._deleted: dict[str, int] = {}
@@ -106,17 +110,20 @@ class Informer(Generic[T]):
         loop = asyncio.get_running_loop()
         wait = _FIRST_RETRY
         while True:
-            started, events, listed = loop.time(), self._events, not self._version
+            events, listed = self._events, not self._version
+            began = inf  # of the watch; a list, or its failure, may take any time
             failure: ClientError | None = None
             try:
                 if not self._version:
                     await self._list()
+                began = loop.time()
                 await self._watch()
             except Expired as error:
                 self._version, failure = "", error
+                self._restored = self._restored or isinstance(error, VersionTooLarge)
             except ClientError as error:
                 failure = error
-            if self._events > events or loop.time() - started >= _SHORT_WATCH:
+            if self._events > events or loop.time() - began >= _SHORT_WATCH:
                 wait = _FIRST_RETRY
                 if failure is None or isinstance(failure, Expired):
                     continue
@@ -141,6 +148,27 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         objects = await self._client.list(self._kind, label_selector=self._label_selector)
+        if self._restored:
+            self._replace(objects.items)
+        else:
+            self._merge(objects)
+        self._version, self._restored = objects.resource_version, False
+        self._synced.set()
+
+    def _replace(self, objects: Sequence[T]) -> None:
+        """Replace everything: the versions in the cache cannot be compared with those of the list."""
+        self._log.warning("the versions of the API server went back", kind=self._kind.kind)
+        self._deleted.clear()
+        before, self._objects = self._objects, {obj.key: obj for obj in objects}
+        for key, old in before.items():
+            if key not in self._objects:
+                self._notify(old, None)
+        for obj in objects:
+            if obj != before.get(obj.key):
+                self._notify(before.get(obj.key), obj)
+
+    def _merge(self, objects: ObjectList[T]) -> None:
+        """Store what is newer than the cache, and remove what is not there and was not written since."""
         version = int(objects.resource_version or 0)
         present = {obj.key for obj in objects.items}
         for obj in objects.items:
@@ -148,8 +176,6 @@ class Informer(Generic[T]):
         for key in [key for key in self._objects if key not in present]:
             if _version(self._objects[key]) <= version:
                 self._remove(key, version)
-        self._version = objects.resource_version
-        self._synced.set()
 
     async def _watch(self) -> None:
         """Process events until the server ends the stream."""

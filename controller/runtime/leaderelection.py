@@ -3,20 +3,25 @@
 A leader acts until its last renewal expires, counted on its own clock from when it *sent* the renewal; other replicas
 wait for the full duration after they *observed* the last renewal. So clocks need not agree: the times in the Lease are
 informational. A leader that stops releases the lease, and the next one need not wait.
+
+Every time limit is that of one request, and a renewal is one request: an API server that takes up to half of the renew
+deadline for each can still be led against.
 """
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from controller.api.types import LEASES, Lease, LeaseSpec, ObjectMeta
-from controller.client.interface import AlreadyExists, Client, ClientError, NotFound
+from controller.client.interface import AlreadyExists, Client, ClientError, Conflict, NotFound
 from controller.clock import Clock
 from controller.settings import Settings
 from formats.timestamps import format_micro_time
+
+T = TypeVar("T")
 
 LEASE_NAME = "lora-controller"
 
@@ -68,9 +73,11 @@ class LeaderElector:
     async def _acquire(self, stopping: asyncio.Event) -> bool:
         while not stopping.is_set():
             try:
-                async with asyncio.timeout(self._timeout):
-                    self._until = await self._try(self._clock.now())
-            except (ClientError, TimeoutError) as error:
+                self._until = await self._try()
+            except TimeoutError:
+                hint = "the API server is too slow to lead against: raise --leader-elect-renew-deadline"
+                self._log.warning("lease request timed out", timeout_seconds=self._timeout, hint=hint)
+            except ClientError as error:
                 self._log.debug("no lease", error=str(error), error_class=type(error).__name__)
             if self._until is not None:
                 return True
@@ -79,17 +86,21 @@ class LeaderElector:
 
     async def _keep(self, task: asyncio.Future[None]) -> None:
         """Renew until the work ends, or the lease is lost (`_until` is None)."""
-        loop = asyncio.get_running_loop()
+        loop, lease = asyncio.get_running_loop(), self._settings.lease
+        retry_at = 0.0
         while not task.done():
-            await asyncio.wait({task}, timeout=self._settings.lease.retry)
+            assert self._until is not None
+            # The period counts from when the last renewal was sent, so that a slow API server does not lengthen it.
+            due = min(max(self._until - lease.renew + lease.retry, retry_at), self._until)
+            await asyncio.wait({task}, timeout=max(due - loop.time(), 0.0))
             if task.done():
                 return
-            assert self._until is not None
             try:
-                async with asyncio.timeout(max(min(self._until - loop.time(), self._timeout), 0.0)):
-                    renewed = await self._try(self._clock.now())
+                async with asyncio.timeout(max(self._until - loop.time(), 0.0)):
+                    renewed = await self._renew()
             except (ClientError, TimeoutError):
                 renewed = self._until if loop.time() < self._until else None
+                retry_at = loop.time() + lease.retry
             self._until = renewed
             if renewed is None:
                 return
@@ -100,45 +111,50 @@ class LeaderElector:
         now = format_micro_time(self._clock.now())
         body = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now, "acquireTime": now}}
         try:
-            async with asyncio.timeout(max(min(until - loop.time(), self._settings.lease.retry), 0.0)):
-                await self._client.patch(
-                    LEASES, self._settings.namespace, LEASE_NAME, body, resource_version=self._observed[0]
-                )
+            async with asyncio.timeout(max(until - loop.time(), 0.0)):
+                await self._patch(body, self._observed[0])
         except (ClientError, TimeoutError) as error:
             self._log.warning("lease not released", error=str(error), error_class=type(error).__name__)
         else:
             self._log.info("lease released", identity=self._identity)
 
-    async def _try(self, now: datetime) -> float | None:
+    async def _renew(self) -> float | None:
+        """Renew the lease that this replica holds; as in client-go, it is read only if another client has written it.
+
+        Returns: the loop time until which it is valid, None if another replica has it.
+        """
+        sent = asyncio.get_running_loop().time()
+        try:
+            self._observe(await self._patch({"spec": self._renewal()}, self._observed[0]))
+        except (Conflict, NotFound):
+            return await self._try()
+        return sent + self._settings.lease.renew
+
+    async def _try(self) -> float | None:
         """Acquire or renew the lease; return the loop time until which it is valid, None if another has it."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        settings = self._settings
         try:
-            lease = await self._client.get(LEASES, settings.namespace, LEASE_NAME)
+            lease = await self._within_timeout(self._client.get(LEASES, self._settings.namespace, LEASE_NAME))
         except NotFound:
-            return started + settings.lease.renew if await self._create(now) else None
+            sent = loop.time()
+            return sent + self._settings.lease.renew if await self._create() else None
         spec = lease.spec
         self._observe(lease)
         held = spec.holder_identity not in ("", self._identity)
         if held and loop.time() < self._observed[1] + spec.lease_duration_seconds:
             return None
-        renewed_at = format_micro_time(now)
-        body: dict[str, object] = {"renewTime": renewed_at, "leaseDurationSeconds": self._duration}
+        sent, body = loop.time(), self._renewal()
         if spec.holder_identity != self._identity:
             body |= {
                 "holderIdentity": self._identity,
-                "acquireTime": renewed_at,
+                "acquireTime": body["renewTime"],
                 "leaseTransitions": spec.lease_transitions + 1,
             }
-        version = lease.metadata.resource_version
-        self._observe(
-            await self._client.patch(LEASES, settings.namespace, LEASE_NAME, {"spec": body}, resource_version=version)
-        )
-        return started + settings.lease.renew
+        self._observe(await self._patch({"spec": body}, lease.metadata.resource_version))
+        return sent + self._settings.lease.renew
 
-    async def _create(self, now: datetime) -> bool:
-        renewed_at = format_micro_time(now)
+    async def _create(self) -> bool:
+        renewed_at = format_micro_time(self._clock.now())
         spec = LeaseSpec(
             holder_identity=self._identity,
             lease_duration_seconds=self._duration,
@@ -147,10 +163,27 @@ class LeaderElector:
         )
         meta = ObjectMeta(name=LEASE_NAME, namespace=self._settings.namespace)
         try:
-            self._observe(await self._client.create(LEASES, Lease(metadata=meta, spec=spec)))
+            self._observe(await self._within_timeout(self._client.create(LEASES, Lease(metadata=meta, spec=spec))))
         except AlreadyExists:
             return False
         return True
+
+    def _renewal(self) -> dict[str, object]:
+        """Return the part of the spec that each renewal writes."""
+        return {"renewTime": format_micro_time(self._clock.now()), "leaseDurationSeconds": self._duration}
+
+    async def _patch(self, body: Mapping[str, object], version: str) -> Lease:
+        patch = self._client.patch(LEASES, self._settings.namespace, LEASE_NAME, body, resource_version=version)
+        return await self._within_timeout(patch)
+
+    async def _within_timeout(self, request: Awaitable[T]) -> T:
+        """Return the response to one request.
+
+        Raises:
+            TimeoutError: it did not come in time for another request to follow before the renew deadline.
+        """
+        async with asyncio.timeout(self._timeout):
+            return await request
 
     def _observe(self, lease: Lease) -> None:
         """Record when this version of the lease was observed first: another replica's lease expires from then."""

@@ -71,7 +71,7 @@ def render(turns: Sequence[Turn], options: TemplateOptions) -> str:
 
 def _turn(message: Any, model: str) -> Turn:
     if isinstance(message, Message):
-        return Turn(str(message.author.role), "")
+        raise VLLMValidationError("'Message' object is not subscriptable")  # Python's words, of the real server
     content = message.get("content")
     if content is None or isinstance(content, str):
         text = content or ""

@@ -66,9 +66,10 @@ class CompletionTask:
             int(engine.now()),
         )
         self.streams = request.stream
+        prompts = request.prompts if request.refusal is None else ()
         self._choices = [
             self._choice(prompt, position * request.n + number, number)
-            for position, prompt in enumerate(request.prompts)
+            for position, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
         engine.runner.metrics.choices.observe(request.n)

@@ -11,6 +11,8 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import tokenizer
 
+_SHORTEN = " Please reduce the length of the input prompt"
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -48,6 +50,8 @@ class PromptLimits:
         truncate: tokens to keep; -1 for as many as fit, None for all.
         keep_end: truncation keeps the end instead of the start.
         output_field: field with the number of tokens, for errors.
+        reserves_output: the context less the tokens that were asked for is left to the prompt, as before 0.32; since
+            then fewer tokens are generated instead.
     """
 
     context: int
@@ -55,6 +59,12 @@ class PromptLimits:
     truncate: int | None = None
     keep_end: bool = False
     output_field: str = "max_tokens"
+    reserves_output: bool = False
+
+    @property
+    def input(self) -> int:
+        """Most tokens of a prompt."""
+        return self.context - self.output if self.reserves_output else self.context
 
     def check(self) -> None:
         """Check the limits themselves.
@@ -63,15 +73,17 @@ class PromptLimits:
             VLLMValidationError: if one is above the context.
         """
         if self.output > self.context:
+            context = f"max_total_tokens={self.context}" if self.reserves_output else str(self.context)
             raise VLLMValidationError(
-                f"{self.output_field}={self.output} cannot be greater than max_model_len={self.context}. Please request"
+                f"{self.output_field}={self.output} cannot be greater than max_model_len={context}. Please request"
                 " fewer output tokens.",
                 parameter=self.output_field,
                 value=self.output,
             )
-        if self.truncate is not None and self.truncate > self.context:
+        if self.truncate is not None and self.truncate > self.input:
+            limit = f"max_model_len - {self.output_field}" if self.reserves_output else "max_model_len"
             raise VLLMValidationError(
-                f"truncate_prompt_tokens={self.truncate} cannot be greater than max_model_len = {self.context}. Please"
+                f"truncate_prompt_tokens={self.truncate} cannot be greater than {limit} = {self.input}. Please"
                 " request a smaller truncation size.",
                 parameter="truncate_prompt_tokens",
                 value=self.truncate,
@@ -83,16 +95,16 @@ class PromptLimits:
         Raises:
             VLLMValidationError: if it is longer than the context.
         """
-        if isinstance(content, str) and self.truncate is None and len(content) > self.context * tokenizer.WIDTH:
-            raise _too_many_characters(len(content), self.context)
+        if isinstance(content, str) and self.truncate is None and len(content) > self.input * tokenizer.WIDTH:
+            raise self._too_many_characters(len(content))
         length = tokenizer.count(content) if isinstance(content, str) else len(content)
         keep = self._kept_tokens(length)
         if keep is not None:
             tokens = tokenizer.encode(content) if isinstance(content, str) else content
             start = length - keep if self.keep_end else 0
             return Prompt(tokens[start : start + keep], keep)
-        if length > self.context:
-            raise _too_many_tokens(length, self.context, text=isinstance(content, str))
+        if length > self.input:
+            raise self._too_many_tokens(length, text=isinstance(content, str))
         return Prompt(content, length)
 
     def _kept_tokens(self, length: int) -> int | None:
@@ -101,8 +113,34 @@ class PromptLimits:
             return None
         most = self.truncate
         if most < 0:
-            most = self.context if self.output == 0 else max(0, self.context - 1)
+            most = self.input if self.output == 0 or self.reserves_output else max(0, self.context - 1)
         return None if most >= length else most
+
+    def _too_many_characters(self, count: int) -> VLLMValidationError:
+        most = self.input * tokenizer.WIDTH
+        bound = f"more than {most} characters, which is the upper bound for {self.input} input tokens"
+        ending = "." if self.reserves_output else f".{_SHORTEN}."
+        return self._too_long(f"{count} characters ({bound})", ending, "input_text", count)
+
+    def _too_many_tokens(self, length: int, *, text: bool) -> VLLMValidationError:
+        count = self.input + 1 if text else length  # of a text, no more are counted
+        qualifier = "at least " if count == self.input + 1 else ""
+        ending = f", which exceeds this limit even without any output tokens.{_SHORTEN}."
+        if self.reserves_output:
+            ending = f", for a total of {qualifier}{count + self.output} tokens."
+        return self._too_long(f"{qualifier}{count} input tokens", ending, "input_tokens", count)
+
+    def _too_long(self, prompt: str, ending: str, parameter: str, value: int) -> VLLMValidationError:
+        requested, advice = "", ""
+        if self.reserves_output:
+            requested = f"you requested {self.output} output tokens and "
+            advice = f"{_SHORTEN} or the number of requested output tokens."
+        return VLLMValidationError(
+            f"This model's maximum context length is {self.context} tokens. However, {requested}your prompt contains"
+            f" {prompt}{ending}{advice}",
+            parameter=parameter,
+            value=value,
+        )
 
 
 def split_prompts(prompt: Any) -> Sequence[str | list[int]]:
@@ -131,26 +169,3 @@ def check_vocabulary(prompts: Sequence[Prompt], config: EngineConfig) -> None:
             largest = max(prompt.content)
             if largest >= config.frontend.vocab_size and not tokenizer.is_own(largest):
                 raise VLLMValidationError(f"Token id {largest} is out of vocabulary")
-
-
-def _too_many_characters(count: int, context: int) -> VLLMValidationError:
-    most = context * tokenizer.WIDTH
-    return VLLMValidationError(
-        f"This model's maximum context length is {context} tokens. However, your prompt contains {count} characters"
-        f" (more than {most} characters, which is the upper bound for {context} input tokens). Please reduce the length"
-        " of the input prompt.",
-        parameter="input_text",
-        value=count,
-    )
-
-
-def _too_many_tokens(length: int, context: int, *, text: bool) -> VLLMValidationError:
-    count = context + 1 if text else length  # of a text, no more are counted
-    qualifier = "at least " if count == context + 1 else ""
-    return VLLMValidationError(
-        f"This model's maximum context length is {context} tokens. However, your prompt contains {qualifier}{count}"
-        " input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input"
-        " prompt.",
-        parameter="input_tokens",
-        value=count,
-    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from formats.engine_releases import parse_release
+from formats.engine_releases import Release, parse_release
 
 _TAIL_0_32 = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
@@ -21,7 +21,8 @@ class Api:
     Attributes:
         unknown_fields: fields of request bodies that this release ignores.
         max_temperature: largest temperature.
-        checks_vocabulary: ids in `logit_bias` and `stop_token_ids` must be in the vocabulary.
+        checks_vocabulary: ids in `logit_bias` must be in the vocabulary.
+        checks_stop_ids: ids in `stop_token_ids` must be in the vocabulary too.
         fingerprint: responses have a `system_fingerprint`.
         token_ids: responses have fields for token ids.
         prompt_text: responses of chats have a field for the prompt.
@@ -32,11 +33,16 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        reserves_output: the tokens that were asked for must fit into the context beside the prompt.
+        explains_suffix: the refusal of `suffix` says what it would need.
+        guards_media: fields for the processing of media are refused unless the server trusts its clients.
+        limits_cache_salt: `cache_salt` has a length and characters that are allowed.
     """
 
     unknown_fields: frozenset[str] = frozenset()
     max_temperature: float = 2.0
     checks_vocabulary: bool = True
+    checks_stop_ids: bool = True
     fingerprint: bool = True
     token_ids: bool = True
     prompt_text: bool = True
@@ -47,6 +53,10 @@ class Api:
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
+    reserves_output: bool = False
+    explains_suffix: bool = True
+    guards_media: bool = True
+    limits_cache_salt: bool = True
 
     def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a raw body without the fields that this release ignores."""
@@ -68,10 +78,12 @@ def api(version: str) -> Api:
     """Return the behavior of `version`, such as `0.32.0`."""
     release = parse_release(version)
     if release >= (0, 28):
-        return replace(NEWEST, bounded_errors=release >= (0, 30))
+        return _of_2026(release)
     return Api(
+        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
         max_temperature=math.inf,
         checks_vocabulary=False,
+        checks_stop_ids=False,
         fingerprint=False,
         token_ids=release >= (0, 11),
         prompt_text=False,
@@ -80,5 +92,23 @@ def api(version: str) -> Api:
         message_fields={"tool_calls": [], "reasoning_content": None},
         usage_details={},
         wraps_refusals=True,
+        reserves_output=True,
+        explains_suffix=False,
+        guards_media=False,
+        limits_cache_salt=False,
         bounded_errors=False,
+    )
+
+
+def _of_2026(release: Release) -> Api:
+    """Return what changed from 0.28 to 0.30, and from there to 0.32; 0.29 and 0.31 were not recorded."""
+    since_30, since_32 = release >= (0, 30), release >= (0, 32)
+    return replace(
+        NEWEST,
+        bounded_errors=since_30,
+        checks_stop_ids=since_30,
+        limits_cache_salt=since_30,
+        reserves_output=not since_32,
+        explains_suffix=since_32,
+        guards_media=since_32,
     )

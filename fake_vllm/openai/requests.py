@@ -10,7 +10,7 @@ import msgspec
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
-from fake_vllm.openai import chat_template, tools
+from fake_vllm.openai import beam_search, chat_template, tools
 from fake_vllm.openai.prompts import Prompt, PromptLimits, check_vocabulary, split_prompts
 from fake_vllm.openai.protocol.base import stop_strings
 from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
@@ -20,7 +20,9 @@ from fake_vllm.openai.releases import Api
 from fake_vllm.openai.sampling_params import (
     Body,
     check_by_model,
+    check_by_prompt,
     check_params,
+    check_reasoning,
     logprob_count,
     prompt_logprob_count,
 )
@@ -88,8 +90,9 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         EngineError: if it cannot be served.
     """
     try:
-        _check_suffix(body)
-        if body.prompt_embeds is not None:
+        beam_search.check_stream(body)
+        _check_suffix(body, server.api)
+        if body.prompt_embeds is not None and body.prompt_embeds != []:
             raise VLLMValidationError(
                 "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", parameter="prompt_embeds"
             )
@@ -147,11 +150,20 @@ def check_template(body: object, server: Server) -> None:
             "Chat template is passed with request, but --trust-request-chat-template is not set. Refused request with"
             " untrusted chat template."
         )
+    check_media(body, server.api)
+
+
+def check_media(body: object, api: Api) -> None:
+    """Check that a request changes nothing of multimodal inputs, also where they are no fields of its class.
+
+    Raises:
+        VLLMValidationError: if it does.
+    """
     for name, changes in (
         ("mm_processor_kwargs", "multimodal preprocessing resource usage"),
         ("media_io_kwargs", "multimodal media loading resource usage"),
     ):
-        if getattr(body, name, None):
+        if api.guards_media and getattr(body, name, None):
             raise VLLMValidationError(
                 f"Per-request {name} are disabled by default because they can change {changes}. Start the server with"
                 " --trust-request-mm-kwargs only when clients are trusted.",
@@ -176,9 +188,11 @@ def refused(error: VLLMValidationError) -> EngineError:
     return EngineError(400, "BadRequestError", str(error), param=error.parameter)
 
 
-def _check_suffix(body: CompletionRequest) -> None:
+def _check_suffix(body: CompletionRequest, release: Api) -> None:
     if body.suffix is None:
         return
+    if not release.explains_suffix:
+        raise EngineError(400, "BadRequestError", "suffix is not currently supported")
     texts = body.prompt if isinstance(body.prompt, list) else [body.prompt]
     if body.echo:
         message = "Echo is unsupported with suffix."
@@ -200,16 +214,21 @@ def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits
         truncate=body.truncate_prompt_tokens,
         keep_end=body.truncation_side == "left",
         output_field=field,
+        reserves_output=server.api.reserves_output,
     )
 
 
 def _checked(body: Body, server: Server, prompts: tuple[Prompt, ...], limit: int | None) -> GenerateRequest:
     """Return the request after the checks of its sampling parameters."""
     context = server.config.max_model_len
-    constraint = constraint_of(body.structured_outputs, body.response_format)
-    for prompt in prompts:
-        space = context - prompt.length
-        check_params(body, space if limit is None else min(limit, space), server.api)
+    constraint = None
+    if body.use_beam_search:
+        beam_search.check_width(body)
+    else:
+        constraint = constraint_of(body.structured_outputs, body.response_format)
+        for prompt in prompts:
+            space = context - prompt.length
+            check_params(body, space if limit is None else min(limit, space), server.api)
     usage = bool(body.stream_options and body.stream_options.include_usage)
     request = GenerateRequest(
         chat=isinstance(body, ChatCompletionRequest),
@@ -244,11 +263,18 @@ def _refusal(
 ) -> EngineError | None:
     """Return the error of the engine core's checks, None if all pass."""
     try:
+        if body.use_beam_search:
+            beam_search.check_beams(body, server.config, server.api)
+            check_vocabulary(prompts, server.config)
+            return None
         check_by_model(body, server.config, server.api)
         if constraint is not None:
             check_constraint(constraint)
             constrained_text(constraint, b"")
+        check_reasoning(body)
         check_vocabulary(prompts, server.config)
+        for prompt in prompts:
+            check_by_prompt(body, prompt.length)
     except VLLMValidationError as error:
         return refused(error)
     return None

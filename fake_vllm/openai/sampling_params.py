@@ -18,7 +18,6 @@ from fake_vllm.openai.releases import Api
 
 _MAX_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
 _MAX_LOGPROB_TOKENS = 128  # vLLM, vllm/sampling_params.py: MAX_LOGPROB_TOKEN_IDS
-_GREEDY = 1e-5  # the same file: temperatures below are greedy sampling
 
 Body = CompletionRequest | ChatCompletionRequest
 
@@ -33,11 +32,12 @@ def check_params(body: Body, max_tokens: int, api: Api) -> None:
     _check_choices(1 if body.n is None else body.n)
     _check_extra_args(body)
     _check_penalties(body)
-    _check_randomness(body, api)
+    check_temperature(body, api)
+    _check_randomness(body)
     _check_lengths(body, max_tokens)
     _check_logprobs(body)
     _check_words(body)
-    if _temperature(body) < _GREEDY and (body.n or 1) > 1:
+    if _temperature(body) == 0 and (body.n or 1) > 1:  # a smaller one than 0.01 counts as 0.01
         raise VLLMValidationError(f"n must be 1 when using greedy sampling, got {body.n}.")
 
 
@@ -51,15 +51,15 @@ def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
     _check_logprob_counts(body, config)
     if api.checks_vocabulary:
         _check_logit_bias_ids(body.logit_bias, size)
+    if api.checks_stop_ids:
         _check_ids("stop_token_ids", body.stop_token_ids or [], size)
     _check_allowed_tokens(body.allowed_token_ids, size)
 
 
 def logprob_count(body: Body) -> int | None:
     """Return the number of alternatives to each token, None without log-probabilities."""
-    if isinstance(body, ChatCompletionRequest):
-        return body.top_logprobs if body.logprobs else None
-    return body.logprobs
+    given = body.logprobs if isinstance(body, CompletionRequest) else body.top_logprobs if body.logprobs else None
+    return len(body.logprob_token_ids) if body.logprob_token_ids and given is not None else given
 
 
 def prompt_logprob_count(body: Body) -> int | None:
@@ -127,7 +127,12 @@ def _check_penalties(body: Body) -> None:
         raise VLLMValidationError(f"repetition_penalty must be greater than zero, got {repetition}.")
 
 
-def _check_randomness(body: Body, api: Api) -> None:
+def check_temperature(body: Body, api: Api) -> None:
+    """Check the temperature.
+
+    Raises:
+        VLLMValidationError: if it is not a number between the limits.
+    """
     temperature = _temperature(body)
     message = ""
     if not math.isfinite(temperature):
@@ -138,6 +143,9 @@ def _check_randomness(body: Body, api: Api) -> None:
         message = f"temperature must be in [0, 2], got {temperature}."
     if message:
         raise VLLMValidationError(message, parameter="temperature", value=temperature)
+
+
+def _check_randomness(body: Body) -> None:
     if body.top_p is not None and not 0 < body.top_p <= 1:
         raise VLLMValidationError(f"top_p must be in (0, 1], got {body.top_p}.", parameter="top_p", value=body.top_p)
     if body.top_k is not None and body.top_k < -1:
@@ -163,6 +171,38 @@ def _check_logprobs(body: Body) -> None:
             raise VLLMValidationError(f"{name} must be non-negative or -1, got {value}.", parameter=name, value=value)
 
 
+def check_reasoning(body: Body) -> None:
+    """Check that there is no limit to reasoning, which the fake never does.
+
+    Raises:
+        VLLMValidationError: if there is one, as on a server without a parser of reasoning.
+    """
+    if body.thinking_token_budget is not None:
+        raise VLLMValidationError(
+            "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser"
+            " and/or --reasoning-config to use thinking_token_budget."
+        )
+
+
+def check_by_prompt(body: Body, length: int) -> None:
+    """Check what depends on the prompt, of `length` tokens, or needs the tokenizer.
+
+    Raises:
+        VLLMValidationError: for the first value that is wrong.
+    """
+    if body.routed_experts_prompt_start > length:
+        raise VLLMValidationError(
+            f"routed_experts_prompt_start must be between 0 and the prompt length ({length}), inclusive.",
+            parameter="routed_experts_prompt_start",
+            value=body.routed_experts_prompt_start,
+        )
+    if any(not word.lstrip() for word in body.bad_words):
+        words = list(dict.fromkeys(body.bad_words))
+        raise VLLMValidationError(
+            "bad_words entries must tokenize to at least one token.", parameter="bad_words", value=words
+        )
+
+
 def _check_words(body: Body) -> None:
     if "" in stop_strings(body.stop):
         raise VLLMValidationError("stop cannot contain an empty string.")
@@ -172,22 +212,31 @@ def _check_words(body: Body) -> None:
 
 
 def _check_logprob_counts(body: Body, config: EngineConfig) -> None:
-    size = config.frontend.vocab_size
-    limit = size if config.frontend.max_logprobs == -1 else config.frontend.max_logprobs
     counts = (
         ("sample", "logprobs", None if body.logprob_token_ids else logprob_count(body)),
         ("prompt", "prompt_logprobs", prompt_logprob_count(body)),
     )
     for kind, parameter, count in counts:
-        requested = size if count == -1 else count or 0
-        if requested > limit:
-            raise VLLMValidationError(
-                f"Requested {kind} logprobs of {requested}, which is greater than max allowed: {limit}",
-                parameter=parameter,
-                value=requested,
-            )
+        check_logprob_limit(kind, parameter, count or 0, config)
         if kind == "sample" and body.logprob_token_ids:
-            _check_logprob_tokens(body.logprob_token_ids, size)
+            _check_logprob_tokens(body.logprob_token_ids, config.frontend.vocab_size)
+
+
+def check_logprob_limit(kind: str, parameter: str, count: int, config: EngineConfig) -> None:
+    """Check a number of log-probabilities; -1 stands for the whole vocabulary.
+
+    Raises:
+        VLLMValidationError: if the server allows fewer.
+    """
+    size = config.frontend.vocab_size
+    limit = size if config.frontend.max_logprobs == -1 else config.frontend.max_logprobs
+    requested = size if count == -1 else count
+    if requested > limit:
+        raise VLLMValidationError(
+            f"Requested {kind} logprobs of {requested}, which is greater than max allowed: {limit}",
+            parameter=parameter,
+            value=requested,
+        )
 
 
 def _check_logprob_tokens(ids: list[int], size: int) -> None:

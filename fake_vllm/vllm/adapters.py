@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request
 from fake_vllm.openai.flavor import Load, Unload
+from fake_vllm.openai.releases import api
 from fake_vllm.vllm.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 
 _ALIAS = "x-amzn-sagemaker-adapter-alias"
@@ -30,7 +31,7 @@ class SageMakerRegisterLoRAAdapterRequest(BaseModel):
 
 
 def load(engine: Engine, request: Request) -> Load:
-    body = request.parse(LoadLoRAAdapterRequest)
+    body = request.parse(LoadLoRAAdapterRequest, api(engine.config.version))
     return Load(body.lora_name, body.lora_path, body.load_inplace)
 
 

@@ -5,12 +5,13 @@ See vllm/entrypoints/serve/lora/protocol.py and vllm/entrypoints/serve/tokenize/
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationInfo, model_validator
 
 from fake_vllm.openai.protocol.base import INT64_MAX, OpenAIBaseModel
 from fake_vllm.openai.protocol.chat_completion import check_generation_prompt
 from fake_vllm.openai.protocol.messages import ChatCompletionMessageParam
 from fake_vllm.openai.protocol.tools import ChatCompletionToolsParam
+from fake_vllm.openai.releases import api_of
 
 
 class LoadLoRAAdapterRequest(BaseModel):
@@ -19,6 +20,12 @@ class LoadLoRAAdapterRequest(BaseModel):
     lora_name: str
     lora_path: str
     load_inplace: bool = False
+    is_3d_lora_weight: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_unknown_fields(cls, data: Any, info: ValidationInfo) -> Any:
+        return api_of(info.context).known_fields(data) if isinstance(data, dict) else data
 
 
 class UnloadLoRAAdapterRequest(BaseModel):

@@ -7,10 +7,16 @@ from fake_vllm.http.messages import JSON, Request, Response, json_response
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import chat_template, tokenizer
 from fake_vllm.openai.releases import api
-from fake_vllm.openai.requests import Server, check_template, refused
-from fake_vllm.vllm.protocol import TOKENIZE_REQUEST, DetokenizeRequest, TokenizeChatRequest
+from fake_vllm.openai.requests import Server, check_media, check_template, refused
+from fake_vllm.vllm.protocol import (
+    TOKENIZE_REQUEST,
+    DetokenizeRequest,
+    TokenizeChatRequest,
+    TokenizeCompletionRequest,
+)
 
 _HEADERS: Mapping[str, str] = {**JSON, "x-tokenizer": tokenizer.NAME}
+_LARGEST_ID = 2**32 - 1  # of the library `tokenizers`
 
 
 def tokenize(engine: Engine, request: Request) -> Response:
@@ -22,7 +28,7 @@ def tokenize(engine: Engine, request: Request) -> Response:
     body = request.parse_value(TOKENIZE_REQUEST.validator, api(engine.config.version))  # type: ignore[arg-type]
     if body.model:
         engine.resolve_model(body.model)
-    text = _conversation(engine, body) if isinstance(body, TokenizeChatRequest) else body.prompt
+    text = _conversation(engine, body) if isinstance(body, TokenizeChatRequest) else _prompt(engine, body)
     tokens = tokenizer.encode(text)
     content = {
         "count": len(tokens),
@@ -37,12 +43,23 @@ def detokenize(engine: Engine, request: Request) -> Response:
     """Return the text of tokens.
 
     Raises:
-        EngineError: if the model is unknown.
+        EngineError: if the model is unknown or a token is too large.
     """
     body = request.parse(DetokenizeRequest)
     if body.model:
         engine.resolve_model(body.model)
+    if any(token > _LARGEST_ID for token in body.tokens):
+        raise EngineError(400, "BadRequestError", "number too large to fit in target type")
     return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _HEADERS)
+
+
+def _prompt(engine: Engine, body: TokenizeCompletionRequest) -> str:
+    """Return the prompt of a text."""
+    try:
+        check_media(body, api(engine.config.version))
+    except VLLMValidationError as error:
+        raise refused(error) from None
+    return body.prompt
 
 
 def _conversation(engine: Engine, body: TokenizeChatRequest) -> str:

@@ -19,6 +19,7 @@ PROFILES = {
         Profile("no-updating", ("--enable-lora",)),
         Profile("no-lora", (), UPDATING),
         Profile("tools", ("--enable-auto-tool-choice", "--tool-call-parser", "hermes"), UPDATING),
+        Profile("clients", ("--enable-lora", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"), UPDATING),
         Profile("front", _FRONT, UPDATING, api_key="sesame"),
         Profile("development", ("--enable-lora",), _DEVELOPMENT),
         Profile("any-origin", ("--allowed-origins", '["*"]', "--disable-fastapi-docs")),

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from controller.api.types import Kind, Resource
+from controller.api.types import MODEL_ADAPTERS, Kind, Resource
+from controller.client.codec import Decoder
 from controller.client.config import Kubeconfig
 from controller.client.interface import Client, NotFound
 from controller.client.ratelimit import rate_limits
@@ -36,6 +37,8 @@ CRDS = Kind(
 NAMESPACES = Kind(type=Resource, kind="Namespace", plural="namespaces", namespaced=False)
 T = TypeVar("T", bound=Resource)
 _NUMBERS = count(1)
+_DEFINED_AFTER = 3.0
+"""Seconds after which a server validates by a new definition; it does not say when."""
 
 
 def fresh_namespace() -> str:
@@ -50,10 +53,14 @@ class Server:
     Attributes:
         kubeconfig: path of its kubeconfig.
         etcd: URL of its etcd; empty if the tests must not use it.
+        account: kubeconfig of the operator's service account, without a role; None if there is none.
+        restored_afterwards: makes a context after which etcd is as it was before; None if it is not to be restored.
     """
 
     kubeconfig: Path
     etcd: str = ""
+    account: Path | None = None
+    restored_afterwards: Callable[[], AbstractAsyncContextManager[None]] | None = None
 
 
 class LiveWorld:
@@ -76,10 +83,23 @@ class LiveWorld:
     async def apply(self, kind: Kind[T], obj: T, *, manager: str = OTHER_MANAGER, force: bool = True) -> T:
         where, how = path(kind, obj.metadata.namespace, obj.metadata.name), "application/apply-patch+yaml"
         query = {"fieldManager": manager, "force": "true" if force else "false"}
-        return kind.decode(await self._send("PATCH", where, query, kind.desired(obj), how))
+        return Decoder(kind, a_log()).object(
+            await self._connection.request("PATCH", where, query, kind.desired(obj), how)
+        )
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return await self._send("GET", path(kind, self.namespace, name))
+
+    async def read_scale(self, name: str) -> Object:
+        return await self._send("GET", path(MODEL_ADAPTERS, self.namespace, name, "scale"))
+
+    async def delete(self, kind: Kind[Any], name: str) -> None:
+        await self._send("DELETE", path(kind, self.namespace, name))
+
+    async def define(self, manifest: Object) -> None:
+        where, query = path(CRDS, "", manifest["metadata"]["name"]), {"fieldManager": OTHER_MANAGER, "force": "true"}
+        await self._send("PATCH", where, query, manifest, "application/apply-patch+yaml")
+        await asyncio.sleep(_DEFINED_AFTER)
 
     async def forget(self) -> None:
         if not self._server.etcd:

@@ -17,7 +17,7 @@ import simpy
 import structlog
 from ruamel.yaml import YAML
 
-from controller.api.types import Kind, Resource
+from controller.api.types import MODEL_ADAPTERS, Kind, Resource
 from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
@@ -56,6 +56,18 @@ class World(Protocol):
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         """Return a whole object, including fields that the client does not decode."""
+        ...
+
+    async def read_scale(self, name: str) -> Object:
+        """Return the Scale of an adapter."""
+        ...
+
+    async def delete(self, kind: Kind[Any], name: str) -> None:
+        """Delete an object of the test's namespace as another client."""
+        ...
+
+    async def define(self, manifest: Object) -> None:
+        """Install or replace the definition of ModelAdapter."""
         ...
 
     async def forget(self) -> None:
@@ -112,6 +124,15 @@ class StoreWorld:
 
     async def read(self, kind: Kind[Any], name: str) -> Object:
         return self._store.get(resource(kind), self.namespace, name)
+
+    async def read_scale(self, name: str) -> Object:
+        return self._store.get(resource(MODEL_ADAPTERS), self.namespace, name, subresource="scale")
+
+    async def delete(self, kind: Kind[Any], name: str) -> None:
+        self._store.delete(resource(kind), self.namespace if kind.namespaced else "", name)
+
+    async def define(self, manifest: Object) -> None:
+        self._store.register_crd(manifest)
 
     async def forget(self) -> None:
         self._store.compact()

@@ -13,7 +13,16 @@ import msgspec
 import structlog
 
 from controller.api.types import Kind, ObjectMeta, Resource
-from controller.client.interface import AlreadyExists, ClientError, Conflict, Expired, NotFound, ObjectList, WatchEvent
+from controller.client.interface import (
+    AlreadyExists,
+    ClientError,
+    Conflict,
+    Expired,
+    NotFound,
+    ObjectList,
+    VersionTooLarge,
+    WatchEvent,
+)
 
 T = TypeVar("T", bound=Resource)
 
@@ -54,6 +63,13 @@ class FakeServer:
     def end_watches(self) -> None:
         self.cut += 1
         self._notify()
+
+    def restore(self, version: int, objects: Mapping[str, Any]) -> None:
+        """Go back to a backup: its version and objects; open watches end."""
+        self.version, self.objects = version, dict(objects)
+        self.log = [(at, event) for at, event in self.log if at <= version]
+        self.compacted = min(self.compacted, version)
+        self.end_watches()
 
     def compact(self) -> None:
         """Drop the history of changes: a watch from an older version has to list again."""
@@ -111,6 +127,8 @@ class FakeClient:
         if self.watch_error is not None:
             raise self.watch_error
         server, version, cut = self.server, int(resource_version or self.server.version), self.server.cut
+        if version > server.version:
+            raise VersionTooLarge("Too large resource version", code=504)
         for obj in list(server.objects.values()) if not resource_version else ():
             if name in ("", obj.metadata.name):
                 yield WatchEvent("ADDED", obj)

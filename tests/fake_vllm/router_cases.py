@@ -308,21 +308,31 @@ CASES = (
     Case("an empty stop string", SAMPLING, "POST", COMPLETE, {"prompt": "hi", "stop": [""]}, 400,
          bad("stop cannot contain an empty string.")),
     Case("more tokens than the model takes", RENDERER, "POST", COMPLETE, {"prompt": "hi", "max_tokens": 5000}, 400,
-         bad("max_tokens=5000 cannot be greater than max_model_len=4096. Please request fewer output tokens."
-             " (parameter=max_tokens, value=5000)", "max_tokens")),
+         bad("max_tokens=5000 cannot be greater than max_model_len=max_total_tokens=4096. Please request fewer output"
+             " tokens. (parameter=max_tokens, value=5000)", "max_tokens")),
     Case("a prompt too long", RENDERER, "POST", COMPLETE, {"prompt": "x" * 16400, "max_tokens": 10}, 400,
-         bad("This model's maximum context length is 4096 tokens. However, your prompt contains 16400 characters (more"
-             " than 16384 characters, which is the upper bound for 4096 input tokens). Please reduce the length of the"
-             " input prompt. (parameter=input_text, value=16400)", "input_text")),
+         bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
+             " prompt contains 16400 characters (more than 16344 characters, which is the upper bound for 4086 input"
+             " tokens). Please reduce the length of the input prompt or the number of requested output tokens."
+             " (parameter=input_text, value=16400)", "input_text")),
     Case("a prompt of too many tokens", RENDERER, "POST", COMPLETE, {"prompt": [5] * 4100, "max_tokens": 10}, 400,
+         bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
+             " prompt contains 4100 input tokens, for a total of 4110 tokens. Please reduce the length of the input"
+             " prompt or the number of requested output tokens. (parameter=input_tokens, value=4100)", "input_tokens")),
+    Case("a prompt of too many tokens, since 0.32", RENDERER, "POST", COMPLETE, {"prompt": [5] * 4100}, 400,
          bad("This model's maximum context length is 4096 tokens. However, your prompt contains 4100 input tokens,"
              " which exceeds this limit even without any output tokens. Please reduce the length of the input prompt."
-             " (parameter=input_tokens, value=4100)", "input_tokens")),
-    Case("a prompt that leaves room for less than was asked for", COMPLETION_SERVING, "POST", COMPLETE,
-         {"prompt": [5] * 4095, "max_tokens": 10}, headers=ID,
-         answer=completion(choice("[bas"), prompt=4095, tokens=1)),
+             " (parameter=input_tokens, value=4100)", "input_tokens"), settings={"version": "0.32.0"}),
+    Case("a prompt that leaves room for less than was asked for", RENDERER, "POST", COMPLETE,
+         {"prompt": [5] * 4095, "max_tokens": 10}, 400,
+         bad("This model's maximum context length is 4096 tokens. However, you requested 10 output tokens and your"
+             " prompt contains 4095 input tokens, for a total of 4105 tokens. Please reduce the length of the input"
+             " prompt or the number of requested output tokens. (parameter=input_tokens, value=4095)", "input_tokens")),
     Case("a suffix", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
-         bad("suffix is only supported for models with FIM completion rendering", "suffix")),
+         bad("suffix is not currently supported")),
+    Case("a suffix, since 0.32", COMPLETION_SERVING, "POST", COMPLETE, {"prompt": "hi", "suffix": "there"}, 400,
+         bad("suffix is only supported for models with FIM completion rendering", "suffix"),
+         settings={"version": "0.32.0"}),
     # Chats
     Case("chat", CHAT_SERVING, "POST", TALK, HI, headers=ID, answer={
         "id": "chatcmpl-id", "object": "chat.completion", "created": NOW, "model": "base",

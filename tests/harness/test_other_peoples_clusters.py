@@ -185,3 +185,48 @@ def test_a_label_that_names_no_container_is_said_on_the_object(tmp_path: Path) -
 def _label_pods(simulation: Simulation, labels: dict[str, str]) -> None:
     for pod in simulation.store.list("pods", namespace="default").items:
         simulation.store.patch("pods", "default", pod["metadata"]["name"], {"metadata": {"labels": labels}})
+
+
+def test_another_pod_of_the_same_name_is_published_when_its_own_engine_has_the_adapter(tmp_path: Path) -> None:
+    """A StatefulSet gives a name to one pod after the other."""
+    manifest = deployment()["spec"]["template"] | {"apiVersion": "v1", "kind": "Pod"}
+    pod = {**manifest, "metadata": {**manifest["metadata"], "name": "llm-0", "namespace": "default"}}
+
+    def replaced(simulation: Simulation) -> None:
+        simulation.store.delete("pods", "default", "llm-0", grace_period=0)
+        simulation.store.create("pods", pod)
+
+    story = run_story(
+        tmp_path,
+        (5, lambda simulation: simulation.store.create("pods", pod)),
+        (100, replaced),
+        objects=[],
+        adapters=one(),
+        duration="3m",
+    )
+    assert len(story.sent("load")) == 2
+    assert story.published() == story.holders() == ["llm-0"]
+    assert story.violations == []
+
+
+@pytest.mark.parametrize("name", ["qwen", "base"])
+def test_an_adapter_with_the_name_of_a_base_model_is_refused_before_any_load(name: str, tmp_path: Path) -> None:
+    """Both names count: the model's own, and that under which it is served."""
+    workload, pod = template(1)
+    command = pod["spec"]["containers"][0]["command"]
+    command[command.index("Qwen/Qwen")] = "base"
+    named = adapters(1, name=name, replicas=1, spec={"artifactURL": "huggingface://acme/other"})
+    story = run_story(tmp_path, objects=[workload], adapters=[named], duration="2m")
+    assert story.sent("load", name) == []
+    status, reason, message = story.conditions(name)["Ready"]
+    assert (status, reason) == ("False", "NameOfBaseModel")
+    assert "create the adapter under another name" in message
+
+
+def test_conditions_end_with_the_pods_that_they_were_true_of(tmp_path: Path) -> None:
+    edits = [{"at": "2m", "of": "Deployment/qwen", "patch": {"spec": {"replicas": 0}}}]
+    story = run_story(tmp_path, adapters=one(), edits=edits, duration="4m")
+    conditions = story.conditions()
+    assert {kind: conditions[kind][0] for kind in ("Scheduled", "Loaded", "Bound", "Ready", "FullyReplicated")} == (
+        dict.fromkeys(("Scheduled", "Loaded", "Bound", "Ready", "FullyReplicated"), "False")
+    )

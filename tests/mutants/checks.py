@@ -40,6 +40,8 @@ STORIES = (
     "test_choice_and_identity.py",
     "test_loads_and_changes.py",
     "test_refused_loads.py",
+    "test_other_peoples_clusters.py",
+    "test_takeover.py",
 )
 
 HONEST: dict[str, Any] = {

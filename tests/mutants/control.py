@@ -65,6 +65,12 @@ def _two_hands(folder: Path) -> str:
     return wrong or ("" if end is not None and end.event != "deleted" else "the user's own finalizer is gone")
 
 
+def _slow_writes(folder: Path) -> str:
+    """Each request to the API server takes 1.1 s: that delays a load, and does not prevent it."""
+    lines, wrong = run_world(folder, slow={"latency": "1100ms"}, adapters=ONE)
+    return wrong or running_by(lines, 30 + 20)
+
+
 def _succession(folder: Path) -> str:
     """The leader crashes and does not restart: the other replica serves the adapter that is created then."""
     crash = {"kind": "controller-crash", "at": "20s", "restart_after": "1h"}
@@ -79,5 +85,6 @@ CONTROL_WORLDS: dict[str, Callable[[Path], str]] = {
     "a gap": _gap,
     "nothing left": _forgotten,
     "two hands": _two_hands,
+    "slow writes": _slow_writes,
     "a succession": _succession,
 }

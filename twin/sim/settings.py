@@ -21,6 +21,9 @@ from twin.world.registry import ArtifactSettings
 _NOTICE = 2.0
 """Seconds in which a correct controller notices a change in the API server, without latency (part of the contract)."""
 
+_REQUESTS = 10
+"""Requests of a reaction that may wait for the operator's own rate limit, if it has one."""
+
 
 def controller_settings(scenario: Scenario) -> Settings:
     """Return the operator's settings from the scenario's section of the same names."""
@@ -105,6 +108,8 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
     `overhead` is the time in seconds that real sockets and processes may add.
     """
     controller = scenario.controller
+    latency = scenario.cluster.api.latency.upper() + overhead
+    queue = controller.max_concurrent_reconciles / controller.kube_api_qps if controller.kube_api_qps else 0.0
     return Run(
         t=0.0,
         name=scenario.name,
@@ -118,11 +123,13 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
         retry_waits=list(controller.retry.waits()),
         pod_cooldown=controller.pod_cooldown,
         audit_interval=controller.audit_interval,
-        notice=_NOTICE + scenario.cluster.api.latency.upper() + overhead,
+        notice=_NOTICE + latency + _REQUESTS * queue,
         max_requests_per_pod=controller.max_requests_per_pod,
         load_timeout=controller.load_timeout,
         pod_start=max((_pod_start(scenario, item) for item in _workloads(scenario)), default=0.0),
         unready_grace=controller.unready_grace,
+        list_timeout=controller.list_timeout,
+        api_request=latency + queue,
         notes=list(scenario.notes),
     )
 

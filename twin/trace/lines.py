@@ -40,6 +40,9 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     pod_start: float
     """Longest time from a pod's creation to its readiness in this scenario."""
     unready_grace: float = 0.0
+    list_timeout: float = 30.0
+    api_request: float = 0.0
+    """Longest time of one request of a busy operator to the API server: latency, and its own rate limit."""
     notes: list[str] = []
     """Limits of the simulation that affect the results, for example that a sidecar is not simulated."""
 
@@ -81,6 +84,12 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     """Type to (status, reason)."""
     message: str = ""
     """Message of the condition that changed last."""
+    messages: dict[str, str] = {}
+    """Messages that have a number, by condition type."""
+    scheduler: str = "default"
+    """`spec.schedulerName`."""
+    sidecar: bool = False
+    """True if its artifact is fetched by the runtime sidecar alone."""
     instances: list[str] = []
     candidates: int = 0
     attempts: dict[str, int] = {}
@@ -115,6 +124,10 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     """Adapters that the engine keeps in memory (`--max-cpu-loras`). More may be loaded; a policy may refuse to."""
     port: int = 0
     """Port of the engine."""
+    sidecar: bool = False
+    """True if it has the runtime sidecar."""
+    mislabelled: bool = False
+    """True if a label that describes its engine is wrong, so that no adapter is loaded on it."""
 
 
 class SecretLine(_Line, frozen=True, kw_only=True, tag="secret"):

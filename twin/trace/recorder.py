@@ -6,6 +6,7 @@ invariant that checks it.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ import msgspec
 
 from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.api.types import PODS
+from controller.api.spec import sidecar_needed
+from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
 from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
@@ -28,6 +30,7 @@ _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
 REDACTED = "[secret]"
+_DIGIT = re.compile(r"\d")
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
@@ -170,6 +173,9 @@ class Recorder:
             phase=status.get("phase", ""),
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
             message=_message(conditions, latest),
+            messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
+            scheduler=spec.get("schedulerName", "default"),
+            sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
             instances=status.get("instances", []),
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
@@ -205,6 +211,8 @@ class Recorder:
             labels=meta.get("labels", {}),
             capacity=view.max_cpu_loras,
             port=view.port,
+            sidecar=view.sidecar,
+            mislabelled=bool(view.problem),
         )
 
     def _seconds(self, timestamp: str | None) -> float | None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+import msgspec
 import numpy as np
 
 from controller.api.types import LEASES, Kind, Lease, Resource
@@ -326,7 +327,8 @@ class StoreClient:
 
 def map_error(error: ApiError) -> ClientError:
     """Return the client's error for the server's, by the same table as the client of a real API server."""
-    return from_status(Status(error.message, error.reason), error.code, error.retry_after)
+    status = msgspec.convert(error.status, Status)
+    return from_status(status, error.code, error.retry_after)
 
 
 def _resource(kind: Kind[Any]) -> str:

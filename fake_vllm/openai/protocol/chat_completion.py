@@ -119,7 +119,8 @@ class ChatCompletionRequest(OpenAIBaseModel):
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
         if not isinstance(data, dict):
             return data
-        data = api_of(info.context).known_fields(data)
+        release = api_of(info.context)
+        data = release.known_fields(data)
         iter(data.get("messages", ()))  # vLLM looks at system messages first: a TypeError is part of its response
         check_generation_prompt(data)
         data = check_tool_usage(data)
@@ -128,7 +129,8 @@ class ChatCompletionRequest(OpenAIBaseModel):
         checks.check_stream_options(data)
         check_response_format(data.get("response_format"))
         normalize_messages(data.get("messages"))
-        checks.check_cache_salt(data.get("cache_salt"))
+        if release.limits_cache_salt:
+            checks.check_cache_salt(data.get("cache_salt"))
         return data
 
 

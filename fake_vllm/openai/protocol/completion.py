@@ -101,7 +101,8 @@ class CompletionRequest(OpenAIBaseModel):
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
         if not isinstance(data, dict):
             return data
-        data = api_of(info.context).known_fields(data)
+        release = api_of(info.context)
+        data = release.known_fields(data)
         _check_prompt(data)
         checks.check_stream_options(data)
         _check_logprobs(data)
@@ -109,7 +110,8 @@ class CompletionRequest(OpenAIBaseModel):
         check_response_format(data.get("response_format"))
         if "max_tokens" in data and data["max_tokens"] is None:
             data = {**data, "max_tokens": _DEFAULT_MAX_TOKENS}
-        checks.check_cache_salt(data.get("cache_salt"))
+        if release.limits_cache_salt:
+            checks.check_cache_salt(data.get("cache_salt"))
         return data
 
 

@@ -15,6 +15,13 @@ from fake_vllm.http.validation import VLLMValidationError
 
 _KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
 
+_TAG_FORMATS = (
+    *("const_string", "json_schema", "any_text", "token", "exclude_token", "any_tokens", "grammar", "regex"),
+    *("sequence", "or", "tag", "triggered_tags", "token_triggered_tags", "tags_with_separator", "optional", "plus"),
+    *("star", "repeat", "dispatch", "token_dispatch", "qwen_xml_parameter"),
+)
+"""Kinds of `format` in a structural tag that xgrammar knows (xgrammar/structural_tag.py)."""
+
 
 class FormatModel(BaseModel):
     """A model whose validator's name is part of the places in error messages (see `base.py`)."""
@@ -181,7 +188,7 @@ def _check_structural_tag(tag: Any, parameter: str) -> None:
     """Check that a tag has one of the two forms that xgrammar reads."""
     if not isinstance(tag, dict):
         raise _invalid_tag(parameter)
-    if isinstance(tag.get("format"), dict) and isinstance(tag["format"].get("type"), str):
+    if isinstance(tag.get("format"), dict) and tag["format"].get("type") in _TAG_FORMATS:
         return
     structures, triggers = tag.get("structures"), tag.get("triggers")
     if not structures or not triggers:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_vllm.openai.structured import regex
 from fake_vllm.openai.structured.errors import ConstraintError
+from fake_vllm.openai.structured.keywords import check_keywords
 
 _WORDS = ("and", "for", "are", "but", "not", "you", "all", "can", "one", "our", "day", "new", "now", "old", "way")
 _DEEP = 4  # levels of nesting from which on optional parts are left out
@@ -35,6 +36,7 @@ def generate(schema: Any, random: Random) -> str:
     Raises:
         ConstraintError: if the schema cannot be used.
     """
+    check_keywords(schema)
     return json.dumps(_Generator(schema, random).value(schema, 0), ensure_ascii=False)
 
 

@@ -3,6 +3,7 @@
 from tests.conformance.cases import (
     authentication,
     chat,
+    clients,
     completions,
     development,
     endpoints,
@@ -31,4 +32,5 @@ CASES: tuple[Case, ...] = (
     *development.CASES,
     *routing.CASES,
     *authentication.CASES,
+    *clients.CASES,
 )

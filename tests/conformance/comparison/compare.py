@@ -39,18 +39,19 @@ def differences(real: Recording, fake: Recording) -> list[Difference]:
         recorded, played = getattr(real, section), getattr(fake, section)
         for name in recorded:
             if real.request_digests[f"{section}/{name}"] == fake.request_digests.get(f"{section}/{name}"):
-                places = _different(recorded[name], played[name], "")
+                places = different(recorded[name], played[name], "")
                 result += [Difference(f"{section}/{name}", *place) for place in places]
     return result
 
 
-def _different(real: Any, fake: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+def different(real: Any, fake: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield place and both values wherever two JSON values differ; `place` is put before each."""
     if isinstance(real, dict) and isinstance(fake, dict):
         for key in [*real, *(key for key in fake if key not in real)]:
-            yield from _different(real.get(key, ABSENT), fake.get(key, ABSENT), f"{place}.{key}")
+            yield from different(real.get(key, ABSENT), fake.get(key, ABSENT), f"{place}.{key}")
     elif isinstance(real, list) and isinstance(fake, list) and len(real) == len(fake):
         for index, (one, other) in enumerate(zip(real, fake, strict=True)):
-            yield from _different(one, other, f"{place}[{index}]")
+            yield from different(one, other, f"{place}[{index}]")
     elif isinstance(real, str) and isinstance(fake, str) and _sorted_sets(real) == _sorted_sets(fake):
         return
     elif real != fake or isinstance(real, bool) != isinstance(fake, bool):

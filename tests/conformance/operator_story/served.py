@@ -68,7 +68,7 @@ def play(version: str, first_address: str, logs: Path) -> dict[str, State]:
         flags=("--enforce-eager", "--dtype", "bfloat16"),
         environment={"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},
     )
-    with tempfile.TemporaryDirectory(prefix="operator-story-") as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="operator-story-", dir="/tmp") as name, ExitStack() as stack:
         loras, kubeconfig = Path(name) / "loras", Path(name) / "twin.kubeconfig"
         make_all(loras)
         world = Path(name) / "world.yaml"

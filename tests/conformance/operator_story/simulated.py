@@ -22,7 +22,8 @@ from twin.scenario import load
 from twin.sim.simulation import Simulation
 from twin.trace.lines import Line, RequestLine
 
-_LORAS = "/loras"
+_LORAS = "/srv/loras"
+"""A folder whose paths releases from 0.27 on hide in errors, as they do those of temporary folders."""
 _MODEL = Path(__file__).parents[1] / "data" / "tiny"
 _RANK = 16
 _RESOURCES: dict[Resource, str] = {

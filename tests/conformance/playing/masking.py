@@ -50,9 +50,12 @@ _BY_CHANCE = {
     "token_strs": "<tokens>",
     "decoded_token": "<token>",
     "matched_stop": None,
+    "stop_reason": "<token>",
 }
 _GENERATED = ("text", "content", "reasoning")
 """Text that a model may leave empty by chance: a special token or half a character has none."""
+_OF_A_TOKEN = ("token", "bytes")
+"""Empty as well for a special token or half a character."""
 _USAGE = (
     "prompt_tokens",
     "total_tokens",
@@ -99,6 +102,8 @@ class Masker:
     def _member(self, name: str, value: Any, mask_usage: bool) -> Any:
         if mask_usage and name in _USAGE and isinstance(value, int):
             return "<number>"
+        if name in _OF_A_TOKEN and isinstance(value, str | list):
+            return _BY_CHANCE[name]
         if name == "delta" and isinstance(value, dict) and value.get("content") == "" and "role" in value:
             return {**self.value(value), "content": ""}
         if value == "" and name in _GENERATED:
@@ -109,13 +114,18 @@ class Masker:
             return "<text>"
         if (name == "content" and isinstance(value, list)) or (name == "text" and isinstance(value, dict)):
             return self.value(value, mask_usage=mask_usage)
+        if name == "stop_reason" and isinstance(value, str):
+            return value
+        if name == "prompt_token_ids" and mask_usage:
+            return "<tokens>"
         mask = _BY_CHANCE.get(name)
         if mask is not None and not (name == "id" and isinstance(value, str) and value.startswith("<")):
             return mask
         if name == "top_logprobs" and isinstance(value, list):
             return ["<alternatives>" if isinstance(item, dict) else item for item in value]
         if name == "prompt_logprobs" and isinstance(value, list):
-            return [None if item is None else "<alternatives>" for item in value]
+            masked = [None if item is None else "<alternatives>" for item in value]
+            return masked[:2] if mask_usage else masked
         return self.value(value, mask_usage=mask_usage)
 
     def events(self, body: str, *, mask_usage: bool) -> list[Any]:

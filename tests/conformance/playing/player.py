@@ -87,7 +87,7 @@ class Player:
             answer["json"] = {"paths": sorted(response.json().get("paths", {}))}
         elif kind.startswith("application/json"):
             answer["json"] = self._masker.value(response.json(), mask_usage=request.mask_usage)
-        elif kind.startswith("text/plain; version="):
+        elif kind.startswith(("text/plain; version=", "application/openmetrics-text")):
             answer["families"] = families(response.text)
         elif kind.startswith("text/html"):
             answer["text"] = "<page>"
@@ -119,7 +119,10 @@ class Player:
 
 
 def families(page: str) -> dict[str, Any]:
-    """Return the metric families of a page: type, help, labels and (of histograms) bucket bounds, by name."""
+    """Return a page's metric families: type, help, labels and (of histograms) bucket bounds, by name.
+
+    Pages of OpenMetrics are read alike: the library's parser of that format refuses vLLM's names.
+    """
     result: dict[str, Any] = {}
     for family in text_string_to_metric_families(page):
         labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})

@@ -18,6 +18,9 @@ MASKER = Masker({"/tmp/x/loras": "<loras>"})
         ({"delta": {"content": ""}}, {"delta": {"content": "<text>"}}),
         ({"text": "abc", "finish_reason": "length"}, {"text": "<text>", "finish_reason": "length"}),
         ({"usage": {"prompt_tokens": 5}}, {"usage": {"prompt_tokens": 5}}),
+        ({"token": "", "bytes": [], "logprob": -1}, {"token": "<token>", "bytes": "<bytes>", "logprob": "<number>"}),
+        ({"stop_reason": 144}, {"stop_reason": "<token>"}),
+        ({"stop_reason": "END"}, {"stop_reason": "END"}),
         ({"top_logprobs": [None, {"a": -1.0}]}, {"top_logprobs": [None, "<alternatives>"]}),
     ],
 )
@@ -27,6 +30,9 @@ def test_values_are_masked_by_their_key(value: object, masked: object) -> None:
 
 def test_token_counts_are_masked_where_the_prompt_is_text() -> None:
     assert MASKER.value({"prompt_tokens": 7, "n": 7}, mask_usage=True) == {"prompt_tokens": "<number>", "n": 7}
+    assert MASKER.value({"prompt_token_ids": [7, 8]}, mask_usage=True) == {"prompt_token_ids": "<tokens>"}
+    logprobs = {"prompt_logprobs": [None, {"7": -1.0}, {"8": -1.0}]}
+    assert MASKER.value(logprobs, mask_usage=True) == {"prompt_logprobs": [None, "<alternatives>"]}
 
 
 def test_equal_events_in_a_row_become_one() -> None:

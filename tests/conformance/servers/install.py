@@ -40,7 +40,7 @@ def install(folder: Path, version: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "venv/bin/python"
     if not python.exists():
-        subprocess.run([_python312(), "-m", "venv", str(folder / "venv")], check=True)
+        subprocess.run([python312(), "-m", "venv", str(folder / "venv")], check=True)
     if _installed(python) != f"{version}+cpu":
         _install_wheel(folder, python, version)
     if not (folder / "tiny" / "config.json").exists():
@@ -94,7 +94,12 @@ def _installed(python: Path) -> str:
     return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _python312() -> str:
+def python312() -> str:
+    """Return a Python 3.12.
+
+    Raises:
+        SystemExit: if there is none.
+    """
     candidates = [os.environ.get("PYTHON312", ""), shutil.which("python3.12") or ""]
     candidates += [str(path) for path in sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]
     for candidate in candidates:

@@ -279,6 +279,21 @@ def test_reads_are_retried_and_writes_are_not(tmp_path: Path) -> None:
     assert (len(reads.requests), len(writes.requests)) == (3, 1)
 
 
+def test_a_server_that_refuses_fresh_credentials_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("controller.client.transport._RELOAD_INTERVAL", -1.0)  # each answer takes longer than that
+    script = ScriptedServer([status(401, "Unauthorized")])
+
+    async def story() -> None:
+        async with client_of(script, tmp_path) as client:
+            with pytest.raises(Forbidden):
+                await asyncio.wait_for(client.get(LEASES, "default", "lock"), 5)
+
+    asyncio.run(story())
+    assert len(script.requests) == 2
+
+
 def test_a_server_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     async def silence(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(5)

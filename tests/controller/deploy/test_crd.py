@@ -25,6 +25,7 @@ def test_status_and_scale_are_subresources(definition: dict[str, Any]) -> None:
     assert version["subresources"]["status"] == {}
     scale = version["subresources"]["scale"]
     assert (scale["specReplicasPath"], scale["statusReplicasPath"]) == (".spec.replicas", ".status.readyReplicas")
+    assert scale["labelSelectorPath"] == ".status.selector"
 
 
 def test_get_shows_columns_and_wide_shows_more(definition: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as with_fields
 
-from controller.api.annotations import MOST_PODS, PLACEMENTS, Attempt, PersistedState
+from controller.api.annotations import MOST_PODS, Attempt, PersistedState
 from controller.api.spec import SpecProblem
 from controller.api.types import Condition, ModelAdapterStatus
 from controller.engine.errors import EngineError, Scope
@@ -17,7 +17,6 @@ from controller.reconcile.actions import (
     ListAdapters,
     Load,
     Plan,
-    RemoveFinalizer,
     Unload,
     WriteAnnotations,
     WriteStatus,
@@ -206,24 +205,6 @@ def test_an_unchanged_status_is_not_written_again() -> None:
     written = last_status(planned(snapshot))
     later = plan(with_status(snapshot, written), NOW + 3600, Settings(), find("default"), Random(0))
     assert last_status(later) == written
-
-
-@pytest.mark.parametrize("deleting", [False, True])
-def test_unreadable_placements_are_recovered_from_the_engines(deleting: bool) -> None:
-    pods = [a_pod(name) for name in ("pod-a", "pod-b", "pod-c")]
-    inventories = {"pod-a": {"sql": PATH}, "pod-b": {"sql": PATH}, "pod-c": {"sql": "acme/other"}}
-    persisted = PersistedState(selected=("pod-a",), unreadable=(PLACEMENTS,))
-    adapter = an_adapter(phase="Running", instances=["pod-a"], deleting=deleting)
-    result = planned(a_snapshot(adapter, pods, persisted=persisted, inventories=inventories))
-    unloaded = {action.pod.name for action in result.actions if isinstance(action, Unload)}
-    if deleting:
-        assert unloaded == {"pod-a", "pod-b"}
-        assert not [action for action in result.actions if isinstance(action, RemoveFinalizer)]
-        return
-    assert unloaded == {"pod-b"}
-    (written,) = [action.after for action in result.actions if isinstance(action, WriteAnnotations)]
-    assert set(written.placements) == {"pod-a", "pod-b"}
-    assert ("AnnotationsUnreadable", f"{PLACEMENTS}: cannot be parsed and is reset") in events_of(result)
 
 
 def test_an_unlisted_engine_is_listed_before_it_gets_a_load() -> None:

@@ -103,6 +103,31 @@ def test_a_version_that_is_too_old_is_answered_with_a_list_at_once() -> None:
     story(tell)
 
 
+def test_a_server_that_was_restored_from_a_backup_is_listed_and_its_lower_versions_are_accepted() -> None:
+    async def tell(scene: Scene) -> None:
+        kept = scene.server.put(a_pod("kept"))
+        removed = scene.server.put(a_pod("removed"))
+        await asyncio.sleep(10)
+        backup = scene.server.version, dict(scene.server.objects)
+        scene.server.put(a_pod("kept", color="red"))
+        scene.server.remove("default/removed")
+        scene.server.put(a_pod("lost"))
+        await asyncio.sleep(10)
+        assert scene.names() == ["kept", "lost"]
+        scene.server.restore(*backup)
+        await asyncio.sleep(1)
+        assert {pod.metadata.name: pod for pod in scene.informer} == {"kept": kept, "removed": removed}
+        scene.server.put(a_pod("kept", color="blue"))
+        await asyncio.sleep(1)
+        assert scene.informer.get("default/kept").metadata.labels == {"color": "blue"}
+        assert scene.lists() == 2
+        stored = scene.server.put(a_pod("kept", color="green"))
+        scene.informer.apply_local(stored)
+        assert scene.informer.get("default/kept") is stored
+
+    story(tell)
+
+
 def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_pod("a"))
@@ -131,6 +156,18 @@ def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() 
         scene.client.error = None
         await asyncio.sleep(30)
         assert scene.names() == ["a"]
+
+    story(tell)
+
+
+def test_a_server_that_is_slow_to_refuse_is_polled_with_backoff_too() -> None:
+    async def tell(scene: Scene) -> None:
+        scene.client.error, scene.client.latency = AWAY, 4.0
+        await asyncio.sleep(200)
+        times = [at for at, _ in scene.client.requests]
+        refused_after = scene.client.latency / 2
+        waits = [after - before - refused_after for before, after in pairwise(times)]
+        assert waits[:7] == [0.5, 1, 2, 4, 8, 16, 30]
 
     story(tell)
 
@@ -247,6 +284,22 @@ def _delete(scene: Scene, name: str, _: float) -> None:
         scene.server.remove(f"default/{name}")
 
 
+async def _restore(scene: Scene) -> None:
+    """Undo the last two writes of a server that can be reached; the informer notices each of them, and that."""
+    if scene.client.error is not None:
+        return
+    await asyncio.sleep(31)
+    objects: dict[str, Any] = {}
+    version = max(scene.server.version - 2, 0)
+    for at, event in scene.server.log:
+        if at <= version and event.type != "BOOKMARK":
+            objects[event.object.key] = event.object
+            if event.type == "DELETED":
+                del objects[event.object.key]
+    scene.server.restore(version, objects)
+    await asyncio.sleep(31)
+
+
 def _away(scene: Scene, *_: object) -> None:
     scene.client.error = AWAY
     scene.server.end_watches()
@@ -269,7 +322,8 @@ steps = st.one_of(
             lambda scene, *_: scene.server.compact(),
             lambda scene, *_: scene.server.bookmark(),
         ),
-    )
+    ),
+    st.just(_restore),
 )
 
 

@@ -93,6 +93,34 @@ def test_one_leads_and_keeps_leading() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("latency", [1.0, 3.0, 4.9])
+def test_a_slow_api_server_is_led_against_as_long_as_a_request_takes_less_than_half_of_the_renew_deadline(
+    latency: float,
+) -> None:
+    async def main() -> None:
+        one, other = two(latency=latency)
+        await asyncio.sleep(600)
+        assert sorted((len(one.spells), len(other.spells))) == [0, 1]
+        assert one.acts or other.acts
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
+def test_a_renewal_is_one_request() -> None:
+    async def main() -> None:
+        one, other = two()
+        await asyncio.sleep(60)
+        before = len(one.client.requests)
+        await asyncio.sleep(20)
+        assert [verb for _, verb in one.client.requests[before:]] == ["patch"] * 10
+        for replica in (one, other):
+            await replica.kill()
+
+    run(main())
+
+
 def test_a_killed_leader_is_replaced_when_its_lease_has_expired() -> None:
     async def main() -> None:
         one, other = two()

@@ -3,6 +3,7 @@
 The same worlds with the operator as it is are clean, so it is the bug that is found and not the world.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteSta
 from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
 from controller.runtime.recorder import EventRecorder
-from tests.twin.worlds import a_scenario, adapters
+from tests.twin.worlds import MODEL, a_scenario, adapters, deployment
 from twin.evaluate import invariants
 from twin.sim.simulation import simulate
 
@@ -188,6 +189,57 @@ def refused_once_is_refused_for_ever(patch: Patch) -> None:
     )
 
 
+def announcements_expire(patch: Patch) -> None:
+    import controller.requests.tracker as tracker_module
+
+    honest = tracker_module.RequestTracker.load
+
+    def stale(self: Any, prepared: Any, announced: float, confirmed: float) -> None:
+        age = self._clock.now().timestamp() - announced
+        honest(self, prepared, announced, confirmed - age)
+
+    patch.setattr(tracker_module.RequestTracker, "load", stale)
+
+
+def what_was_announced_has_failed(patch: Patch) -> None:
+    honest = conditions_module.ConditionBuilder._attempts
+
+    def sure(self: Any, state: Any) -> str:
+        return re.sub(r"(are used|have failed).*", "have failed", honest(self, state))
+
+    patch.setattr(conditions_module.ConditionBuilder, "_attempts", sure)
+
+
+def one_more_replica_is_said_to_serve(patch: Patch) -> None:
+    honest = conditions_module.ConditionBuilder._progress
+
+    def boastful(self: Any, pods: Any) -> Any:
+        return honest(self, (*pods, "another"))
+
+    patch.setattr(conditions_module.ConditionBuilder, "_progress", boastful)
+
+
+def a_load_is_reported_before_it_is_sent(patch: Patch) -> None:
+    import controller.requests.tracker as tracker_module
+
+    honest = tracker_module.RequestTracker.prepare
+
+    async def hasty(self: Any, adapter: ModelAdapter, pod: PodView) -> Any:
+        self._observer(adapter.key, pod, self._outcome(adapter, pod, "load", tracker_module.CallResult()))
+        return await honest(self, adapter, pod)
+
+    patch.setattr(tracker_module.RequestTracker, "prepare", hasty)
+
+
+SLOW_WRITES: dict[str, Any] = {"cluster": {"api": {"latency": "1100ms"}}}
+FORGOTTEN: dict[str, Any] = REFUSED | {
+    "adapters": [adapters(1, replicas=1, arrive={"at": "30s"})],
+    "faults": [
+        {"kind": "connection-refused", "from": "0s"},
+        {"kind": "controller-crash", "at": "43800ms", "restart_after": "500ms"},
+    ],
+    "cluster": {"api": {"latency": "1s"}},
+}
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
 
 BUGS = [
@@ -202,6 +254,10 @@ BUGS = [
     (7, events_tell_the_key, KEYED),
     (8, everybody_leads, TWO),
     (9, unloads_come_before_anything_else, ANOTHER),
+    (12, announcements_expire, SLOW_WRITES),
+    (13, what_was_announced_has_failed, FORGOTTEN),
+    (13, one_more_replica_is_said_to_serve, {}),
+    (13, a_load_is_reported_before_it_is_sent, {}),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
     ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
@@ -221,3 +277,43 @@ def test_an_operator_with_this_bug_is_found_out(
     assert not list(broken(tmp_path, world)), "the world is one in which an honest operator breaks nothing"
     bug(monkeypatch)
     assert invariant in set(broken(tmp_path, world))
+
+
+def a_pod_that_is_not_enabled() -> dict[str, Any]:
+    other = deployment(1)
+    other["metadata"]["name"] = "other"
+    labels = {"model.aibrix.ai/name": MODEL}
+    other["spec"]["selector"]["matchLabels"] = other["spec"]["template"]["metadata"]["labels"] = labels
+    return other
+
+
+def a_secret(key: str) -> dict[str, Any]:
+    data = {key: "bm90LXJlYWw="}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "default"}, "data": data}
+
+
+NAMES_A_SECRET = [adapters(2, spec={"apiKeySecretRef": {"name": "keys", "key": "api-key"}})]
+NOBODYS_FAULT = {
+    "pods without the label": {
+        "objects": [a_pod_that_is_not_enabled()],
+        "adapters": [adapters(1, spec={"podSelector": {"matchLabels": {"model.aibrix.ai/name": MODEL}}})],
+    },
+    "no room under the adapter's own policy": {
+        "pods": 1,
+        "adapters": [adapters(20, spec={"schedulerName": "bin-pack"})],
+    },
+    "a key that the engine refuses": {
+        "objects": [deployment(3, key=KEY), a_secret("api-key")],
+        "adapters": NAMES_A_SECRET,
+    },
+    "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
+    "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
+    "retries": REFUSED,
+    "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},
+}
+
+
+@pytest.mark.parametrize("world", NOBODYS_FAULT.values(), ids=NOBODYS_FAULT.keys())
+def test_what_is_not_the_operators_fault_is_no_violation(world: dict[str, Any], tmp_path: Path) -> None:
+    record = simulate(a_scenario(tmp_path, **{"duration": "25m"} | world)).lines
+    assert [str(violation) for violation in invariants.check(record).violations] == []

@@ -197,6 +197,13 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 
 
+def version_too_large(requested: str, current: str) -> ApiError:
+    """Return the 504 for a version in the future; clients wait a second or ask for the current version."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    message = f"Too large resource version: {requested}, current: {current}"
+    return ApiError(504, "Timeout", message, details={"causes": [cause]}, retry_after=1.0)
+
+
 def expired(message: str) -> ApiError:
     """Return a 410 for a version that has been compacted."""
     return ApiError(410, "Expired", message)

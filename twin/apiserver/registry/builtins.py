@@ -51,7 +51,7 @@ def _core_kinds() -> list[ResourceType]:
             categories=("all",),
             short_names=("svc",),
             status=True,
-            name_rule=metadata.dns_1035_label,
+            name_rule=metadata.dns_label,
             admit=ServiceRules().admit,
             merge_type=merge_types.SERVICE,
         ),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from twin.apiserver.meta.errors import (
-    ApiError,
     FieldError,
     Object,
     bad_request,
@@ -17,6 +16,7 @@ from twin.apiserver.meta.errors import (
     too_long,
     unprocessable,
     unsupported,
+    version_too_large,
 )
 from twin.apiserver.rest.http import Request
 from twin.apiserver.storage.deletion import Propagation
@@ -92,9 +92,7 @@ def check_not_ahead(requested: str, current: str) -> None:
         ApiError: 504 if it lies in the future; clients wait a second or ask for the current version.
     """
     if requested.isdecimal() and int(requested) > int(current):
-        cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-        message = f"Too large resource version: {requested}, current: {current}"
-        raise ApiError(504, "Timeout", message, details={"causes": [cause]}, retry_after=1.0)
+        raise version_too_large(requested, current)
 
 
 def check_write(request: Request) -> None:

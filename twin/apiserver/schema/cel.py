@@ -20,9 +20,12 @@ _FUNCTIONS = frozenset(
     {"size", "matches", "startsWith", "endsWith", "contains", "int", "uint", "double", "string", "bool", "bytes", "dyn"}
 )
 """Functions that the library evaluates as Kubernetes does; macros (`has`, `all`, `exists`, …) are not functions."""
+_OPTIONAL_FUNCTIONS = frozenset({"hasValue", "value", "orValue"})
+"""Functions of an optional `oldSelf`."""
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 """Variables that macros bind."""
 _NAMES = ("name", "generateName")
+_RULE_FIELDS = {"rule", "message", "reason", "fieldPath", "optionalOldSelf"}
 _SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\.(\w+))?")
 
 
@@ -39,15 +42,16 @@ def _library() -> ModuleType:
     return cel
 
 
-def compile_expression(text: str) -> "cel.Program":
-    """Return the program of an expression over `self` and `oldSelf`.
+def compile_expression(text: str, *, optional_old: bool = False) -> "cel.Program":
+    """Return the program of an expression over `self` and `oldSelf`, which may be an optional value.
 
     Raises:
         ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
     """
     program: cel.Program = _library().compile(text)
+    functions = _FUNCTIONS | _OPTIONAL_FUNCTIONS if optional_old else _FUNCTIONS
     for name in program.functions():
-        if name.isidentifier() and name not in _FUNCTIONS and not name.startswith("_"):
+        if name.isidentifier() and name not in functions and not name.startswith("_"):
             raise ValueError(f"undeclared reference to function '{name}'")
     for name in program.variables():
         if name not in _VARIABLES and name not in _BOUND.findall(text):
@@ -66,6 +70,7 @@ class Rule:
         reason: reason of the field error.
         field_path: path of the field to report, relative to the value.
         transition: the rule uses `oldSelf`, so it applies only if there is an old value.
+        optional_old: `oldSelf` is an optional value, so the rule applies to creations too (`optionalOldSelf`).
         fields: fields of `self` that the rule reads; empty if it reads `self` itself.
     """
 
@@ -75,6 +80,7 @@ class Rule:
     reason: str = "FieldValueInvalid"
     field_path: str = ""
     transition: bool = False
+    optional_old: bool = False
     fields: frozenset[str] = frozenset()
 
     @classmethod
@@ -85,10 +91,11 @@ class Rule:
             ValueError: if the rule cannot be compiled.
         """
         text = rule["rule"].strip()
-        for unknown in sorted(set(rule) - {"rule", "message", "reason", "fieldPath"}):
+        for unknown in sorted(set(rule) - _RULE_FIELDS):
             raise ValueError(f"{where}.x-kubernetes-validations: {unknown} is not supported")
+        optional_old = bool(rule.get("optionalOldSelf"))
         try:
-            program = compile_expression(text)
+            program = compile_expression(text, optional_old=optional_old)
         except ValueError as error:
             message = str(error).splitlines()[0]  # the other lines show the position and all tokens
             raise ValueError(f"{where}.x-kubernetes-validations: {message}") from error
@@ -98,17 +105,21 @@ class Rule:
             rule.get("message") or f"failed rule: {text}",
             rule.get("reason", "FieldValueInvalid"),
             rule.get("fieldPath", ""),
-            "oldSelf" in program.variables(),
-            _fields(text),
+            transition="oldSelf" in program.variables(),
+            optional_old=optional_old,
+            fields=_fields(text),
         )
 
     def violation(self, value: Any, old: Any) -> str | None:
         """Return the message if `value` violates the rule, otherwise None."""
-        if self.transition and old is None:
+        if self.transition and old is None and not self.optional_old:
             return None
         current, previous = self._visible(value), self._visible(old)
-        if current == previous and not self.transition:  # the fields were valid before
+        if current == previous and not self.transition and not _is_object(value):  # as valid as it was before
             return None
+        if self.optional_old:
+            optional = _library().OptionalValue
+            previous = optional.none() if old is None else optional.of(previous)
         try:
             is_valid = self.program.execute({"self": current, "oldSelf": previous})
         except KeyError as error:
@@ -122,9 +133,18 @@ class Rule:
         if not self.fields or not isinstance(value, dict):
             return value
         visible = {name: value[name] for name in self.fields if name in value}
-        if "metadata" in visible and "apiVersion" in value:
+        if "metadata" in visible and _is_object(value):
             visible["metadata"] = {name: visible["metadata"][name] for name in _NAMES if name in visible["metadata"]}
         return visible
+
+
+def _is_object(value: Any) -> bool:
+    """Return whether the value is a whole Kubernetes object.
+
+    Each write changes an object's metadata, so that its rules are evaluated each time. The rules of a field are not,
+    while the field stays the same.
+    """
+    return isinstance(value, dict) and "apiVersion" in value and "metadata" in value
 
 
 def _fields(text: str) -> frozenset[str]:

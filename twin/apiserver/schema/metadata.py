@@ -15,7 +15,6 @@ MAX_ANNOTATIONS = 256 * 1024  # bytes, keys and values of one object together
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
-_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 
@@ -28,11 +27,6 @@ _DNS_LABEL_RULE = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
     "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-_DNS_1035_RULE = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _QUALIFIED_RULE = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
@@ -64,19 +58,11 @@ def path_segment(name: str) -> Iterator[str]:
 
 
 def dns_label(name: str) -> Iterator[str]:
-    """Yield the errors of a DNS-1123 label (namespaces)."""
+    """Yield the errors of a DNS-1123 label (namespaces; Services since 1.36, KEP-5311)."""
     if len(name) > MAX_LABEL:
         yield f"must be no more than {MAX_LABEL} bytes"
     if not _DNS_LABEL.fullmatch(name):
         yield _DNS_LABEL_RULE
-
-
-def dns_1035_label(name: str) -> Iterator[str]:
-    """Yield the errors of a DNS-1035 label (Services)."""
-    if len(name) > MAX_LABEL:
-        yield f"must be no more than {MAX_LABEL} bytes"
-    if not _DNS_1035.fullmatch(name):
-        yield _DNS_1035_RULE
 
 
 def qualified_name(key: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from formats.timestamps import format_time
 from twin.apiserver.meta import selectors
-from twin.apiserver.meta.errors import ApiError, Object, already_exists, bad_request, not_found
+from twin.apiserver.meta.errors import Object, already_exists, bad_request, not_found, version_too_large
 from twin.apiserver.patch import server_side_apply as apply
 from twin.apiserver.patch.managed_fields import (
     Owner,
@@ -390,8 +390,7 @@ class Store:
         if not resource_version.isascii() or not resource_version.isdigit():
             raise bad_request(f"Invalid value: {resource_version!r}: a resourceVersion is a number")
         if int(resource_version) > self._revision:
-            message = f"Too large resource version: {resource_version}, current: {self._revision}"
-            raise ApiError(504, "Timeout", message, retry_after=1.0)
+            raise version_too_large(resource_version, str(self._revision))
         return int(resource_version)
 
     def _timestamp(self) -> str:

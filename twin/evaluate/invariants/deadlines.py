@@ -3,11 +3,14 @@
 Deadlines are suspended while no replica can act, and restart when one can (`reset`).
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from twin.evaluate.invariants.violations import Violation
+
+Restart = Callable[[Hashable, float], tuple[float, float]]
+"""Given a key whose deadline is over and the time, returns (since when it has been wrong without an excuse, bound)."""
 
 TOLERANCE = 0.001
 """Seconds. Trace lines are rounded to microseconds, and a wait is the difference of several of them."""
@@ -23,13 +26,17 @@ class _Complaint:
 
 
 class DeadlineTracker:
-    """Deadlines and violations of one invariant."""
+    """Deadlines and violations of one invariant.
 
-    def __init__(self, invariant: int) -> None:
+    With `restart`, tolerances of a wrong state are evaluated only when its deadline is over.
+    """
+
+    def __init__(self, invariant: int, restart: Restart | None = None) -> None:
         self.violations: list[Violation] = []
         self.checked = 0
         self.stopped = False
         self._invariant = invariant
+        self._restart = restart
         self._open: dict[Hashable, _Complaint] = {}
         self._due: list[tuple[float, int, Hashable]] = []
         self._number = 0
@@ -67,6 +74,11 @@ class DeadlineTracker:
             complaint = self._open.get(key)
             if complaint is None or complaint.since + complaint.bound != due or self.stopped:
                 continue
+            if self._restart is not None:
+                complaint.since, complaint.bound = self._restart(key, due)
+                if complaint.since + complaint.bound > due:
+                    self._schedule(key, complaint.since + complaint.bound)
+                    continue
             del self._open[key]
             self._reported.add(key)
             message = f"{complaint.message} for longer than {complaint.bound:g} s"

@@ -8,8 +8,8 @@ and 30 s. A run that ends earlier, or whose faults last until its end, is not ch
 from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
-from controller.engine.load_errors import LOAD_ERRORS, Fault
-from controller.engine.sidecar_codes import CODES
+from twin.evaluate.invariants.own_faults import OWN_FAULT, SAID_BY_ENGINE, says
+from twin.evaluate.invariants.placement import can_take
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import settled_at
 from twin.evaluate.invariants.violations import Violation
@@ -24,26 +24,6 @@ from twin.trace.lines import (
     RequestLine,
     SecretLine,
 )
-
-_SAID_BY_ENGINE = frozenset(
-    {"ArtifactNotFound", "Refused", "RuntimeUpdatingOff"}
-    | {row.reason for row in LOAD_ERRORS if row.fault is not Fault.ENGINE}
-    | {error_class.reason for error_class in CODES.values() if error_class.adapter_error}
-)
-"""Condition reasons that blame the adapter or the engines' flags, and that only another attempt can clear."""
-
-_OWN_FAULT = _SAID_BY_ENGINE | {
-    "UnknownScheduler",
-    "UnsupportedArtifact",
-    "InvalidTimeout",
-    "SecretUnavailable",
-    "SecretNotFound",
-    "SecretForbidden",
-    "SecretInvalid",
-    "SecretKeyMissing",
-    "ServiceNameTaken",
-}
-"""All condition reasons that an operator cannot resolve."""
 
 _GRACE = 30.0
 
@@ -107,7 +87,7 @@ class Liveness:
             if t > since:
                 self.checked += 1
                 line = self._state.adapters.get(object_)
-                if line is None or not _says(line, _OWN_FAULT):
+                if line is None or not says(line, OWN_FAULT):
                     found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
         return found
 
@@ -117,13 +97,6 @@ class Liveness:
         rounds = len(self._state.adapters) / (pods * run.max_requests_per_pod) + 1
         wait = max([*run.retry_waits, self._longest])
         return wait + run.pod_cooldown + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
-
-    def _has_room(self, pod: str, capacity: int, line: AdapterLine) -> bool:
-        """Return whether the policy would place the adapter there; `bin-pack` skips full pods."""
-        if self._state.run.policy != "bin-pack" or pod.split("/")[1] in line.instances:
-            return True
-        engine = self._state.engines.get(pod)
-        return engine is not None and len(engine.holds) < capacity
 
     def _adapter(self, line: AdapterLine) -> None:
         state = (line.uid, line.generation + (1 if line.deleting else 0))
@@ -135,18 +108,11 @@ class Liveness:
         """Return what the adapter lacks although it could have it, or an empty text."""
         if line.deleting:
             return "its deletion does not finish"
-        if _says(line, _OWN_FAULT - _SAID_BY_ENGINE):
+        if says(line, OWN_FAULT - SAID_BY_ENGINE):
             return ""
-        namespace = line.object.split("/")[0]
-        usable = [
-            name
-            for name, pod in self._state.pods.items()
-            if name.startswith(f"{namespace}/")
-            and pod.bad_since is None
-            and all(pod.line.labels.get(key) == value for key, value in line.selector.items())
-            and self._has_room(name, pod.line.capacity, line)
-        ]
-        if _says(line, _SAID_BY_ENGINE):
+        pods = self._state.pods.values()
+        usable = [pod.line.object for pod in pods if pod.bad_since is None and can_take(self._state, pod, line)]
+        if says(line, SAID_BY_ENGINE):
             late = usable and self._tried.get(line.object, 0.0) < self._quiet_since
             return f"it is {line.phase} and was not tried again: {line.message}" if late else ""
         due = len(usable) if line.wanted is None else min(line.wanted, len(usable))
@@ -165,8 +131,3 @@ class Liveness:
             if root is not None and artifact_of(root) != wanted:
                 return f"{pod} serves {root} as {name}, though its artifactURL is {line.artifact}"
         return ""
-
-
-def _says(line: AdapterLine, reasons: frozenset[str]) -> bool:
-    """Return whether a false condition of the adapter has one of these reasons."""
-    return any(status != "True" and reason in reasons for status, reason in line.conditions.values())

@@ -1,7 +1,7 @@
 """Invariants of requests to engines (4, 5 and 9), checked when a request is sent."""
 
-from formats.label_selectors import Expression, compile_selector
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.placement import selects
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
 
@@ -39,7 +39,7 @@ class LoadsTargetReadyPods:
         if pod.bad_since is None and fresh and self._shown(pod.last_became_ready, t):
             return f"which has been ready for less than {run.stable_for:g} s"
         adapter = state.adapters.get(f"{line.object.split('/')[0]}/{line.adapter}")
-        if adapter is not None and self._shown(pod.labelled, t) and not _matches(adapter, pod.line.labels):
+        if adapter is not None and self._shown(pod.labelled, t) and not selects(adapter, pod.line.labels):
             return "which its selector does not match"
         return ""
 
@@ -133,8 +133,3 @@ class UnloadsFollowWithdrawal:
             if since is not None and state.visible_for(since, line.t) > state.detection_bound(line.t):
                 text = f"an unload was sent to {line.object}, which {where} still names"
                 self.deadlines.violate(line.t, adapter, text, (state.index,))
-
-
-def _matches(adapter: AdapterLine, labels: dict[str, str]) -> bool:
-    expressions = [Expression(key, operator, values) for key, operator, values in adapter.expressions]
-    return compile_selector(adapter.selector, expressions)(labels)

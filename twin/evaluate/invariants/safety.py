@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
+from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.weights import AnswersFromPublishedWeights
@@ -300,5 +302,7 @@ SAFETY = (
     UnloadsFollowWithdrawal,
     InstancesArePublished,
     AnswersFromPublishedWeights,
+    LoadsAreSent,
+    ClaimsHaveHappened,
 )
-"""All invariants of safety."""
+"""All invariants but liveness."""

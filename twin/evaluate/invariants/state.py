@@ -76,7 +76,8 @@ class ClusterState:
         self.index = 0
         self.resumed = False
         """True if a replica can act again since this line."""
-        self._resumed_at = 0.0
+        self.resumed_at = 0.0
+        """Time since which a replica has been able to act."""
 
     @property
     def is_blind(self) -> bool:
@@ -85,7 +86,7 @@ class ClusterState:
 
     def visible_for(self, since: float, t: float) -> float:
         """Return for how many seconds, without a break until `t`, the operator could see a state that began `since`."""
-        return 0.0 if self.is_blind else t - max(since, self._resumed_at)
+        return 0.0 if self.is_blind else t - max(since, self.resumed_at)
 
     def detection_bound(self, t: float) -> float:
         """Return the seconds that the operator may take at `t` to react to what the API server shows."""
@@ -96,7 +97,7 @@ class ClusterState:
         self.tolerances.patience_over()
         self.resumed = not self.is_blind
         if self.resumed:
-            self._resumed_at = t
+            self.resumed_at = t
 
     def see(self, line: Line, index: int) -> None:
         """Apply the next line."""
@@ -124,7 +125,7 @@ class ClusterState:
         relisted = isinstance(line, FaultLine) and line.fault == "watch-expired"
         self.resumed = not self.is_blind and (was_blind or ended or relisted)
         if not self.is_blind and (was_blind or relisted):
-            self._resumed_at = line.t
+            self.resumed_at = line.t
 
     def endpoints(self, adapter: str) -> set[str]:
         """Return the pods (`namespace/name`) in the adapter's EndpointSlices."""
@@ -236,6 +237,10 @@ class ClusterState:
             for requests in self._under_way.values():
                 for number in [number for number, by in requests.items() if by == line.by]:
                     del requests[number]
+
+    def is_busy(self, namespace: str) -> bool:
+        """Return whether a load or unload is in flight to one of the namespace's engines."""
+        return any(requests and pod.startswith(f"{namespace}/") for pod, requests in self._under_way.items())
 
     def is_saturated(self, pod: str) -> bool:
         """Return whether the pod has its maximum of loads and unloads in flight, so that others have to wait."""

@@ -34,7 +34,13 @@ def test_an_invalid_artifact_url_is_refused_with_the_allowed_ones(store: Store, 
     assert "use huggingface://ORG/MODEL" in refusal(store, an_adapter(artifactURL=url))
 
 
-@pytest.mark.parametrize("name", ["a.b", "1a", "a" * 64])
+@pytest.mark.parametrize("name", ["7b-lora", "a-7b", "7", "a" * 63])
+def test_a_name_that_a_service_can_have_is_accepted(store: Store, an_adapter: Any, name: str) -> None:
+    store.create(ADAPTERS, an_adapter(name))
+    store.create("services", {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}})
+
+
+@pytest.mark.parametrize("name", ["a.b", "a" * 64])
 def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: Any, name: str) -> None:
     message = refusal(store, an_adapter(name))
     assert f"metadata.name: Invalid value: \"{name}\": the adapter's name becomes a Service's name" in message
@@ -263,6 +269,35 @@ def test_a_transition_rule_applies_only_if_there_was_a_value(store: Store) -> No
     store.create("widgets.example.com", {"metadata": {"name": "w"}, "x": "a"})
     with pytest.raises(ApiError, match="x: Forbidden: x is immutable"):
         store.patch("widgets.example.com", "default", "w", {"x": "b"})
+
+
+def test_a_rule_with_an_optional_old_value_may_bind_creations_only(store: Store) -> None:
+    free = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+    rule = {
+        "rule": "oldSelf.hasValue() || self.metadata.name.size() <= 3",
+        "optionalOldSelf": True,
+        "message": "too long",
+    }
+    store.register_crd(definition(free))
+    store.create("widgets.example.com", {"metadata": {"name": "long", "finalizers": ["example.com/f"]}})
+    store.register_crd(definition({**free, "x-kubernetes-validations": [rule]}))
+    with pytest.raises(ApiError, match="too long"):
+        store.create("widgets.example.com", {"metadata": {"name": "other"}})
+    store.create("widgets.example.com", {"metadata": {"name": "abc"}})
+    store.patch("widgets.example.com", "default", "long", {"spec": {"x": 1}})
+    store.delete("widgets.example.com", "default", "long")
+    store.patch("widgets.example.com", "default", "long", {"metadata": {"finalizers": None}})
+    assert [item["metadata"]["name"] for item in store.list("widgets.example.com").items] == ["abc"]
+
+
+def test_a_rule_on_the_whole_object_binds_objects_that_were_stored_before_it(store: Store) -> None:
+    free = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+    rule = {"rule": "self.metadata.name.size() <= 3", "message": "too long"}
+    store.register_crd(definition(free))
+    store.create("widgets.example.com", {"metadata": {"name": "long"}})
+    store.register_crd(definition({**free, "x-kubernetes-validations": [rule]}))
+    with pytest.raises(ApiError, match="too long"):
+        store.patch("widgets.example.com", "default", "long", {"spec": {"x": 1}})
 
 
 def test_a_rule_that_cannot_be_evaluated_is_an_error_of_the_value(store: Store) -> None:

@@ -104,8 +104,7 @@ def test_a_service_gets_an_address_of_its_own_unless_it_is_headless(store: Store
 @pytest.mark.parametrize(
     ("name", "spec", "message"),
     [
-        ("1svc", {"clusterIP": "None"}, "a DNS-1035 label must consist of"),
-        ("a.b", {"clusterIP": "None"}, "a DNS-1035 label must consist of"),
+        ("a.b", {"clusterIP": "None"}, "a lowercase RFC 1123 label must consist of"),
         ("svc", {}, "spec.ports: Required value"),
         ("svc", {"ports": [{"port": 0}]}, "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535"),
         ("svc", {"ports": [{"port": 1}, {"port": 2}]}, "spec.ports[0].name: Required value"),

@@ -1,0 +1,50 @@
+"""`make conform-clients`: drives the clients against the fake, and lists what they do not get as from real vLLM."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tests.conformance.clients import outcomes
+from tests.conformance.clients.driver import Step, drive
+from tests.conformance.clients.installation import install
+from tests.conformance.clients.proxy import Sent
+from tests.conformance.comparison.compare import ABSENT, Difference, different
+from tests.conformance.recording import RecordingError
+from tests.conformance.servers.engines import fake_vllm
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.clients.conform", description=__doc__)
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help="releases; without any, all that are recorded")
+    versions = parser.parse_args().versions or outcomes.versions()
+    python = install()
+    total = 0
+    for version in versions:
+        try:
+            real = outcomes.read(version)
+        except RecordingError as error:
+            print(error, file=sys.stderr)
+            return 2
+        with fake_vllm(version) as engine:
+            found = differences(real, outcomes.requests(), drive(engine, python))
+        for difference in found:
+            print(difference)
+        total += len(found)
+        print(f"vLLM {version}: {len(real)} steps, {len({each.case for each in found})} differ in {len(found)} places")
+    return 1 if total else 0
+
+
+def differences(real: Mapping[str, Any], sent: Mapping[str, list[Sent]], steps: list[Step]) -> list[Difference]:
+    """Return the places where clients got or sent something else than recorded."""
+    played = {step.name: step for step in steps}
+    found = [Difference(name, "", real.get(name, ABSENT), ABSENT) for name in real if name not in played]
+    for name, step in played.items():
+        places = [("", ABSENT, step.outcome)] if name not in real else different(real[name], step.outcome, "got")
+        found += [Difference(name, *place) for place in places]
+        found += [Difference(name, *place) for place in different(sent.get(name, []), step.sent, "sent")]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

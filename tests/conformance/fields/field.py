@@ -1,0 +1,44 @@
+"""One field of a request body: how it is handled, and requests that show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Handling = Literal["honoured", "checked", "harmless", "refused"]
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """Handling of a field.
+
+    Attributes:
+        handling: `honoured`: the answer follows it. `checked`: what vLLM refuses is refused, and what it takes makes no
+            difference. `harmless`: only the type is checked. `refused`: vLLM refuses it unless it has a flag.
+        sample: the field with a value that a server takes, and fields that it needs.
+        beside: fields that an answer without the field has to be asked with, to be compared.
+        wrong: value that is refused, of a field that is checked.
+        note: for the page.
+    """
+
+    handling: Handling
+    sample: Fields
+    beside: Fields = field(default_factory=dict)
+    wrong: Any = None
+    note: str = ""
+
+
+def honoured(sample: Fields, beside: Fields | None = None, note: str = "") -> Handled:
+    return Handled("honoured", {**(beside or {}), **sample}, beside or {}, note=note)
+
+
+def checked(name: str, sample: Any, wrong: Any, note: str = "", **beside: Any) -> Handled:
+    return Handled("checked", {**beside, name: sample}, beside, wrong, note)
+
+
+def harmless(name: str, sample: Any, note: str = "", **beside: Any) -> Handled:
+    return Handled("harmless", {**beside, name: sample}, beside, note=note)
+
+
+def refused(sample: Fields, note: str) -> Handled:
+    return Handled("refused", sample, note=note)

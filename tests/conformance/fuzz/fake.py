@@ -1,0 +1,72 @@
+"""The fake, in this process and in virtual time, with the flags that the other recordings are compared with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fake_vllm.cli import options
+from fake_vllm.engine.context import EngineContext, Randomness
+from fake_vllm.engine.engine import Engine
+from fake_vllm.engine.timing import EngineTimes
+from fake_vllm.flavors import flavor_of
+from fake_vllm.http.messages import Request, Stream
+from fake_vllm.router import handle
+from tests.conformance.fuzz.answers import Answer
+from tests.conformance.fuzz.bodies import Body
+from tests.conformance.fuzz.play import Play, Send
+from tests.conformance.profiles import PROFILES
+from tests.conformance.servers.engines import MODEL_FLAGS, fake_flags
+from twin.kernel import loop
+
+
+def play_to_fake(version: str, bodies: list[Body], loras: Path) -> Mapping[str, Answer]:
+    """Return the fake's answers by the bodies' names."""
+    answers: dict[str, Answer] = {}
+
+    async def story() -> None:
+        engine = _engine(version)
+        await Play(_sender(engine), str(loras), answers).all(bodies)
+        engine.close()
+
+    loop.run(story())
+    return answers
+
+
+def response_of_fake(version: str, body: Body, loras: Path) -> tuple[int, str, bytes]:
+    """Return status, content type and content of a new fake's answer to one body."""
+
+    async def story() -> tuple[int, str, bytes]:
+        engine = _engine(version)
+        send = _sender(engine)
+        await Play(send, str(loras), {}).restore()
+        response = await send("POST", body.route, body.content.replace(b"<loras>", str(loras).encode()))
+        engine.close()
+        return response
+
+    return loop.run(story())
+
+
+def _engine(version: str) -> Engine:
+    profile = PROFILES["lora"]
+    model, flags = fake_flags(version)
+    command = ["serve", model, "--served-model-name", "base", *flags, *MODEL_FLAGS, *profile.flags]
+    config, own = options.read(command, profile.environment)
+    times = EngineTimes(own.profile.load, own.profile.unload, own.profile.timing)
+    context = EngineContext(find_artifact=own.find, fetch=own.fetch)
+    return Engine(config, flavor_of(config), times, Randomness(np.random.default_rng(0)), context)
+
+
+def _sender(engine: Engine) -> Send:
+    async def send(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
+        try:
+            response = await handle(engine, Request(method, path, {"content-type": "application/json"}, body))
+        except Exception as error:
+            return 500, "text/plain", repr(error).encode()
+        if isinstance(response, Stream):
+            content = b"".join([chunk async for chunk in response.chunks])
+        else:
+            content = response.body
+        return response.status, response.headers.get("content-type", ""), content
+
+    return send

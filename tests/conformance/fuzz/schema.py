@@ -1,0 +1,139 @@
+"""Schemas of request bodies: recorded from `/openapi.json` of real servers, without what the bodies do not need."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.recording import RecordingError
+
+FOLDER = Path(__file__).parent / "schemas"
+ROUTES = (
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/tokenize",
+    "/detokenize",
+    "/v1/load_lora_adapter",
+    "/v1/unload_lora_adapter",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+)
+_REFERENCE = "#/components/schemas/"
+_PROSE = ("title", "description", "examples", "deprecated")
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Bodies that the routes of one release take.
+
+    Attributes:
+        version: vLLM's release.
+        routes: schema of each route's body.
+        definitions: schemas that others refer to, by name.
+    """
+
+    version: str
+    routes: Mapping[str, Node]
+    definitions: Mapping[str, Node]
+
+    def resolve(self, node: Node) -> Node:
+        """Return the schema that `node` refers to, or `node` itself."""
+        while "$ref" in node:
+            node = self.definitions[node["$ref"]]
+        return node
+
+    def branches(self, node: Node) -> list[Node]:
+        """Return the alternatives of a schema; one, if it has none."""
+        node = self.resolve(node)
+        return [self.resolve(branch) for branch in node.get("anyOf") or node.get("oneOf") or [node]]
+
+    def fields(self, route: str) -> dict[str, Node]:
+        """Return the fields of a route's body, those of all its alternatives."""
+        properties: dict[str, Node] = {}
+        for branch in self.branches(self.routes[route]):
+            properties |= {name: node for name, node in branch.get("properties", {}).items() if name not in properties}
+        return properties
+
+
+def path_of(version: str) -> Path:
+    return FOLDER / f"vllm-{version}.json"
+
+
+def versions() -> list[str]:
+    """Return the releases that have a schema, oldest first."""
+    names = [path.stem.removeprefix("vllm-") for path in FOLDER.glob("vllm-*.json")]
+    return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def read(version: str) -> Schema:
+    """Read the schema of a release.
+
+    Raises:
+        RecordingError: if the file is missing, damaged, or of another version than its name says.
+    """
+    path = path_of(version)
+    try:
+        document = json.loads(path.read_bytes())
+        schema = Schema(document["version"], document["routes"], document["definitions"])
+    except FileNotFoundError as error:
+        raise RecordingError(f"File not found: {path}; make it with `make record-schema VLLM={version}`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordingError(f"{path} is not a schema: {error}; make it again with `make record-schema`") from error
+    if schema.version != version:
+        raise RecordingError(f"{path} is a schema of {schema.version}; name it {path_of(schema.version).name}")
+    return schema
+
+
+def write(schema: Schema) -> None:
+    """Write a schema, one definition a line."""
+    FOLDER.mkdir(exist_ok=True)
+    parts = [f'{{"version": {json.dumps(schema.version)}']
+    for section in ("routes", "definitions"):
+        entries = getattr(schema, section)
+        lines = [f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries)]
+        parts.append(f'"{section}": {{\n' + ",\n".join(lines) + "\n}")
+    path_of(schema.version).write_text(",\n".join(parts) + "}\n", encoding="utf-8")
+
+
+def reduce(document: Mapping[str, Any], version: str) -> Schema:
+    """Return the part of an OpenAPI document that the bodies of `ROUTES` are made of."""
+    routes = {}
+    for route in ROUTES:
+        operation = document["paths"].get(route, {}).get("post", {})
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content:
+            routes[route] = _reduced(content["schema"])
+    definitions: dict[str, Node] = {}
+    pending = [name for node in routes.values() for name in _references(node)]
+    while pending:
+        name = pending.pop()
+        if name not in definitions:
+            definitions[name] = _reduced(document["components"]["schemas"][name])
+            pending += _references(definitions[name])
+    return Schema(version, routes, definitions)
+
+
+def _reduced(node: Any) -> Any:
+    """Return a schema without prose, with short references."""
+    if isinstance(node, list):
+        return [_reduced(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    reduced = {}
+    for key, value in node.items():
+        if key == "$ref":
+            reduced[key] = value.removeprefix(_REFERENCE)
+        elif key in ("properties", "patternProperties"):
+            reduced[key] = {name: _reduced(item) for name, item in value.items()}
+        elif key not in _PROSE:
+            reduced[key] = _reduced(value)
+    return reduced
+
+
+def _references(node: Any) -> Iterator[str]:
+    return iter(re.findall(r'"\$ref": "([^"]+)"', json.dumps(node)))

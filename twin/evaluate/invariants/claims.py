@@ -1,0 +1,147 @@
+"""Invariant of claims (13): what conditions and events say about requests, replicas and pods has happened."""
+
+import re
+from collections import Counter
+
+from twin.evaluate.invariants.deadlines import DeadlineTracker
+from twin.evaluate.invariants.placement import is_enabled, selects
+from twin.evaluate.invariants.state import ClusterState
+from twin.trace.lines import AdapterLine, ControllerLine, EventLine, Line, PodLine, RequestLine
+
+_POD = r"(?P<pod>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)"
+_FAILED = re.compile(rf"(?P<number>\d+) of (?P<allowed>\d+) attempts on {_POD} have failed")
+_USED = re.compile(rf"(?P<number>\d+) of (?P<allowed>\d+) attempts on {_POD} are used, the results of (?P<unknown>\d+)")
+_SERVE = re.compile(r"(?P<number>\d+) of \d+ replicas serve")
+_SELECTED = re.compile(r"has selected (?P<number>\d+) pods for scheduling: \[(?P<pods>[^\]]*)\]")
+_NONE_READY = re.compile(r"none of (?P<number>\d+) matching pods is ready")
+_EXHAUSTED = re.compile(rf"Max retries exceeded for pod {_POD}: ")
+_LOADED = re.compile(rf"Successfully loaded adapter on pod {_POD}$")
+_UNLOADED = re.compile(rf"Unloaded adapter from pod {_POD}$")
+_REFUSED = re.compile(rf"Loading on pod {_POD} failed: (?P<status>\d{{3}}) ")
+
+_Place = tuple[str, str]
+"""Adapter and pod, as `namespace/name`."""
+
+
+class ClaimsHaveHappened:
+    """13. Each number in a condition or an event agrees with what the engines and the API server have recorded.
+
+    Attempts that are said to have failed are loads that the pod was sent and that did not succeed; what is said of a
+    load or unload has happened as often as the event counts it; replicas that are said to serve are those in
+    `status.instances`; pods are those that the API server shows. An attempt that was announced before a crash counts
+    as used, sent or not, so each crash may add one.
+    """
+
+    def __init__(self, state: ClusterState) -> None:
+        self.state = state
+        self.deadlines = DeadlineTracker(13)
+        self._failed: Counter[_Place] = Counter()
+        self._announced: Counter[_Place] = Counter()
+        """Highest number of attempts that the object has announced: the status is written after they are removed."""
+        self._sent: Counter[tuple[str, _Place]] = Counter()
+        """(verb, place) to the number of requests."""
+        self._answers: set[tuple[_Place, int]] = set()
+        """Places and the statuses of their loads."""
+        self._crashes = 0
+        self._counted: dict[str, int] = {}
+        """Adapter to the number of matching pods that its conditions name."""
+
+    def see(self, line: Line) -> None:
+        match line:
+            case RequestLine():
+                self._request(line)
+            case ControllerLine(event="crashed" | "lost" | "stopped"):
+                self._crashes += 1
+            case AdapterLine():
+                self._conditions(line)
+            case EventLine():
+                self._event(line)
+            case PodLine():
+                for adapter in sorted(self._counted):
+                    self._check_matching(adapter, line.t)
+
+    def _request(self, line: RequestLine) -> None:
+        place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)
+        if line.event == "sent":
+            self._sent[line.verb, place] += 1
+        elif line.verb == "load":
+            self._failed[place] += line.status != 200
+            self._answers.add((place, line.status))
+
+    def _conditions(self, line: AdapterLine) -> None:
+        for pod, retries in line.attempts.items():
+            place = (line.object, f"{line.object.split('/')[0]}/{pod}")
+            self._announced[place] = max(self._announced[place], retries + 1)
+        for text in line.messages.values():
+            for match in _FAILED.finditer(text):
+                self._at_most(line, match, self._failed[self._place(line, match)], "loads there have failed", text)
+            for match in _USED.finditer(text):
+                announced = self._announced[self._place(line, match)]
+                self._at_most(line, match, announced, "attempts were announced", text)
+                known = self._failed[self._place(line, match)]
+                self._claim(line, int(match["number"]) - int(match["unknown"]) <= known, text, f"{known} have failed")
+            if (serve := _SERVE.search(text)) is not None:
+                count = len(line.instances)
+                self._claim(line, int(serve["number"]) == count, text, f"status.instances has {count}")
+            self._selected(line, text)
+        counts = [int(m["number"]) for text in line.messages.values() if (m := _NONE_READY.search(text)) is not None]
+        if counts and line.event != "deleted":
+            self._counted[line.object] = counts[0]
+        elif line.object in self._counted:
+            del self._counted[line.object]
+            self.deadlines.check(line.object, False, line.t, 0.0, line.object, "")
+        if counts:
+            self._check_matching(line.object, line.t)
+
+    def _event(self, line: EventLine) -> None:
+        allowed = len(self.state.run.retry_waits) + 1
+        self._selected(line, line.note)
+        if (match := _EXHAUSTED.match(line.note)) is not None:
+            failed = self._failed[self._place(line, match)]
+            self._claim(line, failed + self._crashes >= allowed, line.note, f"{failed} of {allowed} loads have failed")
+        for pattern, verb in ((_LOADED, "load"), (_UNLOADED, "unload")):
+            if (match := pattern.match(line.note)) is not None:
+                sent = self._sent[verb, self._place(line, match)]
+                self._claim(line, sent >= line.count, f"{line.note} ({line.count} times)", f"{sent} {verb}s were sent")
+        if (match := _REFUSED.match(line.note)) is not None:
+            answered = (self._place(line, match), int(match["status"])) in self._answers
+            self._claim(line, answered, line.note, "no load got that answer")
+
+    def _selected(self, line: AdapterLine | EventLine, text: str) -> None:
+        if (match := _SELECTED.search(text)) is None:
+            return
+        namespace, pods = line.object.split("/")[0], match["pods"].split()
+        self._claim(line, int(match["number"]) == len(pods), text, f"it names {len(pods)}")
+        known = self.state.pods.keys() | self.state.gone.keys()
+        unknown = [pod for pod in pods if f"{namespace}/{pod}" not in known]
+        self._claim(line, not unknown, text, f"no pod is called {unknown[:1]}")
+
+    def _check_matching(self, adapter: str, t: float) -> None:
+        """Check the number of matching pods; it may lag behind the API server."""
+        line = self.state.adapters.get(adapter)
+        if line is None:
+            return
+        namespace, claimed = adapter.split("/")[0], self._counted[adapter]
+        labels = [
+            pod.line.labels
+            for name, pod in self.state.pods.items()
+            if name.startswith(f"{namespace}/") and is_enabled(pod.line)
+        ]
+        count = sum(selects(line, item) for item in labels)
+        message = f"its conditions count {claimed} matching pods, the API server shows {count},"
+        bound = self.state.detection_bound(t)
+        self.deadlines.check(adapter, claimed != count, t, bound, adapter, message, (self.state.index,))
+
+    def _at_most(self, line: AdapterLine, match: re.Match[str], most: int, what: str, text: str) -> None:
+        allowed = len(self.state.run.retry_waits) + 1
+        right = int(match["number"]) <= most and int(match["allowed"]) == allowed
+        self._claim(line, right, text, f"{most} {what}, {allowed} are allowed")
+
+    def _claim(self, line: AdapterLine | EventLine, right: bool, text: str, record: str) -> None:
+        self.deadlines.checked += 1
+        if not right:
+            message = f"it says {text!r}, but {record}"
+            self.deadlines.violate(line.t, line.object, message, (self.state.index,))
+
+    def _place(self, line: AdapterLine | EventLine, match: re.Match[str]) -> _Place:
+        return line.object, f"{line.object.split('/')[0]}/{match['pod']}"

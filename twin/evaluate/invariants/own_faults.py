@@ -1,0 +1,31 @@
+"""Conditions that say why an adapter cannot run: not the operator's fault, and not its to resolve."""
+
+from controller.engine.load_errors import LOAD_ERRORS, Fault
+from controller.engine.sidecar_codes import CODES
+from twin.trace.lines import AdapterLine
+
+SAID_BY_ENGINE = frozenset(
+    {"ArtifactNotFound", "Refused", "RuntimeUpdatingOff", "Unauthorized"}
+    | {row.reason for row in LOAD_ERRORS if row.fault is not Fault.ENGINE}
+    | {error_class.reason for error_class in CODES.values() if error_class.adapter_error}
+)
+"""Condition reasons that blame the adapter, its key or the engines' flags, and that only another attempt can clear."""
+
+OWN_FAULT = SAID_BY_ENGINE | {
+    "UnknownScheduler",
+    "UnsupportedArtifact",
+    "InvalidTimeout",
+    "CredentialsWithheld",
+    "SecretUnavailable",
+    "SecretNotFound",
+    "SecretForbidden",
+    "SecretInvalid",
+    "SecretKeyMissing",
+    "ServiceNameTaken",
+}
+"""All condition reasons that an operator cannot resolve."""
+
+
+def says(line: AdapterLine, reasons: frozenset[str]) -> bool:
+    """Return whether a false condition of the adapter has one of these reasons."""
+    return any(status != "True" and reason in reasons for status, reason in line.conditions.values())

@@ -1,0 +1,61 @@
+"""Pods that could take an adapter: by their labels, its selector, its route and its own policy.
+
+An invariant that expects a load has to know where none is possible: a pod without the label that enables it, without
+the sidecar that the artifact needs, or without room under the policy that the adapter names.
+"""
+
+from functools import lru_cache
+
+from controller.api.labels import ENABLED_LABEL
+from controller.policies.registry import BUILT_IN
+from formats.label_selectors import Expression, LabelPredicate, compile_selector
+from twin.evaluate.invariants.state import ClusterState, Pod
+from twin.trace.lines import AdapterLine, PodLine
+
+_ENDED = ("Failed", "Succeeded")
+_FILLS_UP = "bin-pack"
+"""The only built-in policy that skips full pods."""
+
+
+def selects(adapter: AdapterLine, labels: dict[str, str]) -> bool:
+    """Return whether the adapter's selector matches these labels."""
+    expressions = tuple((key, operator, tuple(values)) for key, operator, values in adapter.expressions)
+    return _predicate(tuple(adapter.selector.items()), expressions)(labels)
+
+
+@lru_cache(maxsize=1024)
+def _predicate(
+    match_labels: tuple[tuple[str, str], ...], expressions: tuple[tuple[str, str, tuple[str, ...]], ...]
+) -> LabelPredicate:
+    return compile_selector(dict(match_labels), [Expression(*expression) for expression in expressions])
+
+
+def is_enabled(line: PodLine) -> bool:
+    """Return whether adapters may be loaded on the pod, by its labels."""
+    return line.labels.get(ENABLED_LABEL) == "true" and not line.mislabelled
+
+
+def can_take(state: ClusterState, pod: Pod, adapter: AdapterLine) -> bool:
+    """Return whether the adapter may be placed on the pod, if the pod is ready."""
+    line = pod.line
+    if line.object.split("/")[0] != adapter.object.split("/")[0] or line.phase in _ENDED:
+        return False
+    if not is_enabled(line) or (adapter.sidecar and not line.sidecar):
+        return False
+    return selects(adapter, line.labels) and _has_room(state, line.object, line.capacity, adapter)
+
+
+def _has_room(state: ClusterState, pod: str, capacity: int, adapter: AdapterLine) -> bool:
+    """Return whether the adapter's policy would choose the pod; nothing is known of a policy that is not built in."""
+    name = pod.split("/")[1]
+    policy = state.run.policy if adapter.scheduler in ("", "default") else adapter.scheduler
+    if name in adapter.instances or (policy in BUILT_IN and policy != _FILLS_UP):
+        return True
+    if policy != _FILLS_UP or pod not in state.engines:
+        return False
+    namespace = pod.split("/")[0]
+    others = {f"{namespace}/{held}" for held in state.engines[pod].holds}
+    others |= {
+        key for key, line in state.adapters.items() if key.startswith(f"{namespace}/") and name in line.placements
+    }
+    return len(others - {adapter.object}) < capacity
