@@ -1,11 +1,9 @@
 """Life and death of a server: each story needs a server of its own, which it ends."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
