@@ -90,13 +90,14 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
     engine.ensure_open()
     flavor = _FLAVORS[engine.config.dialect]
     step = _step(flavor, engine, route, request)
-    if isinstance(step, Response):
+    if isinstance(step, Response | Stream):
         return step
     if isinstance(step, GenerationPlan | Perform):
         try:
             return await (step.action() if isinstance(step, Perform) else _generate(engine, step, slow))
         except EngineError as error:
-            return flavor.failed(error)
+            failed = step.failed if isinstance(step, GenerationPlan) and step.failed else flavor.failed
+            return failed(error)
     try:
         if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)

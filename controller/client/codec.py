@@ -62,7 +62,7 @@ class Decoder(Generic[T]):
             raise Invalid(f"{self._kind.kind} {_name(raw)} cannot be decoded: {error}") from None
         if not is_version(obj.metadata.resource_version):
             version = obj.metadata.resource_version[:_SHOWN]
-            raise Invalid(f"{self._kind.kind} {_name(raw)} has the resourceVersion {version!r}, which is no number")
+            raise Invalid(f"{self._kind.kind} {_name(raw)} has the resourceVersion {version!r} instead of a number")
         return obj
 
     def _decode(self, raw: bytes | msgspec.Raw) -> T:
@@ -110,7 +110,7 @@ def decode_page(body: bytes) -> Page:
     except (msgspec.DecodeError, RecursionError) as error:
         raise Unavailable(f"the server returned an invalid list: {error}") from None
     if not is_version(page.metadata.resource_version):
-        raise Unavailable("the server returned an invalid list: its resourceVersion is no number")
+        raise Unavailable("the server returned an invalid list: its resourceVersion is not a number")
     return page
 
 

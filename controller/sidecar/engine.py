@@ -139,6 +139,8 @@ class LocalEngine:
         self, method: str, path: str, key: str, timeout: float, body: dict[str, object] | None = None
     ) -> httpx.Request:
         authorization = key or self._authorization
+        if not authorization.isascii():
+            raise SidecarError(Code.INVALID_REQUEST, "the header Authorization has characters that are not ASCII")
         headers = {"authorization": authorization} if authorization else {}
         if body is not None:
             headers["content-type"] = "application/json"

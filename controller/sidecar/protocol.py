@@ -1,13 +1,23 @@
 """Paths, request and response bodies of the sidecar's API for adapters."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from controller.sidecar.errors import SidecarError
 
 LOAD_PATH = "/v1/lora_adapter/load"
 UNLOAD_PATH = "/v1/lora_adapter/unload"
+
+
+def _check_text(text: str) -> str:
+    """Return `text`. Raises `ValueError` for half a surrogate pair (`\\ud800`), which is no character."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("has half of a surrogate pair")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
 
 
 class _Request(BaseModel):
@@ -24,10 +34,10 @@ class LoadRequest(_Request):
         additional_config: accepted for callers that send it to engines as well; not used.
     """
 
-    lora_name: str
-    artifact_url: str
-    credentials: dict[str, str] | None = None
-    additional_config: dict[str, str] | None = None
+    lora_name: Text
+    artifact_url: Text
+    credentials: dict[Text, Text] | None = None
+    additional_config: dict[Text, Text] | None = None
 
 
 class UnloadRequest(_Request):
@@ -38,7 +48,7 @@ class UnloadRequest(_Request):
         cleanup_local: delete the artifact from the disk, unless another adapter uses it.
     """
 
-    lora_name: str
+    lora_name: Text
     cleanup_local: bool = True
 
 

@@ -13,12 +13,15 @@ class BackgroundTasks:
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in a task of its own and wait for it; cancelling the caller does not cancel the work."""
+        await self._results[self.start(work)]
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` in a task of its own, and return that."""
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[None] = loop.create_future()
         task = loop.create_task(work)
-        self._results[task] = result
+        self._results[task] = loop.create_future()
         task.add_done_callback(self._on_done)
-        await result
+        return task
 
     def cancel_all(self, error: Callable[[], Exception]) -> None:
         """Cancel all tasks; every waiting caller gets a new `error`."""

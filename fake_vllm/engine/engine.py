@@ -10,8 +10,9 @@ A client that leaves does not cancel a load or unload: each runs in a task of th
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from hashlib import blake2b
+from typing import Any, TypeVar
 
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
@@ -43,6 +44,8 @@ __all__ = [
     "EngineError",
     "Model",
 ]
+
+State = TypeVar("State")
 
 
 class Engine:
@@ -90,6 +93,7 @@ class Engine:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._evicted: dict[str, str] = {}
         self._background = BackgroundTasks()
+        self._route_state: dict[type, Any] = {}
         self._closed = False
 
     # State
@@ -140,6 +144,17 @@ class Engine:
         if self.config.quirks.lists_aliases:
             text += f" Valid aliases: {', '.join(self.config.served_model_names)}."
         raise EngineError(404, "NotFoundError", text, param="model")
+
+    def state(self, kind: type[State]) -> State:
+        """Return the server's one object of a class, which a route keeps until the container ends."""
+        if kind not in self._route_state:
+            self._route_state[kind] = kind()
+        state: State = self._route_state[kind]
+        return state
+
+    def start_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` in a task that the end of the container cancels."""
+        return self._background.start(work)
 
     def now(self) -> float:
         """Return the seconds since 1970, by the event loop's clock."""

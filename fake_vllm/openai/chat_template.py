@@ -3,12 +3,14 @@
 See vllm/renderers/chat_utils.py.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.protocol.messages import Message
+from fake_vllm.openai.releases import Api
 
 _TEXT_TYPES = ("text", "input_text", "output_text", "refusal", "thinking")
 _MEDIA_TYPES = (
@@ -39,14 +41,14 @@ class TemplateOptions:
     continue_final: bool = False
 
 
-def turns_of(messages: Sequence[Any], model: str) -> list[Turn]:
+def turns_of(messages: Sequence[Any], model: str, release: Api) -> list[Turn]:
     """Return the text of each message.
 
     Raises:
         VLLMValidationError: if one has images, sound or parts of another kind.
-        pydantic.ValidationError: if a part has none of the allowed forms.
+        ValueError: if arguments of a call are not JSON; pydantic's, if a part has none of the allowed forms.
     """
-    return [_turn(message, model) for message in messages]
+    return [_turn(message, model, release) for message in messages]
 
 
 def render(turns: Sequence[Turn], options: TemplateOptions) -> str:
@@ -69,20 +71,23 @@ def render(turns: Sequence[Turn], options: TemplateOptions) -> str:
     return text + "<|assistant|>\n" if options.add_generation_prompt else text
 
 
-def _turn(message: Any, model: str) -> Turn:
+def _turn(message: Any, model: str, release: Api) -> Turn:
     if isinstance(message, Message):
         raise VLLMValidationError("'Message' object is not subscriptable")  # Python's words, of the real server
     content = message.get("content")
     if content is None or isinstance(content, str):
         text = content or ""
     else:
-        parts = [_part_text(part, model) for part in content]
+        parts = [_part_text(part, model, release) for part in content]
         text = "\n".join(part for part in parts if part is not None)
     calls = list(message.get("tool_calls") or ()) if message["role"] == "assistant" else []
-    return Turn(message["role"], "\n".join([text, *map(_call_text, calls)]) if calls else text)
+    if not calls:
+        return Turn(message["role"], text)
+    texts = [_call_text(call, parses=release.parses_calls) for call in calls]
+    return Turn(message["role"], "\n".join([text, *texts]))
 
 
-def _part_text(part: Any, model: str) -> str | None:
+def _part_text(part: Any, model: str, release: Api) -> str | None:
     """Return the text of one part, None if it has none."""
     if isinstance(part, str):
         return part
@@ -94,21 +99,25 @@ def _part_text(part: Any, model: str) -> str | None:
         return str(part.get("name"))
     if kind in _MEDIA_TYPES or kind is None:
         raise VLLMValidationError(f"{model} is not a multimodal model")
-    supported = ", ".join(sorted((*_TEXT_TYPES, *_MEDIA_TYPES, _NAMED_TYPE)))
+    kinds = sorted((*_TEXT_TYPES, *_MEDIA_TYPES, _NAMED_TYPE))
+    supported = ", ".join(name for name in kinds if name != "video_embeds" or release.video_embeds)
     raise VLLMValidationError(
         f"Unsupported chat content part type: {kind!r}. Supported types: {supported}.", parameter="type", value=kind
     )
 
 
-def _call_text(call: Any) -> str:
-    """Return a tool call as text.
+def _call_text(call: Any, *, parses: bool) -> str:
+    """Return a tool call as text; `parses`: its arguments must be JSON.
 
     Raises:
         VLLMValidationError: if it is not the call of a function.
+        ValueError: if its arguments are not JSON.
     """
     function = call.get("function")
     if call.get("type", "function") != "function" or not isinstance(function, dict):
         raise VLLMValidationError(
             "chat completions only support assistant tool_calls of type 'function'.", parameter="tool_calls"
         )
+    if parses and function["arguments"]:
+        json.loads(function["arguments"])
     return f"{function['name']}({function['arguments']})"

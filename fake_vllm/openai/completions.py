@@ -14,7 +14,7 @@ import msgspec
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.engine.sequence import Ending, Sequence
-from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER
+from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER, Response
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
 from fake_vllm.openai.prompts import Prompt
@@ -24,7 +24,8 @@ from fake_vllm.openai.structured.constraint import constrained_text
 from fake_vllm.openai.text import Draft, cut_at_stop, draft, draft_of
 
 _encode = msgspec.json.encode
-_DONE = b"data: [DONE]\n\n"
+Builder = Callable[[GenerateRequest, EngineConfig, str, str, int], ResponseBuilder]
+"""Makes the form of a response, given its request, the server's settings, its id, its model, and the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,16 @@ class GenerationPlan:
     Attributes:
         model: name of the model; empty for the base model.
         request: makes the request, with all checks; raises `EngineError`.
-        builder: form of the response.
+        builder: makes the form of the response.
         request_id: id of the response; empty: a new one.
+        failed: response to an error, if it has a form of its own.
     """
 
     model: str
     request: Callable[[EngineConfig], GenerateRequest]
-    builder: type[ResponseBuilder]
+    builder: Builder
     request_id: str = ""
+    failed: Callable[[EngineError], Response] | None = None
 
 
 class CompletionTask:
@@ -66,9 +69,10 @@ class CompletionTask:
             int(engine.now()),
         )
         self.streams = request.stream
+        self._prefix_keys = [self._prefix_key(prompt) for prompt in request.prompts]
         prompts = request.prompts if request.refusal is None else ()
         self._choices = [
-            self._choice(prompt, position * request.n + number, number)
+            self._choice(prompt, self._prefix_keys[position], position * request.n + number, number)
             for position, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
@@ -77,7 +81,7 @@ class CompletionTask:
     def weight_headers(self) -> dict[str, str]:
         """Return the headers that say which weights make the answer, as they are before its sequences start."""
         runner = self._engine.runner
-        pairs = [runner.prefix_weights(self._adapter, self._prefix_key(prompt)) for prompt in self._request.prompts]
+        pairs = [runner.prefix_weights(self._adapter, key) for key in self._prefix_keys]
         headers = {WEIGHTS_HEADER: pairs[0][0]}
         if prefixes := [prefix for _, prefix in pairs if prefix]:
             headers[PREFIX_WEIGHTS_HEADER] = next((one for one in prefixes if one != pairs[0][0]), prefixes[0])
@@ -105,8 +109,10 @@ class CompletionTask:
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
         """Yield server-sent events as tokens become due."""
+        if prelude := self.builder.prelude():
+            yield prelude
         if self._request.refusal is not None:
-            yield self.builder.failure(self._request.refusal) + _DONE
+            yield self.builder.failure(self._request.refusal) + self.builder.done
             return
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -125,14 +131,15 @@ class CompletionTask:
                     yield b"".join(events)
             if aborted := self._aborted_events(sequences, sent):
                 yield b"".join(aborted)
-            if self._request.include_usage:
-                yield self.builder.usage(self._choices)
+            if closing := self.builder.closing(self._choices):
+                yield closing
         except EngineError as error:
             yield self.builder.failure(error)
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
-        yield _DONE
+        if self.builder.done:
+            yield self.builder.done
 
     def _aborted_events(self, sequences: list[Sequence], sent: list[int]) -> list[bytes]:
         """Return the last event of each choice that was aborted, after `sent` tokens."""
@@ -146,7 +153,8 @@ class CompletionTask:
     async def failed(self, error: EngineError) -> AsyncIterator[bytes]:
         """Yield the events of a stream whose engine fails before the first token."""
         yield self.builder.failure(error)
-        yield _DONE
+        if self.builder.done:
+            yield self.builder.done
 
     def _new_events(self, tokens: "TokenStream", sent: list[int]) -> list[bytes]:
         """Return the events of tokens that were not sent yet."""
@@ -164,17 +172,19 @@ class CompletionTask:
             len(choice.pieces),
             limit=self._limit(choice.prompt),
             ending=choice.ending,
-            prefix=self._prefix_key(choice.prompt),
+            prefix=self._prefix_keys[choice.index // self._request.n],
             on_token=None if tokens is None else tokens.callback(choice.index, len(choice.pieces)),
         )
+        self.builder.cached_tokens += sequence.cached
         if tokens is not None:
             sequence.done.add_done_callback(tokens.on_finished)
         return sequence
 
-    def _choice(self, prompt: Prompt, index: int, number: int) -> Choice:
+    def _choice(self, prompt: Prompt, key: bytes, index: int, number: int) -> Choice:
+        """Return one choice of a prompt with this key; `number`: its number among the prompt's."""
         request = self._request
         limit = self._limit(prompt)
-        source = b"/".join((self._prefix_key(prompt), str((self._engine.seed, request.seed, number)).encode()))
+        source = b"/".join((key, str((self._engine.seed, request.seed, number)).encode()))
         text = self._draft(source, limit)
         stop: str | int | None
         pieces, stop = cut_at_stop(text.pieces, request.stop, request.min_tokens, include=request.include_stop)

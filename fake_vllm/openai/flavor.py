@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from fake_vllm.engine.engine import Engine, EngineError
-from fake_vllm.http.messages import Request, Response
+from fake_vllm.http.messages import Request, Response, Stream
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import GenerationPlan
 
@@ -38,10 +38,10 @@ class Unload:
 class Perform:
     """Do something else that takes time; `action` returns the response and may raise `EngineError`."""
 
-    action: Callable[[], Awaitable[Response]]
+    action: Callable[[], Awaitable[Response | Stream]]
 
 
-Step = Response | Load | Unload | GenerationPlan | Perform
+Step = Response | Stream | Load | Unload | GenerationPlan | Perform
 """Result of a route: a response, or work that the engine has to do first."""
 
 

@@ -5,13 +5,13 @@ Facts are from the recordings in tests/conformance/recordings. No other module c
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from formats.engine_releases import Release, parse_release
 
-_TAIL_0_32 = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
+_TAIL = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,23 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        checks_extra_args: numbers in `vllm_xargs` must have 64 bits; others end the engine core's request.
+        parses_calls: arguments of tool calls in messages must be JSON.
+        video_embeds: messages may have embeddings of films.
+        ignores_tool_schemas: a call that has to be made is not constrained by a schema that cannot be used.
+        null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
         reserves_output: the tokens that were asked for must fit into the context beside the prompt.
         explains_suffix: the refusal of `suffix` says what it would need.
         guards_media: fields for the processing of media are refused unless the server trusts its clients.
         limits_cache_salt: `cache_salt` has a length and characters that are allowed.
+        all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
+        image_detail: images of a response request may leave out their detail.
+        cache_writes: usage of a response has the tokens written to the cache.
+        joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
+        done_summary: a streamed item that is done has a summary.
+        tool_changes: messages of Anthropic's form may add and remove tools.
+        thinking: requests of Anthropic's form may set thinking.
+        names_stop_sequence: responses of Anthropic's form name the stop sequence that ended them.
     """
 
     unknown_fields: frozenset[str] = frozenset()
@@ -47,16 +60,29 @@ class Api:
     token_ids: bool = True
     prompt_text: bool = True
     head_fields: Mapping[str, None] = field(default_factory=lambda: {"service_tier": None, "system_fingerprint": None})
-    tail_fields: Mapping[str, None] = field(default_factory=lambda: _TAIL_0_32)
+    tail_fields: Mapping[str, None] = field(default_factory=lambda: _TAIL)
     choice_fields: Mapping[str, None] = field(default_factory=lambda: {"routed_experts": None})
     message_fields: Mapping[str, Any] = field(default_factory=lambda: {"reasoning": None})
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
+    checks_extra_args: bool = True
+    guards_media: bool = True
+    parses_calls: bool = False
+    video_embeds: bool = True
+    ignores_tool_schemas: bool = True
+    null_top_logprobs: bool = True
     reserves_output: bool = False
     explains_suffix: bool = True
-    guards_media: bool = True
+    all_logprobs: bool = True
     limits_cache_salt: bool = True
+    image_detail: bool = True
+    cache_writes: bool = True
+    joined_logprobs: bool = True
+    done_summary: bool = False
+    tool_changes: bool = True
+    thinking: bool = True
+    names_stop_sequence: bool = True
 
     def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return a raw body without the fields that this release ignores."""
@@ -75,40 +101,48 @@ def api_of(context: object) -> Api:
 
 @lru_cache(maxsize=64)
 def api(version: str) -> Api:
-    """Return the behavior of `version`, such as `0.32.0`."""
+    """Return the behavior of `version`, such as `0.32.0`.
+
+    From 0.28 on it is recorded; before, read in the sources of 0.16.0, 0.20.2, 0.24.0 and 0.27.1.
+    """
     release = parse_release(version)
-    if release >= (0, 28):
-        return _of_2026(release)
+    if release >= (0, 32):
+        return NEWEST
     return Api(
         unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
-        max_temperature=math.inf,
-        checks_vocabulary=False,
-        checks_stop_ids=False,
-        fingerprint=False,
+        max_temperature=2.0 if release >= (0, 24) else math.inf,
+        checks_vocabulary=release >= (0, 24),
+        fingerprint=release >= (0, 24),
         token_ids=release >= (0, 11),
-        prompt_text=False,
-        tail_fields={"kv_transfer_params": None},
-        choice_fields={},
-        message_fields={"tool_calls": [], "reasoning_content": None},
-        usage_details={},
-        wraps_refusals=True,
+        prompt_text=release >= (0, 24),
+        tail_fields=_TAIL if release >= (0, 27) else {"kv_transfer_params": None},
+        choice_fields={"routed_experts": None} if release >= (0, 24) else {},
+        message_fields=_message_fields(release),
+        usage_details={"completion_tokens_details": None} if release >= (0, 28) else {},
+        wraps_refusals=release < (0, 27),
+        bounded_errors=release >= (0, 30),
+        checks_stop_ids=release >= (0, 30),
+        checks_extra_args=release >= (0, 30),
+        guards_media=False,
+        parses_calls=release < (0, 30),
+        video_embeds=release >= (0, 30),
+        ignores_tool_schemas=False,
+        null_top_logprobs=False,
         reserves_output=True,
         explains_suffix=False,
-        guards_media=False,
-        limits_cache_salt=False,
-        bounded_errors=False,
+        all_logprobs=release >= (0, 30),
+        limits_cache_salt=release >= (0, 30),
+        image_detail=False,
+        cache_writes=False,
+        joined_logprobs=False,
+        done_summary=True,
+        tool_changes=False,
+        thinking=False,
+        names_stop_sequence=release >= (0, 30),
     )
 
 
-def _of_2026(release: Release) -> Api:
-    """Return what changed from 0.28 to 0.30, and from there to 0.32; 0.29 and 0.31 were not recorded."""
-    since_30, since_32 = release >= (0, 30), release >= (0, 32)
-    return replace(
-        NEWEST,
-        bounded_errors=since_30,
-        checks_stop_ids=since_30,
-        limits_cache_salt=since_30,
-        reserves_output=not since_32,
-        explains_suffix=since_32,
-        guards_media=since_32,
-    )
+def _message_fields(release: Release) -> Mapping[str, Any]:
+    if release >= (0, 24):
+        return {"reasoning": None}
+    return {"tool_calls": [], "reasoning" if release >= (0, 16) else "reasoning_content": None}

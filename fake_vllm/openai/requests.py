@@ -106,27 +106,45 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         raise refused(error) from None
 
 
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """Length of a chat's answer, as the request's own field has it.
+
+    Attributes:
+        limit_field: name of the field, for errors.
+        limit: tokens, None if the request has no limit.
+    """
+
+    limit_field: str
+    limit: int | None
+
+
 def chat_request(body: ChatCompletionRequest, server: Server) -> GenerateRequest:
     """Return the request of a chat completion.
 
     Raises:
         EngineError: if it cannot be served.
     """
+    tools.check_parser(body.tool_choice, server.config.frontend)
+    if body.max_completion_tokens is not None:
+        return answer_request(body, server, ChatOptions("max_completion_tokens", body.max_completion_tokens))
+    return answer_request(body, server, ChatOptions("max_tokens", body.max_tokens))
+
+
+def answer_request(body: ChatCompletionRequest, server: Server, options: ChatOptions) -> GenerateRequest:
+    """Return the request for the answer to a conversation.
+
+    Raises:
+        EngineError: if it cannot be served.
+    """
     try:
-        tools.check_parser(body.tool_choice, server.config.frontend)
         check_template(body, server)
-        turns = chat_template.turns_of(body.messages, server.config.served_model_names[0])
-        field = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-        limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-        limits = _limits(body, server, limit or 0, field)
-        limits.check()
-        options = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
-        prompt = limits.apply(chat_template.render(turns, options))
+        turns, prompt = _conversation(body, server, options)
         role = "assistant" if body.add_generation_prompt else turns[-1].role
         echoed = turns[-1].text if body.echo and turns[-1].role == role else ""
         return msgspec.structs.replace(
-            _checked(body, server, (prompt,), limit),
-            tool_calls=tools.plan(body, turns),
+            _checked(body, server, (prompt,), options.limit),
+            tool_calls=tools.plan(body, turns, server.api),
             role=role,
             prefix=echoed,
             return_prompt_text=bool(body.return_prompt_text),
@@ -135,6 +153,32 @@ def chat_request(body: ChatCompletionRequest, server: Server) -> GenerateRequest
         raise refused(error) from None
     except ValueError as error:  # pydantic's, of a message part that is read only now
         raise EngineError(400, "BadRequestError", str(error)) from None
+
+
+def chat_prompt(body: ChatCompletionRequest, server: Server) -> Prompt:
+    """Return the prompt of a chat that is only counted.
+
+    Raises:
+        EngineError: if it cannot be used.
+    """
+    try:
+        tools.check_parser(body.tool_choice, server.config.frontend)
+        check_template(body, server)
+        return _conversation(body, server, ChatOptions("max_tokens", None))[1]
+    except VLLMValidationError as error:
+        raise refused(error) from None
+    except ValueError as error:
+        raise EngineError(400, "BadRequestError", str(error)) from None
+
+
+def _conversation(
+    body: ChatCompletionRequest, server: Server, options: ChatOptions
+) -> tuple[list[chat_template.Turn], Prompt]:
+    turns = chat_template.turns_of(body.messages, server.config.served_model_names[0], server.api)
+    limits = _limits(body, server, options.limit or 0, options.limit_field)
+    limits.check()
+    template = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
+    return turns, limits.apply(chat_template.render(turns, template))
 
 
 def check_template(body: object, server: Server) -> None:

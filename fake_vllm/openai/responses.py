@@ -4,6 +4,7 @@ Events are assembled from text that is encoded once for a request: 200 streams n
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -25,10 +26,14 @@ class ResponseBuilder:
 
     id_prefixes = ("cmpl-", "chatcmpl-")
     """Prefixes of a completion and of a chat."""
+    done = b"data: [DONE]\n\n"
+    """End of a stream."""
 
     def __init__(self, request: GenerateRequest, config: EngineConfig, id: str, model: str, created: int) -> None:
         self._request = request
         self._id = id
+        self.cached_tokens = 0
+        """Tokens of the prompts that the prefix cache had."""
         self._api = api(config.version)
         self._fingerprint = fingerprint(config) if self._api.fingerprint else None
         self._head = {
@@ -37,9 +42,12 @@ class ResponseBuilder:
             "created": created,
             "model": model,
         }
-        streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
-        self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
-        self._event_tail = b"" if self._fingerprint is None else b',"system_fingerprint":' + _encode(self._fingerprint)
+        self._event_head = self._event_tail = b""
+        if request.stream:
+            streamed = {**self._head, "object": "chat.completion.chunk" if request.chat else "text_completion"}
+            self._event_head = b"data: " + _encode(streamed)[:-1] + b',"choices":['
+            if self._fingerprint is not None:
+                self._event_tail = b',"system_fingerprint":' + _encode(self._fingerprint)
 
     def complete(self, choices: Sequence[Choice]) -> Any:
         """Return the content of a response that is not streamed."""
@@ -61,6 +69,10 @@ class ResponseBuilder:
             if release.prompt_text:
                 content["prompt_text"] = choices[0].prompt.text if request.return_prompt_text else None
         return {**content, **release.tail_fields}
+
+    def prelude(self) -> bytes:
+        """Return what a stream begins with, before there is a token."""
+        return b""
 
     def opening(self, choice: Choice) -> bytes:
         """Return the first event of a choice in a chat, with its role."""
@@ -100,8 +112,10 @@ class ResponseBuilder:
         tail = self._event_tail if last and not self._request.include_usage else b""
         return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + tail + b"}\n\n"
 
-    def usage(self, choices: Sequence[Choice]) -> bytes:
-        """Return the event with the usage, which follows the last token."""
+    def closing(self, choices: Sequence[Choice]) -> bytes:
+        """Return what follows the last token: the event with the usage, if it was asked for."""
+        if not self._request.include_usage:
+            return b""
         return self._event_head + b'],"usage":' + _encode(self._usage(choices)) + self._event_tail + b"}\n\n"
 
     def failure(self, error: EngineError) -> bytes:
@@ -229,8 +243,13 @@ class ResponseBuilder:
 
 def fingerprint(config: EngineConfig) -> str:
     """Return `system_fingerprint`: version and a digest of the configuration, as vLLM writes it by default."""
-    content = f"{config.model}/{config.max_model_len}/{config.max_loras}/{config.max_lora_rank}"
-    return f"vllm-{config.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
+    return _fingerprint(config.version, config.model, config.max_model_len, config.max_loras, config.max_lora_rank)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(version: str, *settings: object) -> str:
+    digest = blake2b("/".join(map(str, settings)).encode(), digest_size=4).hexdigest()
+    return f"vllm-{version}-{digest}"
 
 
 def usage_content(prompt: int, completion: int) -> dict[str, Any]:

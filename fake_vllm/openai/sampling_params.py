@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 
 from fake_vllm.engine.config import EngineConfig
+from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.protocol.base import stop_strings
@@ -30,7 +31,7 @@ def check_params(body: Body, max_tokens: int, api: Api) -> None:
     """
     _check_logit_bias_keys(body.logit_bias)
     _check_choices(1 if body.n is None else body.n)
-    _check_extra_args(body)
+    _check_extra_args(body, api)
     _check_penalties(body)
     check_temperature(body, api)
     _check_randomness(body)
@@ -101,11 +102,13 @@ def _check_choices(n: int) -> None:
         )
 
 
-def _check_extra_args(body: Body) -> None:
+def _check_extra_args(body: Body, api: Api) -> None:
     pending: list[object] = [body.vllm_xargs, body.kv_transfer_params, body.ec_transfer_params]
     while pending:
         value = pending.pop()
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            if not api.checks_extra_args:
+                raise EngineError(500, "InternalServerError", "")
             raise VLLMValidationError(
                 "extra_args integers must be between -2**63 and 2**64 - 1.", parameter="extra_args"
             )

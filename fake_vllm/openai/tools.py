@@ -14,6 +14,7 @@ from fake_vllm.engine.lora import EngineError
 from fake_vllm.openai.chat_template import Turn
 from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest, ToolChoice
 from fake_vllm.openai.protocol.tools import ChatCompletionNamedToolChoiceParam
+from fake_vllm.openai.releases import Api
 from fake_vllm.openai.structured import json_schema
 from fake_vllm.openai.structured.errors import ConstraintError
 
@@ -57,8 +58,12 @@ def check_parser(choice: ToolChoice, frontend: FrontendConfig) -> None:
     raise EngineError(400, "BadRequestError", message)
 
 
-def plan(body: ChatCompletionRequest, turns: Sequence[Turn]) -> ToolPlan | None:
-    """Return the call that answers a chat, None if the answer is text."""
+def plan(body: ChatCompletionRequest, turns: Sequence[Turn], release: Api) -> ToolPlan | None:
+    """Return the call that answers a chat, None if the answer is text.
+
+    Raises:
+        EngineError: if the call has to be made, but the tool's schema cannot be used.
+    """
     choice = body.tool_choice
     if not body.tools or choice in (None, "none") or (choice == "auto" and turns[-1].role in _RESULTS):
         return None
@@ -71,5 +76,7 @@ def plan(body: ChatCompletionRequest, turns: Sequence[Turn]) -> ToolPlan | None:
     try:
         arguments = json_schema.generate(schema, Random(int.from_bytes(source)))
     except ConstraintError as error:
+        if choice == "auto" or release.ignores_tool_schemas:
+            return None
         raise EngineError(400, "BadRequestError", f"Grammar error: {error.message}") from None
     return ToolPlan(tool.function.name, arguments, named)

@@ -54,7 +54,9 @@ class SglangResponseBuilder(ResponseBuilder):
         content = {"index": choice.index, "text": piece, "logprobs": self._logprobs(choice, count - 1, count)}
         return self._event({**content, **_finish(choice, last=last)}, choice, count)
 
-    def usage(self, choices: Sequence[Choice]) -> bytes:
+    def closing(self, choices: Sequence[Choice]) -> bytes:
+        if not self._request.include_usage:
+            return b""
         return self._event_head + b'],"usage":' + _encode(_extended(self._usage(choices))) + b"}\n\n"
 
     def failure(self, error: EngineError) -> bytes:

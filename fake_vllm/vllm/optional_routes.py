@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from fake_vllm.anthropic import serving as messages
+from fake_vllm.anthropic.protocol import AnthropicCountTokensRequest, AnthropicMessagesRequest
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.openai.flavor import Route
-from fake_vllm.vllm import adapters, endpoints
+from fake_vllm.openai.protocol.batch import BatchChatCompletionRequest
+from fake_vllm.openai.responses_api import serving as responses
+from fake_vllm.openai.responses_api.protocol import ResponsesRequest
+from fake_vllm.vllm import adapters, endpoints, generation
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
@@ -57,6 +62,13 @@ _TABLE: tuple[_Optional, ...] = (
     _Optional(UNLOAD_PATH, Route(("POST",), adapters.unload, UnloadLoRAAdapterRequest), when=_updates),
     _Optional("/adapters", Route(("POST",), adapters.register_adapter), (0, 16), when=_updates),
     _Optional("/adapters/{adapter_name}", Route(("DELETE",), adapters.unregister_adapter), (0, 16), when=_updates),
+    _Optional(generation.BATCH_PATH, Route(("POST",), generation.batch, BatchChatCompletionRequest), (0, 20)),
+    _Optional(generation.INVOCATIONS_PATH, Route(("POST",), generation.invocations)),
+    _Optional(responses.PATH, Route(("POST",), responses.create, ResponsesRequest), (0, 10)),
+    _Optional(f"{responses.PATH}/{{response_id}}", Route(("GET",), responses.retrieve), (0, 10)),
+    _Optional(f"{responses.PATH}/{{response_id}}/cancel", Route(("POST",), responses.cancel), (0, 10)),
+    _Optional(messages.PATH, Route(("POST",), messages.create, AnthropicMessagesRequest), (0, 11, 1)),
+    _Optional(messages.COUNT_PATH, Route(("POST",), messages.count_tokens, AnthropicCountTokensRequest), (0, 17)),
     _Optional("/v1/embeddings", Route(("POST",), endpoints.embeddings, EmbeddingRequest), until=(0, 16)),
     _Optional("/generative_scoring", Route(("POST",), endpoints.generative_scoring), (0, 20)),
     _Optional("/scale_elastic_ep", Route(("POST",), endpoints.scale_elastic_ep), (0, 10)),

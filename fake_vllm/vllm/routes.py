@@ -15,10 +15,9 @@ from fake_vllm.openai.flavor import Load, Route, Unload
 from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import api
-from fake_vllm.openai.requests import Server, chat_request, completion_request
-from fake_vllm.openai.responses import ResponseBuilder
 from fake_vllm.vllm.endpoints import metrics
 from fake_vllm.vllm.errors import invalid_body
+from fake_vllm.vllm.generation import PreparedCompletions, chat_plan
 from fake_vllm.vllm.optional_routes import optional_route, optional_routes
 from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizeCompletionRequest
 from fake_vllm.vllm.tokenize import detokenize, tokenize
@@ -75,23 +74,12 @@ def server_load(engine: Engine, request: Request) -> Response:
 
 
 def _completion(engine: Engine, request: Request) -> GenerationPlan:
-    body = request.parse(CompletionRequest, api(engine.config.version))
-    return GenerationPlan(
-        body.model or "",
-        lambda config: completion_request(body, Server(config, api(config.version))),
-        ResponseBuilder,
-        request.headers.get("x-request-id") or body.request_id,
-    )
+    return engine.state(PreparedCompletions).plan(request, api(engine.config.version))
 
 
 def _chat(engine: Engine, request: Request) -> GenerationPlan:
-    body = request.parse(ChatCompletionRequest, api(engine.config.version))
-    return GenerationPlan(
-        body.model or "",
-        lambda config: chat_request(body, Server(config, api(config.version))),
-        ResponseBuilder,
-        request.headers.get("x-request-id") or body.request_id,
-    )
+    release = api(engine.config.version)
+    return chat_plan(request.parse(ChatCompletionRequest, release), request, release)
 
 
 _METRICS = Route(("GET",), metrics, any_method=True)  # mounted at every path that begins so

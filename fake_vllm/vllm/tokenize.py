@@ -48,7 +48,7 @@ def detokenize(engine: Engine, request: Request) -> Response:
     body = request.parse(DetokenizeRequest)
     if body.model:
         engine.resolve_model(body.model)
-    if any(token > _LARGEST_ID for token in body.tokens):
+    if any(token > _LARGEST_ID and not tokenizer.is_own(token) for token in body.tokens):
         raise EngineError(400, "BadRequestError", "number too large to fit in target type")
     return json_response(200, {"prompt": tokenizer.decode(body.tokens)}, _HEADERS)
 
@@ -66,9 +66,11 @@ def _conversation(engine: Engine, body: TokenizeChatRequest) -> str:
     """Return the prompt of a conversation."""
     config = engine.config
     options = chat_template.TemplateOptions(body.add_generation_prompt, body.continue_final_message)
+    server = Server(config, api(config.version))
     try:
-        check_template(body, Server(config, api(config.version)))
-        return chat_template.render(chat_template.turns_of(body.messages, config.served_model_names[0]), options)
+        check_template(body, server)
+        turns = chat_template.turns_of(body.messages, config.served_model_names[0], server.api)
+        return chat_template.render(turns, options)
     except VLLMValidationError as error:
         raise refused(error) from None
     except ValueError as error:  # pydantic's, of a message part that is read only now

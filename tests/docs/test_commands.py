@@ -68,7 +68,7 @@ def run_page(page: str, folder: Path, environment: dict[str, str]) -> None:
 
 def test_the_install_security_and_upgrade_pages_work_as_written(world: World, folder: Path) -> None:
     """All pages, in the order of an installation's life cycle."""
-    for page in ("install.md", "troubleshooting.md", "security.md", "upgrade.md"):
+    for page in ("install.md", "troubleshooting.md", "clusters.md", "security.md", "upgrade.md"):
         run_page(page, folder, dict(world.environment))
     assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
 

@@ -30,6 +30,8 @@ NOW = 1767225600
 JSON = {"content-type": "application/json"}
 PLAIN = {**JSON, "x-tokenizer": "fake-vllm/four-bytes-a-token"}
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
+FINGERPRINT = "vllm-0.27.0-63a5d6a1"
+TAIL = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 KEYED = {"api_keys": ("sk-one", "sk-two")}
 
 
@@ -78,14 +80,17 @@ def bad(message: str, param: str | None = None, status: int = 400) -> dict[str, 
 def wrong(kind: str, where: str, said: str, shown: object) -> dict[str, Any]:
     """Return the response with an error of pydantic."""
     inner = f"{{'type': '{kind}', 'loc': ('body', '{where}'), 'msg': '{said}', 'input': {shown!r}}}"
-    return bad(f"1 validation error:\n  {inner}", f"body.{where}")
+    return unfit(f"1 validation error:\n  {inner}", f"body.{where}")
 
 
-def value_error(said: str, param: str, body: object, more: str = "") -> dict[str, Any]:
+def unfit(message: str, param: str | None = None) -> dict[str, Any]:
+    """Return the response to a body that does not fit."""
+    return refusal(400, "Bad Request", message, param)
+
+
+def refused(said: str, param: str, more: str = "") -> dict[str, Any]:
     """Return the response with an error of a validator."""
-    message = f"'msg': {f'Value error, {said} (parameter={param}{more})'!r}, 'input': {body!r}"
-    inner = f"{{'type': 'value_error', 'loc': ('body',), {message}, 'ctx': {{'error': VLLMValidationError({said!r})}}}}"
-    return bad(f"1 validation error:\n  {inner}", param)
+    return bad(f"{said} (parameter={param}{more})", param)
 
 
 def usage(prompt: int, completion: int) -> dict[str, int]:
@@ -94,7 +99,14 @@ def usage(prompt: int, completion: int) -> dict[str, int]:
 
 def choice(text: str, index: int = 0, reason: str = "length", stop: str | None = None, **more: Any) -> dict[str, Any]:
     said = {"index": index, "text": text, "logprobs": None, "finish_reason": reason, "stop_reason": stop}
-    return {**said, "token_ids": None, "prompt_logprobs": None, "prompt_token_ids": None, **more}
+    return {
+        **said,
+        "token_ids": None,
+        "prompt_logprobs": None,
+        "prompt_token_ids": None,
+        "routed_experts": None,
+        **more,
+    }
 
 
 def completion(*choices: dict[str, Any], prompt: int, tokens: int, model: str = "base", id: str = "id") -> Any:
@@ -105,9 +117,9 @@ def completion(*choices: dict[str, Any], prompt: int, tokens: int, model: str = 
         "model": model,
         "choices": list(choices),
         "service_tier": None,
-        "system_fingerprint": None,
+        "system_fingerprint": FINGERPRINT,
         "usage": {**usage(prompt, tokens), "prompt_tokens_details": None},
-        "kv_transfer_params": None,
+        **TAIL,
     }
 
 
@@ -126,7 +138,7 @@ def chunk(delta: dict[str, str], **more: Any) -> Any:
     head = {"id": "chatcmpl-id", "object": "chat.completion.chunk", "created": NOW, "model": "base"}
     said = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None, **more}
     if "role" in delta:
-        return {**head, "choices": [said], "prompt_token_ids": None}
+        return {**head, "choices": [said], "prompt_token_ids": None, "prompt_text": None}
     return {**head, "choices": [{**said, "token_ids": None}]}
 
 
@@ -196,16 +208,17 @@ CASES = (
          refusal(500, "InternalServerError", CALL + "LoRA is not enabled. Use --enable-lora to enable LoRA."),
          settings={"enable_lora": False, "lora_modules": ()}),
     Case("load of no JSON", VALIDATION, "POST", LOAD, b"{", 400,
-         bad("1 validation error:\n  {'type': 'json_invalid', 'loc': ('body', 1), 'msg': 'JSON decode error',"
+         unfit("1 validation error:\n  {'type': 'json_invalid', 'loc': ('body', 1), 'msg': 'JSON decode error',"
              " 'input': {}, 'ctx': {'error': 'Expecting property name enclosed in double quotes'}}", "body.1")),
-    Case("load of something else", VALIDATION, "POST", LOAD, b"lora_name=n", 400, bad(MEDIA),
+    Case("load of something else", VALIDATION, "POST", LOAD, b"lora_name=n", 400, unfit(MEDIA),
          content_type="application/x-www-form-urlencoded"),
     Case("load with a field missing", VALIDATION, "POST", LOAD, {"lora_name": "n"}, 400,
          wrong("missing", "lora_path", "Field required", {"lora_name": "n"})),
     Case("load with a wrong type", VALIDATION, "POST", LOAD, {"lora_name": 1, "lora_path": "p"}, 400,
          wrong("string_type", "lora_name", "Input should be a valid string", 1)),
     Case("load with a field missing, old", FACTS, "POST", LOAD, {"lora_name": "n"}, 422,
-         {"error": {**wrong("missing", "lora_path", "Field required", {"lora_name": "n"})["error"], "code": 422}},
+         {"error": {**wrong("missing", "lora_path", "Field required", {"lora_name": "n"})["error"], "code": 422,
+                    "type": "BadRequestError"}},
          settings={"version": "0.7.1"}),
     # Models, health and the rest that is asked for without a body
     Case("models", SERVING, "GET", MODELS, answer={"object": "list", "data": [
@@ -248,9 +261,12 @@ CASES = (
     Case("completion without a model", COMPLETION, "POST", COMPLETE, {"prompt": "hello", "max_tokens": 1}, headers=ID,
          answer=completion(choice("[bas"), prompt=2, tokens=1)),
     Case("completion before there were token ids", FACTS, "POST", COMPLETE, {"prompt": "hello", "max_tokens": 1},
-         headers=ID, settings={"version": "0.10.2"}, answer=completion(
-            {"index": 0, "text": "[bas", "logprobs": None, "finish_reason": "length", "stop_reason": None,
-             "prompt_logprobs": None}, prompt=2, tokens=1)),
+         headers=ID, settings={"version": "0.10.2"}, answer={
+            "id": "cmpl-id", "object": "text_completion", "created": NOW, "model": "base", "choices": [
+                {"index": 0, "text": "[bas", "logprobs": None, "finish_reason": "length", "stop_reason": None,
+                 "prompt_logprobs": None}],
+            "service_tier": None, "system_fingerprint": None,
+            "usage": {**usage(2, 1), "prompt_tokens_details": None}, "kv_transfer_params": None}),
     Case("two choices to two prompts", COMPLETION_SERVING, "POST", COMPLETE,
          {"prompt": ["one", "two"], "n": 2, "max_tokens": 2}, headers=ID, answer=completion(
             *(choice("[base]  ", index) for index in range(4)), prompt=2, tokens=8)),
@@ -274,26 +290,24 @@ CASES = (
          headers=ID, replied=EVENTS, answer=[
             event("[bas"), event("e]  ", "length"),
             {"id": "cmpl-id", "object": "text_completion", "created": NOW, "model": "base", "choices": [],
-             "usage": usage(1, 2)}, "[DONE]"]),
+             "usage": usage(1, 2), "system_fingerprint": FINGERPRINT}, "[DONE]"]),
     Case("completion in events, usage in each", COMPLETION_SERVING, "POST", COMPLETE,
          {"prompt": "hi", "max_tokens": 1, "stream": True,
           "stream_options": {"include_usage": True, "continuous_usage_stats": True}},
          headers=ID, replied=EVENTS, answer=[
             {**event("[bas", "length"), "usage": usage(1, 1)},
             {"id": "cmpl-id", "object": "text_completion", "created": NOW, "model": "base", "choices": [],
-             "usage": usage(1, 1)}, "[DONE]"]),
+             "usage": usage(1, 1), "system_fingerprint": FINGERPRINT}, "[DONE]"]),
     Case("completion by an unknown model", SERVING, "POST", COMPLETE, {"model": "ghost", "prompt": "hi"}, 404, UNKNOWN),
     Case("events of an unknown model", SERVING, "POST", COMPLETE, {"model": "ghost", "prompt": "hi", "stream": True},
          404, UNKNOWN),
     Case("no prompt", COMPLETION, "POST", COMPLETE, {"model": "base"}, 400,
-         value_error("Either prompt or prompt_embeds must be provided and non-empty.", "prompt", {"model": "base"})),
+         refused("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")),
     Case("stream options without a stream", COMPLETION, "POST", COMPLETE,
          {"prompt": "hi", "stream_options": {"include_usage": True}}, 400,
-         value_error("Stream options can only be defined when `stream=True`.", "stream_options",
-                     {"prompt": "hi", "stream_options": {"include_usage": True}})),
+         refused("Stream options can only be defined when `stream=True`.", "stream_options")),
     Case("negative logprobs", COMPLETION, "POST", COMPLETE, {"prompt": "hi", "logprobs": -2}, 400,
-         value_error("`logprobs` must be a positive value or -1.", "logprobs", {"prompt": "hi", "logprobs": -2},
-                     ", value=-2")),
+         refused("`logprobs` must be a positive value.", "logprobs", ", value=-2")),
     Case("max_tokens of the wrong type", VALIDATION, "POST", COMPLETE, {"prompt": "hi", "max_tokens": "many"}, 400,
          wrong("int_parsing", "max_tokens", "Input should be a valid integer, unable to parse string as an integer",
                "many")),
@@ -338,25 +352,27 @@ CASES = (
         "id": "chatcmpl-id", "object": "chat.completion", "created": NOW, "model": "base",
         "choices": [{"index": 0, "message": {
             "role": "assistant", "content": "[base]   all", "refusal": None, "annotations": None, "audio": None,
-            "function_call": None, "tool_calls": [], "reasoning_content": None},
-            "logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": None}],
-        "service_tier": None, "system_fingerprint": None, "usage": {**usage(7, 3), "prompt_tokens_details": None},
-        "prompt_logprobs": None, "prompt_token_ids": None, "kv_transfer_params": None}),
+            "function_call": None, "reasoning": None},
+            "logprobs": None, "finish_reason": "length", "stop_reason": None, "token_ids": None,
+            "routed_experts": None}],
+        "service_tier": None, "system_fingerprint": FINGERPRINT,
+        "usage": {**usage(7, 3), "prompt_tokens_details": None}, "prompt_logprobs": None, "prompt_token_ids": None,
+        "prompt_text": None, **TAIL}),
     Case("chat in events", CHAT_SERVING, "POST", TALK, {**HI, "max_tokens": 2, "stream": True}, headers=ID,
          replied=EVENTS, answer=[
             chunk({"role": "assistant", "content": ""}), chunk({"content": "[bas"}),
-            chunk({"content": "e]  "}, finish_reason="length", stop_reason=None), "[DONE]"]),
+            {**chunk({"content": "e]  "}, finish_reason="length", stop_reason=None), "system_fingerprint": FINGERPRINT},
+            "[DONE]"]),
     Case("chat without messages", CHAT, "POST", TALK, {"model": "base"}, 400,
          wrong("missing", "messages", "Field required", {"model": "base"})),
     Case("chat with an unknown model", SERVING, "POST", TALK, {**HI, "model": "ghost"}, 404, UNKNOWN),
     Case("top_logprobs alone", CHAT, "POST", TALK, {**HI, "top_logprobs": 2}, 400,
-         value_error("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs",
-                     {**HI, "top_logprobs": 2})),
+         refused("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")),
     Case("a tool choice without tools", CHAT, "POST", TALK, {**HI, "tool_choice": "auto"}, 400,
-         value_error("When using `tool_choice`, `tools` must be set.", "tool_choice", {**HI, "tool_choice": "auto"})),
+         refused("When using `tool_choice`, `tools` must be set.", "tool_choice")),
     Case("no tools in the list", CHAT, "POST", TALK, {**HI, "tools": []}, 400,
-         value_error("`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.",
-                     "tools", {**HI, "tools": []})),
+         refused("`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.",
+                 "tools")),
     # Tokens, embeddings
     Case("tokenize", TOKENIZE, "POST", "/tokenize", {"model": "base", "prompt": "hello", "return_token_strs": True},
          replied=PLAIN, answer={"count": 2, "max_model_len": 4096, "tokens": [6046444652, 17179869295],

@@ -1,6 +1,6 @@
 """Evaluation of a trace: invariants, measures, expectations. Start reading here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -8,11 +8,15 @@ from twin.evaluate import invariants, measures
 from twin.evaluate.expectations import check_expectations
 from twin.evaluate.run_result import RunResult
 from twin.scenario import Expectation
-from twin.trace.lines import Line, Run
+from twin.trace.lines import Line, LogLine, Run
+from twin.trace.recorder import TWIN
 
 UNJUDGED = (
     "Liveness was not checked, because the run ended too soon after its last fault or change. Use a longer duration."
 )
+
+
+FAILED = "The simulated cluster itself failed {count} times, so that the run is not a cluster's; first: {first}"
 
 
 def evaluate(
@@ -26,10 +30,18 @@ def evaluate(
         measures=numbers,
         expectations=check_expectations(expectations, numbers),
         violations=verdicts.violations,
-        unjudged=() if verdicts.liveness_judged else (UNJUDGED,),
+        unjudged=tuple(_notes(lines, liveness_judged=verdicts.liveness_judged)),
         scenario=scenario,
         partial=partial,
     )
+
+
+def _notes(lines: Sequence[Line], *, liveness_judged: bool) -> Iterator[str]:
+    if not liveness_judged:
+        yield UNJUDGED
+    failures = [line.text for line in lines if isinstance(line, LogLine) and line.by == TWIN]
+    if failures:
+        yield FAILED.format(count=len(failures), first=failures[0])
 
 
 def _cut_short(lines: Sequence[Line]) -> list[Line]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import simpy
 
+from twin.kernel.failures import OnFailure, reraise
+
 NEVER = float("inf")
 
 
@@ -137,9 +139,10 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
     _ready: Any
     _scheduled: list[Any]
 
-    def __init__(self, env: simpy.Environment, clock: RealTimeClock) -> None:
+    def __init__(self, env: simpy.Environment, clock: RealTimeClock, on_failure: OnFailure = reraise) -> None:
         self.env = env
         self.clock = clock
+        self._on_failure = on_failure
         super().__init__(_PacedSelector(self))
 
     def time(self) -> float:
@@ -166,7 +169,10 @@ class RealTimeLoop(asyncio.SelectorEventLoop):
             return  # during a step time advances only when nothing is ready
         target = self.clock.reach(self.due())
         while env.peek() <= min(target, self._timer()):
-            env.step()
+            try:
+                env.step()
+            except Exception as error:
+                self._on_failure("a process", "", error)
             if len(self._ready) > ready:
                 return
         env._now = max(env.now, min(target, self._timer()))
@@ -186,7 +192,7 @@ class _PacedSelector(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-def run(main: Callable[[], Any], env: simpy.Environment, clock: RealTimeClock) -> Any:
-    """Run a coroutine function to its end on a real-time loop."""
-    with asyncio.Runner(loop_factory=lambda: RealTimeLoop(env, clock)) as runner:
+def run(main: Callable[[], Any], env: simpy.Environment, clock: RealTimeClock, on_failure: OnFailure = reraise) -> Any:
+    """Run a coroutine function to its end on a real-time loop; `on_failure` handles exceptions of SimPy's events."""
+    with asyncio.Runner(loop_factory=lambda: RealTimeLoop(env, clock, on_failure)) as runner:
         return runner.run(main())

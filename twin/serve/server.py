@@ -106,7 +106,7 @@ def serve(scenario: Scenario, options: Options, on_served: Callable[[ServedEndpo
     if options.paused:
         clock.pause()
     with contextlib.suppress(KeyboardInterrupt):
-        run(lambda: world.run(on_served), world.simulation.env, clock)
+        run(lambda: world.run(on_served), world.simulation.env, clock, world.simulation.record_failure)
     world.simulation.recorder.close()
     reached = float(world.simulation.env.now)
     return ServeResult(world.simulation.recorder.lines, partial=reached < scenario.duration)
@@ -130,6 +130,7 @@ class ServedWorld:
                 replica=self._new_replica,
                 overhead=_OVERHEAD * options.speed,
                 on_engine=self._on_engine,
+                survives=True,
             ),
         )
         self._processes = {item.name: item for item in simulation.replicas if isinstance(item, ProcessReplica)}

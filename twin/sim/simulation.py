@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from typing import Any, TypeVar
 import simpy
 
 from fake_vllm.distributions import Constant
+from formats.timestamps import format_micro_time
 from twin.apiserver import ApiError, Store
-from twin.apiserver.meta.objects import EPOCH
+from twin.apiserver.meta.objects import EPOCH, split
 from twin.faults import FaultContext
 from twin.faults import start as start_faults
+from twin.kernel.failures import reraise
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario
@@ -44,6 +47,8 @@ _STEPS = 200
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
+FAILED = "SimulationFailed"
+"""Reason of the Event about an object that the simulated cluster could not handle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class SimulationOptions:
         replica: creates one of the operator's replicas, given its number.
         overhead: seconds that real sockets and processes may add to simulated times.
         on_engine: called for each event of an engine, after it has been recorded.
+        survives: continue after an exception in the simulated cluster; it is recorded (see `twin/kernel/failures.py`).
     """
 
     epoch: datetime = EPOCH
@@ -97,6 +103,7 @@ class SimulationOptions:
     replica: Callable[[ReplicaContext, int], Replica] = Replica
     overhead: float = 0.0
     on_engine: OnEngine = lambda host, event, adapter, root: None  # noqa: ARG005
+    survives: bool = False
 
 
 class Simulation:
@@ -110,8 +117,9 @@ class Simulation:
         self.streams = Streams(scenario.seed)
         self.recorder = Recorder(lambda: float(self.env.now), scenario.secrets, options.epoch)
         self.recorder.emit(run_header(scenario, options.epoch, options.overhead))
-        self.store = Store(self.wall_time, self._suffix)
-        self._context = WorldContext(self.env, self.store, self.streams, options.epoch)
+        on_failure = self.record_failure if options.survives else reraise
+        self.store = Store(self.wall_time, self._suffix, on_failure)
+        self._context = WorldContext(self.env, self.store, self.streams, options.epoch, on_failure)
         settings = replace(world_settings(scenario), first_address=options.first_address)
         self.world = World(self._context, settings, self._on_engine)
         self.recorder.watch_store(self.store, self.world.workload_of)
@@ -284,6 +292,31 @@ class Simulation:
             )
         )
         self._options.on_engine(host, event, adapter, root)
+
+    def record_failure(self, part: str, key: str, error: Exception) -> None:
+        """Record an exception of the simulated cluster, and write an Event about its object."""
+        self.recorder.record_failure(part, key, error)
+        if not key:
+            return
+
+        def write(_: simpy.Event) -> None:
+            namespace, name = split(key)
+            note = f"{part} of the simulated cluster cannot handle this object: {type(error).__name__}: {error}"[:1024]
+            event = {
+                "metadata": {"generateName": "twin-", "namespace": namespace or "default"},
+                "regarding": {"namespace": namespace, "name": name},
+                "type": "Warning",
+                "reason": FAILED,
+                "note": note,
+                "eventTime": format_micro_time(self.wall_time()),
+                "action": "Simulate",
+                "reportingController": "twin",
+                "reportingInstance": "twin",
+            }
+            with contextlib.suppress(ApiError):  # its namespace may be gone
+                self.store.create("events.events.k8s.io", event, namespace=namespace or "default")
+
+        self.env.timeout(0).callbacks.append(write)  # a subscriber must not write
 
     def wall_time(self) -> datetime:
         """Return the present wall time of the cluster."""

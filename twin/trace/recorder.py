@@ -30,7 +30,13 @@ _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
 REDACTED = "[secret]"
+
+TWIN = "twin"
+"""Author of the lines about failures of the simulated cluster itself."""
+_LONGEST_FAILURE = 1000  # characters
+
 _DIGIT = re.compile(r"\d")
+
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Line)
@@ -260,6 +266,17 @@ class Recorder:
         """Remember the node's zone, which is part of the lines of pods."""
         self._zones[change.object["metadata"]["name"]] = change.object["metadata"].get("labels", {}).get(_ZONE, "")
         return None
+
+    # -- failures of the simulated cluster
+
+    def record_failure(self, part: str, key: str, error: Exception) -> None:
+        """Record an exception in a part of the simulated cluster while it processed an object."""
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
+        text = f"{part}: {key or 'unknown object'}: {type(error).__name__}: {error} ({line})"
+        self.emit(LogLine(t=self.now(), by=TWIN, level="error", text=text[:_LONGEST_FAILURE]))
 
     # -- secrets
 

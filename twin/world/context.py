@@ -7,6 +7,7 @@ import simpy
 
 from twin.apiserver import Store
 from twin.apiserver.meta.objects import EPOCH
+from twin.kernel.failures import OnFailure, reraise
 from twin.kernel.random_streams import Streams
 
 
@@ -19,12 +20,14 @@ class WorldContext:
         store: the state behind the Kubernetes API.
         streams: the run's random streams.
         epoch: wall time at t = 0.
+        on_failure: handles an exception in the processing of an object.
     """
 
     env: simpy.Environment
     store: Store
     streams: Streams
     epoch: datetime = EPOCH
+    on_failure: OnFailure = reraise
 
     def now(self) -> datetime:
         """Return the present wall time of the cluster."""

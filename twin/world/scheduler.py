@@ -8,9 +8,11 @@ and affinity are not simulated: GPUs are the scarce resource for engines.
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from fake_vllm.distributions import Uniform
+from formats.quantities import parse_quantity
 from formats.timestamps import format_time
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import (
@@ -92,7 +94,7 @@ class Scheduler:
     def _place(self, name: str, pod: Object) -> None:
         requested, reasons, fits = gpus_of(pod), Counter[str](), []
         for node_name, node in self._nodes.items():
-            capacity = int(node["status"].get("allocatable", {}).get(GPU, 0))
+            capacity = _whole((node["status"].get("allocatable") or {}).get(GPU) or 0)
             reason = _reason_unfit(pod, node, capacity - self._used[node_name] - requested)
             if reason:
                 reasons[reason] += 1
@@ -126,8 +128,13 @@ def gpus_of(pod: Object) -> int:
     for container in pod["spec"].get("containers") or ():
         resources: Mapping[str, Any] = container.get("resources") or {}
         requested = (resources.get("requests") or {}).get(GPU) or (resources.get("limits") or {}).get(GPU) or 0
-        total += int(requested)
+        total += _whole(requested)
     return total
+
+
+@lru_cache(maxsize=256)
+def _whole(quantity: str | int) -> int:
+    return int(parse_quantity(quantity))
 
 
 def tolerates(pod: Object, taint: Object) -> Object | None:

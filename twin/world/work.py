@@ -65,4 +65,7 @@ class DelayedQueue:
     def _fire(self, event: simpy.Event) -> None:
         key = str(event.value)
         self._waiting.discard(key)
-        self._process(key)
+        try:
+            self._process(key)
+        except Exception as error:
+            self._context.on_failure(self._name, key, error)

@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from fake_vllm.http.validation import VLLMValidationError
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-_MAX_STOP_STRINGS = 4  # vLLM, vllm/envs.py: VLLM_MAX_STOP_STRINGS
+MAX_STOP_STRINGS = 4  # vLLM, vllm/envs.py: VLLMMAX_STOP_STRINGS
 
-StopParam: TypeAlias = str | Annotated[list[str], Field(max_length=_MAX_STOP_STRINGS)] | None
+StopParam: TypeAlias = str | Annotated[list[str], Field(max_length=MAX_STOP_STRINGS)] | None
 Json: TypeAlias = dict[str, Any]
 
 

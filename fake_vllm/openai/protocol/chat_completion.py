@@ -126,6 +126,8 @@ class ChatCompletionRequest(OpenAIBaseModel):
         data = check_tool_usage(data)
         _check_structured_outputs(data)
         _check_logprobs(data)
+        if not release.null_top_logprobs and data.get("top_logprobs", 0) is None:
+            data = {**data, "logprobs": False}
         checks.check_stream_options(data)
         check_response_format(data.get("response_format"))
         normalize_messages(data.get("messages"))

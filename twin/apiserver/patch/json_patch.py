@@ -86,7 +86,9 @@ def _value(operation: Object) -> Any:
     return operation["value"]
 
 
-def _pointer(text: str) -> tuple[str, ...]:
+def _pointer(text: Any) -> tuple[str, ...]:
+    if not isinstance(text, str):
+        raise bad_request("a JSON pointer is a string")
     if text == "":
         return ()
     if not text.startswith("/"):

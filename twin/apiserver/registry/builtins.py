@@ -5,7 +5,7 @@ that this project reads. Unknown fields are kept; requests over HTTP lose them e
 Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 
-from twin.apiserver.meta.errors import FieldError, Object, invalid, required
+from twin.apiserver.meta.errors import FieldError, Object, invalid, required, unsupported
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
@@ -13,6 +13,8 @@ from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
 from twin.apiserver.schema import builtin_types, merge_types, metadata
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
+
+_TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 
 def builtin_kinds() -> list[ResourceType]:
@@ -82,6 +84,7 @@ def _config_kinds() -> list[ResourceType]:
             status=True,
             keeps_status_on_create=True,
             merge_type=merge_types.NODE,
+            admit=_admit_node,
         ),
     ]
 
@@ -150,7 +153,7 @@ def _workload_kinds() -> list[ResourceType]:
         ResourceType(
             "customresourcedefinitions",
             "CustomResourceDefinition",
-            types=builtin_types.PLAIN,
+            types=builtin_types.DEFINITION,
             group="apiextensions.k8s.io",
             namespaced=False,
             short_names=("crd", "crds"),
@@ -205,6 +208,16 @@ def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) 
     name = new["metadata"]["name"]
     labels = {**new["metadata"].get("labels", {}), "kubernetes.io/metadata.name": name}
     return {**new, "metadata": {**new["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+
+
+def _admit_node(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
+    for index, taint in enumerate((new.get("spec") or {}).get("taints") or ()):
+        field = f"spec.taints[{index}]"
+        if not taint.get("key"):
+            errors.append(required(f"{field}.key"))
+        if taint.get("effect") not in _TAINT_EFFECTS:
+            errors.append(unsupported(f"{field}.effect", taint.get("effect") or "", _TAINT_EFFECTS))
+    return {**new, "spec": new.get("spec") or {}, "status": new.get("status") or {}}
 
 
 def _admit_definition(new: Object, old: Object | None, errors: list[FieldError]) -> Object:

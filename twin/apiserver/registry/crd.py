@@ -27,6 +27,9 @@ def check_definition(manifest: Object, errors: list[FieldError]) -> None:
     for field in ("plural", "kind"):
         if not names.get(field):
             errors.append(required(f"spec.names.{field}"))
+    for index, version in enumerate(spec.get("versions") or ()):
+        if not version.get("name"):
+            errors.append(required(f"spec.versions[{index}].name"))
     if errors:
         return
     expected = f"{names['plural']}.{spec['group']}"

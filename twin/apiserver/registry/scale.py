@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
+from twin.apiserver.meta.errors import ApiError, Object, bad_request, invalid, unprocessable
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
 
@@ -23,6 +23,8 @@ def read_scale(kind: ResourceType, obj: Object) -> Object:
 def write_scale(kind: ResourceType, obj: Object, sent: Object) -> Object:
     """Return `obj` with the replicas of a Scale."""
     meta = obj["metadata"]
+    if not all(isinstance(sent.get(field) or {}, dict) for field in ("metadata", "spec")):
+        raise bad_request('Scale in version "v1" cannot be handled as a Scale: metadata and spec have to be objects')
     replicas = (sent.get("spec") or {}).get("replicas", 0)
     if type(replicas) is not int or replicas < 0:
         error = invalid("spec.replicas", replicas, "must be greater than or equal to 0")

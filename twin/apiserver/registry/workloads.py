@@ -3,6 +3,7 @@
 Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the validation next to them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -32,7 +33,11 @@ _POD_DEFAULTS: Object = {
 }
 _DEPLOYMENT_DEFAULTS: Object = {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}
 _ROLLING_DEFAULTS: Object = {"maxUnavailable": "25%", "maxSurge": "25%"}
+_PERCENT = re.compile(r"[0-9]{1,9}%")
 _MUTABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates")
+_LONGEST_QUANTITY = 64  # characters; a real server rounds longer numbers
+_LARGEST_QUANTITY = Decimal(2) ** 63  # a real server caps larger ones
+_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _POD_UPDATE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -115,8 +120,11 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
 
 
 def _resource_errors(resources: Object, field: str) -> Iterator[FieldError]:
-    """Yield the errors of a container's resources: requests above limits."""
+    """Yield the errors of a container's resources: no quantity, below zero, a part of a GPU, requests above limits."""
     limits = resources.get("limits") or {}
+    for part in ("limits", "requests"):
+        for name, value in (resources.get(part) or {}).items():
+            yield from _quantity_errors(name, value, f"{field}.{part}[{name}]")
     for name, request in (resources.get("requests") or {}).items():
         maximum = limits.get(name)
         amount, limit = _amount(request), _amount(maximum)
@@ -125,12 +133,25 @@ def _resource_errors(resources: Object, field: str) -> Iterator[FieldError]:
             yield invalid(f"{field}.requests", str(request), detail)
 
 
+def _quantity_errors(name: str, value: object, field: str) -> Iterator[FieldError]:
+    amount = _amount(value)
+    if amount is None:
+        yield invalid(field, value, _QUANTITY)
+    elif amount < 0:
+        yield invalid(field, str(value), "must be greater than or equal to 0")
+    elif "/" in name and amount != amount.to_integral_value():
+        yield invalid(field, str(value), "must be an integer")
+
+
 def _amount(value: object) -> Decimal | None:
     """Return the amount of a quantity; None if it is absent or not a quantity."""
-    try:
-        return parse_quantity(value)
-    except FormatError:
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or len(str(value)) > _LONGEST_QUANTITY:
         return None
+    try:
+        amount = parse_quantity(value)
+    except (FormatError, ArithmeticError):
+        return None
+    return amount if abs(amount) < _LARGEST_QUANTITY else None
 
 
 def _probe(probe: Object, field: str, errors: list[FieldError]) -> Object:
@@ -174,8 +195,19 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
         return new
     strategy = {"type": "RollingUpdate", **(spec.get("strategy") or {})}
     if strategy["type"] == "RollingUpdate":
-        strategy["rollingUpdate"] = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
+        rolling = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
+        errors += _rolling_errors(rolling)
+        strategy["rollingUpdate"] = rolling
     return {**new, "spec": _workload({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
+
+
+def _rolling_errors(rolling: Object) -> Iterator[FieldError]:
+    for name in _ROLLING_DEFAULTS:
+        value, field = rolling.get(name), f"spec.strategy.rollingUpdate.{name}"
+        if isinstance(value, str) and not _PERCENT.fullmatch(value):
+            yield invalid(field, value, "a valid percent string must be a numeric string followed by an ending '%'")
+        elif not isinstance(value, str) and (type(value) is not int or value < 0):
+            yield invalid(field, value, "must be greater than or equal to 0")
 
 
 def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError]) -> Object:

@@ -1,5 +1,6 @@
 """Requests as handlers see them, and the responses that they return."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from twin.apiserver.rest.auth.authentication import User
 from twin.apiserver.rest.codec.body import JSON, decode_body, encode_json
 from twin.apiserver.rest.middleware import ReadView
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NO_CACHE = {"cache-control": "no-cache, private"}
 
 
@@ -67,7 +69,7 @@ class Request:
         text = self.query.get(name, "")
         if not text:
             return default
-        if not text.lstrip("-").isdecimal():
+        if not _INTEGER.fullmatch(text):
             raise bad_request(f'{name}: Invalid value: "{text}": must be an integer')
         return int(text)
 

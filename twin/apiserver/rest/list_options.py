@@ -21,6 +21,7 @@ from twin.apiserver.meta.errors import (
 from twin.apiserver.rest.http import Request
 from twin.apiserver.storage.deletion import Propagation
 
+_UINT64_DIGITS = 20
 _GROUP = "meta.k8s.io"
 _LONGEST_MANAGER = 128  # bytes; metav1 validation, FieldManagerMaxLength
 _LEVELS = ("", "Ignore", "Strict", "Warn")
@@ -58,8 +59,9 @@ def check_watch(request: Request) -> None:
     """Validate the options of a watch.
 
     Raises:
-        ApiError: 422 if they contradict each other.
+        ApiError: 422 if they contradict each other, 400 if the resourceVersion is not valid.
     """
+    check_version(request.query.get("resourceVersion", ""))
     match, initial = request.query.get(_VERSION, ""), "sendInitialEvents" in request.query
     errors: list[FieldError] = []
     if initial and match != "NotOlderThan":
@@ -83,15 +85,18 @@ def check_version(text: str) -> None:
     if text and not (text.isascii() and text.isdecimal()):
         detail = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         raise bad_request(f"invalid resource version: {detail}")
+    if len(text) > _UINT64_DIGITS:
+        detail = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": value out of range'
+        raise bad_request(f"invalid resource version: {detail}")
 
 
 def check_not_ahead(requested: str, current: str) -> None:
-    """Check that a requested version has been reached.
+    """Check that a requested version, which is valid, has been reached.
 
     Raises:
         ApiError: 504 if it lies in the future; clients wait a second or ask for the current version.
     """
-    if requested.isdecimal() and int(requested) > int(current):
+    if requested and int(requested) > int(current):
         raise version_too_large(requested, current)
 
 

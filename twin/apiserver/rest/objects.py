@@ -5,9 +5,18 @@ from typing import Any
 
 from starlette.responses import Response
 
-from twin.apiserver.meta.errors import ApiError, Object, bad_request, unsupported_patch
+from twin.apiserver.meta.errors import (
+    ApiError,
+    Object,
+    bad_request,
+    invalid,
+    quote,
+    unprocessable,
+    unsupported_patch,
+)
 from twin.apiserver.registry import strategy
 from twin.apiserver.registry.strategy import PatchType
+from twin.apiserver.rest.codec.field_types import FieldTypeError, decode_message, decode_object, typed_object
 from twin.apiserver.rest.codec.field_validation import FieldValidation
 from twin.apiserver.rest.conversion import ApiVersionView
 from twin.apiserver.rest.http import Request, json_response
@@ -21,6 +30,7 @@ from twin.apiserver.rest.list_options import (
 )
 from twin.apiserver.rest.printers.table import Now, render
 from twin.apiserver.rest.request_info import RequestInfo
+from twin.apiserver.schema.resource_types import ResourceType
 from twin.apiserver.storage.store import Store
 
 _PATCHES: dict[str, PatchType] = {
@@ -96,7 +106,7 @@ class Objects:
             if result.remaining is not None and not (query.get("labelSelector") or query.get("fieldSelector")):
                 meta["remainingItemCount"] = result.remaining
         items = result.items if api_view.is_stored_form else [api_view.to_client(item) for item in result.items]
-        if form := request.form(META_GROUP, *FORMS):
+        if form := request.form(META_GROUP, "Table", "PartialObjectMetadataList"):
             return json_response(render(form, api_view.kind, items, meta, self._now(), query.get("includeObject", "")))
         return json_response({**_list_identity(api_view), "metadata": meta, "items": items})
 
@@ -104,7 +114,7 @@ class Objects:
 
     def _create(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
         validation = _field_validation(request)
-        body = validation.accept(api_view.kind, request.object())
+        body = decode_object(api_view.kind, validation.accept(api_view.kind, request.object()))
         obj = self._store.create(
             api_view.resource,
             api_view.to_storage(body),
@@ -118,8 +128,10 @@ class Objects:
     def _update(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
         body = request.object()
         validation = _field_validation(request)
-        if info.subresource != "scale":
-            body = validation.accept(api_view.kind, body)
+        if info.subresource == "scale":
+            body = decode_message("autoscaling.Scale", "Scale", "v1", body)
+        else:
+            body = decode_object(api_view.kind, validation.accept(api_view.kind, body))
         meta = body.get("metadata") or {}
         namespace = _namespace(api_view, info)
         for field, value, expected in (
@@ -152,8 +164,12 @@ class Objects:
         if type_ != "json" and info.subresource != "scale":
             body = validation.accept(api_view.kind, body, "apply" if type_ == "apply" else "patch")
         namespace = _namespace(api_view, info)
+        if type_ == "apply":
+            body = _apply_configuration(api_view.kind, body)
         if not api_view.is_stored_form:
             return self._patch_converted(request, api_view, info, body, type_)
+        if type_ != "apply" and info.subresource != "scale":
+            body, type_ = self._typed_patch(api_view, (namespace, info.name), body, type_)
         existed = type_ != "apply" or self._exists(api_view, namespace, info.name)
         obj = self._store.patch(
             api_view.resource,
@@ -174,9 +190,23 @@ class Objects:
     ) -> Response:
         """Patch an object in another API version than the stored one, and store it as a whole."""
         old = api_view.to_client(self._store.get(api_view.resource, info.namespace, info.name))
-        new = api_view.to_storage(strategy.apply_patch(api_view.kind, old, body, type_))
+        new = api_view.to_storage(
+            _typed_result(api_view.kind, strategy.apply_patch(api_view.kind, old, body, type_), body)
+        )
         obj = self._store.update(api_view.resource, new, manager=request.manager, dry_run=is_dry_run(request))
         return self._object_response(request, api_view, obj)
+
+    def _typed_patch(
+        self, api_view: ApiVersionView, key: tuple[str, str], body: Any, type_: PatchType
+    ) -> tuple[Any, PatchType]:
+        """Return a patch with the same result that has no nulls.
+
+        Raises:
+            ApiError: 422 if a field would have the wrong type.
+        """
+        result = strategy.apply_patch(api_view.kind, self._store.get(api_view.resource, *key), body, type_)
+        typed = _typed_result(api_view.kind, result, body)
+        return (body, type_) if typed is result else ([{"op": "replace", "path": "", "value": typed}], "json")
 
     def _delete(self, request: Request, api_view: ApiVersionView, info: RequestInfo) -> Response:
         namespace = _namespace(api_view, info)
@@ -211,9 +241,11 @@ class Objects:
         return json_response({**_list_identity(api_view), "metadata": meta, "items": items})
 
     def _delete_object(self, request: Request, api_view: ApiVersionView, namespace: str, name: str) -> Object | None:
-        options = request.object()
+        options = decode_message("meta.DeleteOptions", "DeleteOptions", "v1", request.object())
         preconditions = options.get("preconditions") or {}
-        grace = options.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
+        grace = options.get("gracePeriodSeconds")
+        if grace is None and "gracePeriodSeconds" in request.query:
+            grace = request.number("gracePeriodSeconds", 0)
         return self._store.delete(
             api_view.resource,
             namespace,
@@ -242,7 +274,7 @@ class Objects:
         validation: FieldValidation | None = None,
     ) -> Response:
         headers = validation.warning_headers() if validation else {}
-        form = request.form(META_GROUP, *FORMS)
+        form = request.form(META_GROUP, "Table", "PartialObjectMetadata")
         obj = api_view.to_client(obj)
         if not form or subresource == "scale":
             return json_response(obj, status, headers)
@@ -254,6 +286,24 @@ class Objects:
 def success_status(details: Object) -> Object:
     """Return the Status of a request that leaves no object to return."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _apply_configuration(kind: ResourceType, body: Any) -> Object:
+    if not isinstance(body, dict):
+        raise bad_request("the body has to be an object")
+    return decode_object(kind, body)
+
+
+def _typed_result(kind: ResourceType, result: Object, patch: Any) -> Object:
+    """Return the result of a patch.
+
+    Raises:
+        ApiError: 422 if a field has the wrong type.
+    """
+    try:
+        return typed_object(kind, result)
+    except FieldTypeError as error:
+        raise unprocessable("", "", "", [invalid("patch", quote(patch), str(error))]) from None
 
 
 def _field_validation(request: Request) -> FieldValidation:

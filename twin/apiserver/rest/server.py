@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from twin.apiserver.meta.errors import ApiError, invalid, unprocessable
+from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
 from twin.apiserver.rest.auth.access_reviews import AccessReviews, review_type
 from twin.apiserver.rest.auth.authentication import (
     ANONYMOUS,
@@ -23,6 +23,8 @@ from twin.apiserver.rest.auth.authentication import (
     service_account,
 )
 from twin.apiserver.rest.auth.rbac import Attributes, Authorizer
+from twin.apiserver.rest.codec.field_types import decode_message
+from twin.apiserver.rest.codec.protobuf import message_name
 from twin.apiserver.rest.conversion import Conversions
 from twin.apiserver.rest.discovery import SUBRESOURCES, VERSION, Discovery
 from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
@@ -39,6 +41,7 @@ from twin.apiserver.storage.store import Store
 _HEALTH = ("healthz", "livez", "readyz")
 _TOKEN_LIFETIME = 3600  # seconds, as stated in a TokenRequest; the token itself is valid until the server stops
 _MIN_LIFETIME = 600  # seconds; pkg/apis/authentication/validation
+_AUTHENTICATION = "authentication.k8s.io/v1"
 _AUDIENCE = "https://kubernetes.default.svc"
 
 
@@ -176,7 +179,8 @@ class ApiServer:
 
     def _dispatch(self, verb: str, request: Request, info: RequestInfo) -> Response:
         if review := review_type(info.group, info.plural):
-            return json_response(self._reviews.review(review, info.api_version, request.user, request.object()), 201)
+            body = _decoded(info.api_version, review.kind, request)
+            return json_response(self._reviews.review(review, info.api_version, request.user, body), 201)
         api_view = self._conversions.of(info)
         subresources = {entry["name"].partition("/")[2] for entry in SUBRESOURCES.get(api_view.kind.resource, ())}
         if info.subresource in subresources:
@@ -191,7 +195,8 @@ class ApiServer:
         """Answer a TokenRequest for a service account (`kubectl create token`)."""
         account = self._store.get("serviceaccounts", info.namespace, info.name)
         user = service_account(info.namespace, info.name, account["metadata"]["uid"])
-        requested = {name: value for name, value in (request.object().get("spec") or {}).items() if value}
+        body = _decoded(_AUTHENTICATION, "TokenRequest", request)
+        requested = {name: value for name, value in (body.get("spec") or {}).items() if value}
         spec = {"audiences": [_AUDIENCE], "expirationSeconds": _TOKEN_LIFETIME, **requested}
         if spec["expirationSeconds"] < _MIN_LIFETIME:
             detail = "may not specify a duration less than 10 minutes"
@@ -200,8 +205,8 @@ class ApiServer:
         expires = self._store.timestamp_after(spec["expirationSeconds"])
         status = {"token": self._authenticator.issue(user), "expirationTimestamp": expires}
         meta = {"name": info.name, "namespace": info.namespace}
-        body = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": meta}
-        return json_response({**body, "spec": spec, "status": status}, 201)
+        identity = {"kind": "TokenRequest", "apiVersion": _AUTHENTICATION, "metadata": meta}
+        return json_response({**identity, "spec": spec, "status": status}, 201)
 
     async def _exec(self, socket: WebSocket) -> None:
         """Run `kubectl exec`, the only request over a WebSocket."""
@@ -217,6 +222,11 @@ class ApiServer:
             return
         self._observer(AuditEvent(user, attributes, 101, socket.headers.get("user-agent", "")))
         await self._pods.execute(socket, info)
+
+
+def _decoded(api_version: str, kind: str, request: Request) -> Object:
+    """Return the body of a request that is answered instead of stored. Raises `ApiError` if a type is wrong."""
+    return decode_message(message_name(api_version, kind), kind, api_version.rpartition("/")[2], request.object())
 
 
 def _name_in_body(request: Request) -> str:

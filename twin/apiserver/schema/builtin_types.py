@@ -25,6 +25,11 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items, "nullable": True}
 
 
+def _whole_list(items: Schema) -> Schema:
+    """Return the schema of a list without nulls."""
+    return _list({**items, "nullable": False})
+
+
 def _object(**fields: Schema) -> Schema:
     keep: Schema = {"type": "object", "nullable": True, "x-kubernetes-preserve-unknown-fields": True}
     return {**keep, "properties": fields}
@@ -93,11 +98,44 @@ WORKLOAD = _types(spec=_WORKLOAD, status=_object(conditions=_CONDITIONS))
 SERVICE = _types(spec=_SERVICE)
 CONFIG_MAP = _types(data=_map(_STRING), binaryData=_map(_STRING), immutable=_BOOLEAN)
 SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING, immutable=_BOOLEAN)
-NODE = _types(spec=_object(unschedulable=_BOOLEAN), status=_object(conditions=_CONDITIONS, addresses=_list(_object())))
+NODE = _types(
+    spec=_object(unschedulable=_BOOLEAN, taints=_list(_object(key=_STRING, value=_STRING, effect=_STRING))),
+    status=_object(conditions=_CONDITIONS, addresses=_list(_object())),
+)
 ENDPOINT_SLICE = _types(addressType=_STRING, endpoints=_list(_ENDPOINT), ports=_list(_object(port=_INTEGER)))
 EVENT = _types(
     note=_STRING, reason=_STRING, action=_STRING, type=_STRING, reportingController=_STRING, reportingInstance=_STRING
 )
 LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
 BUDGET = _types(spec=_object(minAvailable=_EITHER, maxUnavailable=_EITHER, selector=_SELECTOR))
+_VERSION = _object(
+    name=_STRING,
+    served=_BOOLEAN,
+    storage=_BOOLEAN,
+    schema=_object(openAPIV3Schema=_object()),
+    subresources=_object(
+        status=_object(),
+        scale=_object(specReplicasPath=_STRING, statusReplicasPath=_STRING, labelSelectorPath=_STRING),
+    ),
+    selectableFields=_whole_list(_object(jsonPath=_STRING)),
+    additionalPrinterColumns=_whole_list(
+        _object(name=_STRING, type=_STRING, jsonPath=_STRING, description=_STRING, format=_STRING, priority=_INTEGER)
+    ),
+)
+DEFINITION = _types(
+    spec=_object(
+        group=_STRING,
+        scope=_STRING,
+        names=_object(
+            plural=_STRING,
+            singular=_STRING,
+            kind=_STRING,
+            listKind=_STRING,
+            shortNames=_whole_list(_STRING),
+            categories=_whole_list(_STRING),
+        ),
+        versions=_whole_list(_VERSION),
+    ),
+    status=_object(conditions=_CONDITIONS),
+)
 PLAIN = _types(spec=_object(), status=_object())

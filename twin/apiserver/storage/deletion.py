@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from formats.timestamps import format_time
-from twin.apiserver.meta.errors import Object
+from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.schema.resource_types import ResourceType
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -15,6 +15,7 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_IMMORTAL = ("default", "kube-public", "kube-system")
 DEFAULT_GRACE = 30  # seconds; corev1.DefaultTerminationGracePeriodSeconds
 
 
@@ -22,6 +23,16 @@ def is_removable(obj: Object) -> bool:
     """Return whether an object is being deleted and neither a finalizer nor a grace period keeps it."""
     meta = obj["metadata"]
     return "deletionTimestamp" in meta and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds")
+
+
+def check_deletable(kind: ResourceType, name: str) -> None:
+    """Check that an object may be deleted at all; `apiserver/pkg/admission/plugin/namespace/lifecycle`.
+
+    Raises:
+        ApiError: 403 for the namespaces of the cluster itself.
+    """
+    if kind.resource == "namespaces" and name in _IMMORTAL:
+        raise ApiError(403, "Forbidden", f'namespaces "{name}" is forbidden: this namespace may not be deleted')
 
 
 def mark_deleted(

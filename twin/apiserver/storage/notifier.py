@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Callable
 
+from twin.apiserver.meta.objects import key
 from twin.apiserver.storage.watch import Change
+from twin.kernel.failures import OnFailure
 
 Subscriber = Callable[[Change], None]
 
@@ -14,7 +16,8 @@ class ChangeNotifier:
     If a subscriber writes, its change is delivered after all subscribers have received the current one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: OnFailure) -> None:
+        self._on_failure = on_failure
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._queue: deque[Change] = deque()
         self._delivering = False
@@ -34,6 +37,13 @@ class ChangeNotifier:
                 current = self._queue.popleft()
                 for resource, callback in self._subscribers:
                     if not resource or resource == current.resource:
-                        callback(current)
+                        self._call(callback, current)
         finally:
             self._delivering = False
+
+    def _call(self, callback: Subscriber, change: Change) -> None:
+        """Call a subscriber; the write is committed, so its failure is not that of the request."""
+        try:
+            callback(change)
+        except Exception as error:
+            self._on_failure("a subscriber", key(change.object), error)

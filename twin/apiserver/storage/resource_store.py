@@ -79,7 +79,7 @@ class ResourceStore:
         self, revision: int, *, namespace: str, matches: Predicate | None, limit: int, continue_token: str
     ) -> ListResult:
         """Return at most `limit` matching objects (0 = all), starting at `continue_token`."""
-        if not limit and not continue_token:
+        if limit <= 0 and not continue_token:
             objects = self.objects(namespace)
             items = list(objects) if matches is None else [obj for obj in objects if matches(obj)]
             return ListResult(items, str(revision))
@@ -91,7 +91,7 @@ class ResourceStore:
             for key, obj in self._at(revision, namespace)
             if (start is None or key > start) and (matches is None or matches(obj))
         ]
-        if not limit or len(items) <= limit:
+        if limit <= 0 or len(items) <= limit:
             return ListResult(items, str(revision))
         page = items[:limit]
         return ListResult(page, str(revision), _token(revision, _key(page[-1])), len(items) - limit)
@@ -135,6 +135,9 @@ def _read_token(token: str) -> tuple[int, Key]:
     try:
         body = json.loads(base64.urlsafe_b64decode(token))
         namespace, name = body["start"]
-        return int(body["rv"]), (namespace, name)
-    except (ValueError, KeyError, TypeError) as error:
+        revision = int(body["rv"])
+        if not isinstance(namespace, str) or not isinstance(name, str) or revision < 0:
+            raise TypeError
+        return revision, (namespace, name)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise bad_request(f"continue key is not valid: {token!r} did not come from a list of this server") from error

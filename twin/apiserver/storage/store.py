@@ -33,6 +33,7 @@ from twin.apiserver.storage.gc import GarbageCollector
 from twin.apiserver.storage.notifier import ChangeNotifier, Subscriber
 from twin.apiserver.storage.resource_store import ListResult, ResourceStore
 from twin.apiserver.storage.watch import Change, Watch
+from twin.kernel.failures import OnFailure, reraise
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -57,18 +58,19 @@ class _WriteOptions(NamedTuple):
 class Store:
     """A Kubernetes API server without HTTP."""
 
-    def __init__(self, now: Callable[[], datetime], suffix: Callable[[], str]) -> None:
+    def __init__(self, now: Callable[[], datetime], suffix: Callable[[], str], on_failure: OnFailure = reraise) -> None:
         """Create a store with the builtin kinds and the default namespaces.
 
         Args:
             now: returns the wall-clock time.
-            suffix: returns the five characters that make a generated name unique.
+            suffix: returns five characters that make a generated name unique.
+            on_failure: handles an exception in a subscriber.
         """
         self._now = now
         self._suffix = suffix
         self._revision = 0
         self._uids = 0
-        self._notifier = ChangeNotifier()
+        self._notifier = ChangeNotifier(on_failure)
         self.kinds = Registry()
         self._objects: dict[str, ResourceStore] = {}
         for kind in builtin_kinds():
@@ -272,6 +274,7 @@ class Store:
         kind = self.kinds[resource]
         old = self._require(kind, namespace, name)
         strategy.check_preconditions(kind, old, uid=uid, resource_version=resource_version)
+        deletion.check_deletable(kind, name)
         new = deletion.mark_deleted(kind, old, self._now(), propagation, grace_period)
         if deletion.is_removable(new):
             self._commit("DELETED", kind, old, old, dry_run=dry_run)
@@ -285,10 +288,8 @@ class Store:
             ApiError: 422 if the definition is invalid.
         """
         name = (manifest.get("metadata") or {}).get("name", "")
-        if self._objects[CRDS].get("", name) is None:
-            self.create(CRDS, manifest)
-        else:
-            self.update(CRDS, manifest)
+        write = self.create if self._objects[CRDS].get("", name) is None else self.update
+        write(CRDS, manifest)
 
     def ensure_namespace(self, name: str) -> None:
         """Create the namespace if it does not exist."""

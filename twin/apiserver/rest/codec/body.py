@@ -1,5 +1,6 @@
 """Request and response bodies: JSON, YAML and Kubernetes' protobuf."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ from twin.apiserver.meta.errors import ApiError, bad_request
 from twin.apiserver.rest.codec import protobuf
 
 JSON = "application/json"
+_MAX_DEPTH = 100
+"""Levels of objects and lists; the rules behind this check follow them recursively."""
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -35,11 +38,43 @@ def decode_body(body: bytes, media_type: str) -> Any:
             "media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )
     try:
-        return _decoder.decode(body)
+        return _shallow(_decoder.decode(body))
+    except RecursionError:
+        raise _too_deep() from None
     except msgspec.DecodeError as error:
         if "yaml" not in media_type:
             raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
     try:
-        return YAML(typ="safe", pure=True).load(body.decode())
-    except (YAMLError, UnicodeDecodeError) as error:
+        return _shallow(_json_value(YAML(typ="safe", pure=True).load(body.decode())))
+    except RecursionError:
+        raise _too_deep() from None
+    except (YAMLError, ValueError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value as JSON has it: YAML also has dates, sets, and keys of any type."""
+    return _decoder.decode(_encoder.encode(value))
+
+
+def _shallow(value: Any) -> Any:
+    """Return `value`.
+
+    Raises:
+        ApiError: 400 if it is nested too deeply; a real server's limit is 10 000 levels.
+    """
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return value
+    raise _too_deep()
+
+
+def _children(value: Any) -> Iterable[Any]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (child for child in children if isinstance(child, (dict, list)))
+
+
+def _too_deep() -> ApiError:
+    return bad_request(f"json: exceeded max depth: this server's limit is {_MAX_DEPTH} levels")

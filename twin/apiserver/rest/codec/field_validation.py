@@ -12,6 +12,8 @@ from twin.apiserver.meta.errors import ApiError, bad_request
 from twin.apiserver.rest.codec.known_fields import drop_unknown_fields
 from twin.apiserver.schema.resource_types import ResourceType
 
+_MAX_WARNINGS = 4096
+"""Characters of the Warning header; `apiserver/pkg/endpoints/filters/warning.go`."""
 _COMMON = ("apiVersion", "kind", "metadata")
 
 
@@ -42,7 +44,8 @@ class FieldValidation:
             fields = {name: value for name, value in obj.items() if name not in _COMMON}
             names += _unknown(kind.schema, fields, "")
         if names and how == "apply":
-            raise _not_declared(kind, obj.get("metadata") or {}, names)
+            meta = obj.get("metadata")
+            raise _not_declared(kind, meta if isinstance(meta, dict) else {}, names)
         unknown = [f'unknown field "{name}"' for name in names]
         if not unknown or self.level == "Ignore":
             return obj
@@ -59,9 +62,13 @@ class FieldValidation:
         """Return the Warning header of the response, if there are warnings."""
         if not self.warnings:
             return {}
-        quoted = (warning.replace('"', '\\"') for warning in self.warnings)
-        text = ", ".join(f'299 - "{warning}"' for warning in quoted)
+        quoted = (warning.replace("\\", "\\\\").replace('"', '\\"') for warning in self.warnings)
+        text = ", ".join(f'299 - "{_printable(warning)}"' for warning in quoted)[:_MAX_WARNINGS]
         return {"warning": text.encode("latin-1", "replace").decode("latin-1")}
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str]) -> ApiError:
