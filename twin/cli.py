@@ -19,6 +19,7 @@ from twin.commands import (
     runs,
     search,
     serve,
+    start,
     swarm,
     sweep,
 )
@@ -29,7 +30,6 @@ app = typer.Typer(
     name="twin",
     cls=RenamingGroup,
     help="Digital twin for LoRA serving on Kubernetes: runs your operator against a simulated cluster.",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -70,5 +70,5 @@ def twin(
     """Digital twin for LoRA serving on Kubernetes: runs your operator against a simulated cluster."""
 
 
-for _topic in (runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, lists):
+for _topic in (start, runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, lists):
     _topic.register(app)

@@ -70,6 +70,8 @@ class Cache:
         self.pods.on_change(self._pod_changed)
         self.services.on_change(self._service_changed)
         self.slices.on_change(self._slice_changed)
+        for informer in self.informers():
+            informer.on_restored(self._relist)
 
     def informers(
         self,
@@ -97,6 +99,11 @@ class Cache:
     def slices_of(self, key: str) -> list[EndpointSlice]:
         """Return the EndpointSlices of an adapter."""
         return list(self._slices_of.get(key, {}).values())
+
+    def _relist(self) -> None:
+        """List all kinds again: the server was restored from a backup."""
+        for informer in self.informers():
+            informer.relist()
 
     # -- changes
 

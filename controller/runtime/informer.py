@@ -51,6 +51,9 @@ class Informer(Generic[T]):
         """Version from which to watch; empty: list first."""
         self._restored = False
         """True if the server's versions went back since the last list."""
+        self._on_restored: list[Callable[[], None]] = []
+        self._watching: asyncio.Timeout | None = None
+        """Scope of the watch in progress."""
         self._events = 0
         self._objects: dict[str, T] = {}
         self._deleted: dict[str, int] = {}
@@ -69,6 +72,16 @@ class Informer(Generic[T]):
     def on_change(self, handler: Handler[T]) -> None:
         """Call `handler` after each change."""
         self._handlers.append(handler)
+
+    def on_restored(self, observer: Callable[[], None]) -> None:
+        """Call `observer` when the versions of the server turn out to have gone back."""
+        self._on_restored.append(observer)
+
+    def relist(self) -> None:
+        """List again and accept lower versions: a quiet kind may not notice by itself that its versions are void."""
+        self._restored, self._version = True, ""
+        if self._watching is not None:
+            self._watching.reschedule(asyncio.get_running_loop().time())
 
     def get(self, key: str) -> T | None:
         """Return the object, if there is one."""
@@ -120,7 +133,10 @@ class Informer(Generic[T]):
                 await self._watch()
             except Expired as error:
                 self._version, failure = "", error
-                self._restored = self._restored or isinstance(error, VersionTooLarge)
+                if isinstance(error, VersionTooLarge):
+                    self._notice_restored()
+            except TimeoutError:  # told by `relist`
+                self._version, failure = "", Expired("another kind's versions went back")
             except ClientError as error:
                 failure = error
             if self._events > events or loop.time() - began >= _SHORT_WATCH:
@@ -145,6 +161,11 @@ class Informer(Generic[T]):
             await asyncio.sleep(self._resync)
             for obj in list(self._objects.values()):
                 self._notify(obj, obj)
+
+    def _notice_restored(self) -> None:
+        self._restored = True
+        for observer in self._on_restored:
+            observer()
 
     async def _list(self) -> None:
         objects = await self._client.list(self._kind, label_selector=self._label_selector)
@@ -178,7 +199,18 @@ class Informer(Generic[T]):
                 self._remove(key, version)
 
     async def _watch(self) -> None:
-        """Process events until the server ends the stream."""
+        """Process events until the server ends the stream.
+
+        Raises:
+            TimeoutError: `relist` was called.
+        """
+        try:
+            async with asyncio.timeout(None) as self._watching:
+                await self._process_events()
+        finally:
+            self._watching = None
+
+    async def _process_events(self) -> None:
         changes = self._client.watch(self._kind, resource_version=self._version, label_selector=self._label_selector)
         async for event in changes:
             obj = event.object

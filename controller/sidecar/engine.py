@@ -14,12 +14,15 @@ import httpx
 import msgspec
 
 from controller.engine.flavors import EngineFlavor
+from controller.engine.response_body import BodyError, read_body
 from controller.sidecar.errors import Code, SidecarError
 
 _CONNECT_TIMEOUT = 5.0  # seconds; the engine is in the same pod
 _LIST_TIMEOUT = 10.0
 _HEALTH_TIMEOUT = 2.0
 _METRICS_TIMEOUT = 5.0
+_MAX_ANSWER = 1 << 20  # bytes
+_KEPT_HEADERS = ("content-type", "retry-after", "date")
 
 
 class _Model(msgspec.Struct):
@@ -71,7 +74,7 @@ class LocalEngine:
             raise engine_error(response)
         try:
             return {model.id: model.root or "" for model in msgspec.json.decode(response.content, type=_Models).data}
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise SidecarError(Code.ENGINE_UNAVAILABLE, "the engine's list of models is not valid") from None
 
     async def load(self, name: str, path: str, key: str) -> None:
@@ -127,13 +130,11 @@ class LocalEngine:
         try:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, TimeoutError) as error:
+                answer = await read_body(response, _MAX_ANSWER)
+        except (httpx.HTTPError, TimeoutError, BodyError) as error:
             raise _transport_error(error, timeout) from None
-        return response
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        return httpx.Response(response.status_code, headers=headers, content=answer, request=request)
 
     def _request(
         self, method: str, path: str, key: str, timeout: float, body: dict[str, object] | None = None
@@ -155,7 +156,7 @@ def engine_error(response: httpx.Response) -> SidecarError:
     """Return the error of an engine's response, with its status, type and message."""
     try:
         body = msgspec.json.decode(response.content, type=_ErrorBody)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         body = _ErrorBody(message=response.content[:300].decode(errors="replace").strip())
     inner = body.error if isinstance(body.error, _Detail) else _Detail(body.error or "", "")
     message = inner.message or body.message or body.error_message or str(body.detail or "")
@@ -171,6 +172,8 @@ def engine_error(response: httpx.Response) -> SidecarError:
 
 
 def _transport_error(error: Exception, timeout: float) -> SidecarError:
+    if isinstance(error, BodyError):
+        return SidecarError(Code.ENGINE_UNAVAILABLE, f"the engine's answer is not valid: {error}")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return SidecarError(Code.ENGINE_UNAVAILABLE, "the engine does not accept connections")
     if isinstance(error, httpx.TimeoutException | TimeoutError):

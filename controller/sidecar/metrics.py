@@ -12,12 +12,14 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.sidecar.artifacts.cache import ArtifactCache
 from controller.sidecar.engine import LocalEngine
-from controller.sidecar.errors import SidecarError
+from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.metrics_translation import MetricsTranslation
 from controller.sidecar.settings import MetricsMode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _CHUNK_BYTES = 64 << 10
+_MAX_BYTES = 16 << 20
+_MAX_LINE = 1 << 20
 
 
 class MetricsEndpoint:
@@ -67,8 +69,11 @@ class MetricsEndpoint:
 
 async def _whole_lines(response: httpx.Response) -> AsyncIterator[bytes]:
     """Yield the body in chunks of whole lines."""
-    rest = b""
+    rest, size = b"", 0
     async for chunk in response.aiter_raw(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > _MAX_BYTES or len(rest) > _MAX_LINE:
+            raise SidecarError(Code.ENGINE_UNAVAILABLE, f"a page of metrics has at most {_MAX_BYTES} bytes")
         lines, end, rest = (rest + chunk).rpartition(b"\n")
         yield lines + end
     if rest:

@@ -9,7 +9,7 @@ from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import Api
-from fake_vllm.openai.sampling_params import Body, check_logprob_limit, check_temperature
+from fake_vllm.openai.sampling_params import MAX_CHOICES, Body, check_logprob_limit, check_temperature
 
 _ALTERNATIVES = 2  # to each token, for each beam; vllm/entrypoints/generate/beam_search/online.py
 
@@ -28,10 +28,16 @@ def check_width(body: Body) -> None:
     """Check the number of beams.
 
     Raises:
-        VLLMValidationError: if there are none.
+        VLLMValidationError: if there are none, or too many.
     """
-    if _width(body) < 1:
-        raise VLLMValidationError(f"beam_width must be at least 1, got {_width(body)}.")
+    width = _width(body)
+    if width < 1:
+        raise VLLMValidationError(f"beam_width must be at least 1, got {width}.")
+    if width > MAX_CHOICES:
+        raise VLLMValidationError(
+            f"beam_width must be at most {MAX_CHOICES}, got {width}. To increase this limit, set the"
+            " VLLM_MAX_N_SEQUENCES environment variable."
+        )
 
 
 def check_beams(body: Body, config: EngineConfig, api: Api) -> None:

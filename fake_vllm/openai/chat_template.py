@@ -92,6 +92,8 @@ def _part_text(part: Any, model: str, release: Api) -> str | None:
     if isinstance(part, str):
         return part
     kind = part.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise VLLMValidationError("Invalid 'type' field in multimodal part.", parameter="type")
     if kind in _TEXT_TYPES:
         text: str | None = part.get("text" if kind.endswith("text") else kind)
         return text

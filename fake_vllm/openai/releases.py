@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from fake_vllm.openai.request_fields import unknown_fields
 from formats.engine_releases import Release, parse_release
 
 _TAIL = {"kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
@@ -19,7 +20,7 @@ class Api:
     """Behavior of one release; the defaults are the newest one's.
 
     Attributes:
-        unknown_fields: fields of request bodies that this release ignores.
+        unknown_fields: fields of request bodies that this release ignores, by the name of their class.
         max_temperature: largest temperature.
         checks_vocabulary: ids in `logit_bias` must be in the vocabulary.
         checks_stop_ids: ids in `stop_token_ids` must be in the vocabulary too.
@@ -52,7 +53,7 @@ class Api:
         names_stop_sequence: responses of Anthropic's form name the stop sequence that ended them.
     """
 
-    unknown_fields: frozenset[str] = frozenset()
+    unknown_fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_temperature: float = 2.0
     checks_vocabulary: bool = True
     checks_stop_ids: bool = True
@@ -84,11 +85,12 @@ class Api:
     thinking: bool = True
     names_stop_sequence: bool = True
 
-    def known_fields(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return a raw body without the fields that this release ignores."""
-        if self.unknown_fields.isdisjoint(data):
+    def known_fields(self, data: dict[str, Any], class_name: str) -> dict[str, Any]:
+        """Return a raw body of a request class without the fields that this release ignores."""
+        unknown = self.unknown_fields.get(class_name, frozenset())
+        if unknown.isdisjoint(data):
             return data
-        return {name: value for name, value in data.items() if name not in self.unknown_fields}
+        return {name: value for name, value in data.items() if name not in unknown}
 
 
 NEWEST = Api()
@@ -109,7 +111,7 @@ def api(version: str) -> Api:
     if release >= (0, 32):
         return NEWEST
     return Api(
-        unknown_fields=frozenset() if release >= (0, 24) else frozenset({"is_3d_lora_weight"}),
+        unknown_fields=unknown_fields(release),
         max_temperature=2.0 if release >= (0, 24) else math.inf,
         checks_vocabulary=release >= (0, 24),
         fingerprint=release >= (0, 24),

@@ -17,7 +17,7 @@ from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import Api
 
-_MAX_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
+MAX_CHOICES = 16384  # vLLM, vllm/envs.py: VLLM_MAX_N_SEQUENCES
 _MAX_LOGPROB_TOKENS = 128  # vLLM, vllm/sampling_params.py: MAX_LOGPROB_TOKEN_IDS
 
 Body = CompletionRequest | ChatCompletionRequest
@@ -95,9 +95,9 @@ def _is_whole(key: str) -> bool:
 def _check_choices(n: int) -> None:
     if n < 1:
         raise VLLMValidationError(f"n must be at least 1, got {n}.")
-    if n > _MAX_CHOICES:
+    if n > MAX_CHOICES:
         raise VLLMValidationError(
-            f"n must be at most {_MAX_CHOICES}, got {n}. To increase this limit, set the VLLM_MAX_N_SEQUENCES"
+            f"n must be at most {MAX_CHOICES}, got {n}. To increase this limit, set the VLLM_MAX_N_SEQUENCES"
             " environment variable."
         )
 

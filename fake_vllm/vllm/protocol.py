@@ -25,7 +25,7 @@ class LoadLoRAAdapterRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def drop_unknown_fields(cls, data: Any, info: ValidationInfo) -> Any:
-        return api_of(info.context).known_fields(data) if isinstance(data, dict) else data
+        return api_of(info.context).known_fields(data, cls.__name__) if isinstance(data, dict) else data
 
 
 class UnloadLoRAAdapterRequest(BaseModel):
@@ -61,10 +61,11 @@ class TokenizeChatRequest(OpenAIBaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def check_generation_prompt(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            check_generation_prompt(data)
-        return data
+    def check_generation_prompt(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, dict):
+            return data
+        check_generation_prompt(data)
+        return api_of(info.context).known_fields(data, cls.__name__)
 
 
 TokenizeRequest: TypeAlias = TokenizeCompletionRequest | TokenizeChatRequest

@@ -137,12 +137,6 @@ def test_after_an_unload_that_was_lost_old_weights_never_serve_the_new_object(tm
                 assert root == "acme/second"
 
 
-def test_an_adapter_with_the_base_models_name_is_not_considered_loaded(tmp_path: Path) -> None:
-    named = [adapters(1, replicas=1, arrive={"at": "30s"}) | {"name": MODEL}]
-    story = run_story(tmp_path, pods=1, adapters=named, duration="2m")
-    assert story.sent("load", MODEL)
-
-
 def test_pods_with_names_too_long_for_annotations_are_retried_like_others(tmp_path: Path) -> None:
     long = "a-base-model-whose-deployment-has-quite-a-long-name"
     refused = {"kind": "connection-refused", "from": "0s", "until": "50s"}

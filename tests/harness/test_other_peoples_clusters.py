@@ -230,3 +230,40 @@ def test_conditions_end_with_the_pods_that_they_were_true_of(tmp_path: Path) -> 
     assert {kind: conditions[kind][0] for kind in ("Scheduled", "Loaded", "Bound", "Ready", "FullyReplicated")} == (
         dict.fromkeys(("Scheduled", "Loaded", "Bound", "Ready", "FullyReplicated"), "False")
     )
+
+
+def versions_go_back(simulation: Simulation) -> None:
+    """Give all objects lower versions, as a control plane that was rebuilt from a backup does, and end all watches."""
+    store = simulation.store
+    lost = int(store.resource_version) // 2
+    for objects in store._objects.values():
+        for namespace, named in objects._objects.items():
+            for name, obj in named.items():
+                version = max(int(obj["metadata"]["resourceVersion"]) - lost, 1)
+                objects._objects[namespace][name] = {
+                    **obj,
+                    "metadata": {**obj["metadata"], "resourceVersion": str(version)},
+                }
+        objects.changes.compact(0)
+    store._revision -= lost
+    faults = simulation.api_faults
+    faults._fail_watches(faults.connection_lost())
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_control_plane_whose_versions_went_back_is_followed(replicas: int, tmp_path: Path) -> None:
+    edits = [
+        {"at": "2m10s", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 3}}},
+        {"at": "3m", "of": "Deployment/qwen", "patch": {"spec": {"replicas": 2}}},
+    ]
+    story = run_story(
+        tmp_path,
+        (120, versions_go_back),
+        adapters=[adapters(2, replicas=1)],
+        edits=edits,
+        controller={"replicas": replicas},
+        duration="6m",
+    )
+    assert len(story.published("a-0")) == 2
+    assert story.published("a-0") == story.holders("a-0")
+    assert story.violations == []

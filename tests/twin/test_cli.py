@@ -25,7 +25,7 @@ cluster:
 objects:
   - apiVersion: v1
     kind: Pod
-    metadata: {{name: engine, labels: {{app: engine}}}}
+    metadata: {{name: engine, labels: {{app: engine, adapter.model.aibrix.ai/enabled: "true"}}}}
     spec:
       containers:
         - name: vllm

@@ -2,7 +2,8 @@
 
 Layers, lowest first: `meta` (errors, selectors), `schema` (kinds and their rules), `patch` (merge patches, server-side
 apply), `registry` (builtin kinds, CRDs, create and update strategy), `storage` (objects, watches, garbage collection),
-`rest` (HTTP). The server has no clock and opens no socket: time is passed in, and `twin/serve` listens.
+`codec` (bodies on the wire), `rest` (HTTP). The server has no clock and opens no socket: time is passed in, and
+`twin/serve` listens.
 """
 
 from twin.apiserver.meta.errors import ApiError, FieldError, Object

@@ -72,8 +72,13 @@ def check(
     scenarios, problems = load_all(files, {}, None)
     if as_json:
         valid = [
-            {"name": item.name, "duration_seconds": item.duration, "seed": item.seed, "notes": [*map(str, item.notes)]}
-            for item in scenarios
+            {
+                "name": scenario.name,
+                "duration_seconds": scenario.duration,
+                "seed": scenario.seed,
+                "notes": [{"text": note, "place": scenario.places.get(note)} for note in scenario.notes],
+            }
+            for scenario in scenarios
         ]
         print(json.dumps({"scenarios": valid, "errors": problems}, indent=2, ensure_ascii=False))
     else:
@@ -81,7 +86,8 @@ def check(
         for scenario in scenarios:
             print(f"{scenario.name}: Valid; simulates {format_spoken(scenario.duration)}, seed {scenario.seed}")
             for note in scenario.notes:
-                print(f"  note: {note}")
+                place = scenario.places.get(note)
+                print(f"  note: {place}: {note}" if place else f"  note: {note}")
     if problems:
         return UNUSABLE
     return FAILED if strict and any(scenario.notes for scenario in scenarios) else OK

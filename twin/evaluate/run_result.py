@@ -9,6 +9,9 @@ from twin.evaluate.expectations import ExpectationResult, measure
 from twin.evaluate.invariants import Violation
 from twin.trace.lines import Line, Run
 
+_PHASES = ("adapters.running ", "adapters.failed ", "adapters.pending ")
+"""Beginnings of expectations that say in which phases adapters are at the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -37,8 +40,14 @@ class RunResult:
 
     @property
     def passed(self) -> bool:
-        """True if no invariant was violated and every expectation was met."""
-        return not self.violations and all(outcome.passed for outcome in self.expectations)
+        """True if no invariant was violated, every expectation was met, and something runs or is not expected to."""
+        return not (self.violations or self.nothing_runs) and all(outcome.passed for outcome in self.expectations)
+
+    @property
+    def nothing_runs(self) -> bool:
+        """True if adapters existed at the end, none was Running, and no expectation says so."""
+        expected = any(e.passed and e.text.startswith(_PHASES) for e in self.expectations)
+        return self.left > 0 and not self.count("running") and not expected
 
     @property
     def covered(self) -> float:
@@ -76,6 +85,8 @@ class RunResult:
         if self.expectations:
             parts.append(self._expectations())
         sentence = "; ".join(parts) + "."
+        if self.nothing_runs and not self.partial:
+            sentence += " If that is intended, expect it: adapters.running == 0."
         if self.partial:
             covered, total = format_clock(self.covered), format_clock(self.run.duration)
             return f"Interrupted after {covered} of {total}. Until then: {sentence}"

@@ -175,7 +175,7 @@ def _remarks(
     if broken:
         which = f"{_run_name(broken[0])}: {broken[0].violation}"
         remarks.append(f"{len(broken)} of {len(rows)} runs violated an invariant; the first is {which}")
-    return [*remarks, *_seed_remarks(len(design.seeds), options, comparisons)]
+    return [*remarks, *_seed_remarks(len(design.seeds), options, comparisons), *design.baseline.scenario.notes]
 
 
 def _seed_remarks(seeds: int, options: CompareOptions, comparisons: Sequence[Comparison]) -> list[str]:

@@ -31,6 +31,8 @@ def show(result: RunResult, page: Path | None) -> None:
     output = console()
     output.print(f"[bold]{escape(run.name)}[/] · seed {run.seed} · [bold {style}]{word}[/]")
     output.print(escape(result.verdict()))
+    for note in (*run.notes, *result.unjudged):
+        output.print(f"[yellow]Note:[/] {escape(note)}")
     output.print(_table(result, page))
 
 
@@ -52,8 +54,6 @@ def _table(result: RunResult, page: Path | None) -> Table:
         mark = "[green]✓[/]" if expectation.passed else "[red]✗[/]"
         actual = expectation.message or f"was {format_value(expectation.actual)}"
         table.add_row("" if i else "expectations", f"{mark} {escape(expectation.text)}  [dim]{escape(actual)}[/]")
-    for note in (*result.run.notes, *result.unjudged):
-        table.add_row("note", escape(note))
     if page is not None:
         table.add_row("report", escape(str(page)))
     return table

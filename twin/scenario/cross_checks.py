@@ -1,14 +1,12 @@
 """Checks between the parts of a scenario: references, pod sizes, times. Each check yields all errors that it finds."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path as File
-from typing import Any
 
 from controller.cache.pod_view import label_problem
 from formats.durations import format_duration
-from twin.scenario.errors import Problem, choices, closest
+from twin.scenario.errors import Note, Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests.admission import Admission, kind_error
 from twin.scenario.manifests.reader import Entry
@@ -19,23 +17,20 @@ from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
 from twin.scenario.yaml.positions import Document
 
-_NAMED = 5
-"""Maximum number of names in a note."""
 
-
-def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[str]]:
+def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[Note]]:
     """Return the supported objects, errors in misspelled kinds, and notes on ignored objects."""
     supported: list[Entry] = []
     problems: list[Problem] = []
-    notes: list[str] = []
+    notes: list[Note] = []
     for entry in entries:
         match kind_error(entry):
             case None:
                 supported.append(entry)
             case Problem() as problem:
                 problems.append(problem)
-            case note:
-                notes.append(note)
+            case text:
+                notes.append(entry.note(text))
     return supported, problems, notes
 
 
@@ -56,6 +51,25 @@ def check_objects(entries: Sequence[Entry], admission: Admission) -> tuple[list[
         if not refusals:
             accepted.append(entry)
     return accepted, problems
+
+
+def check_fields(entries: Sequence[Entry], admission: Admission) -> tuple[list[Problem], list[Note]]:
+    """Return the errors in misspelled fields, and notes on others that the kinds do not have.
+
+    `kubectl` refuses both. A field that resembles none of its kind may be one of a later release of Kubernetes.
+    """
+    problems: list[Problem] = []
+    notes: list[Note] = []
+    for entry in entries:
+        for field in admission.unknown_fields(entry.object):
+            name = str(field.path[-1])
+            if close := closest(name, field.known):
+                message = f'unknown field "{name}"; did you mean "{close}"?'
+                problems.append(entry.problem(field.path, message, key=True))
+            else:
+                text = f"{entry.title}: {field}: Kubernetes has no such field; it is ignored"
+                notes.append(entry.note(text, field.path))
+    return problems, notes
 
 
 def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequence[Node]) -> Iterator[Problem]:
@@ -192,67 +206,3 @@ def check_policies(file: ScenarioFile, document: Document, entries: Sequence[Ent
             for name in sorted(plug_ins([entry.object.get("spec") or {}])):
                 if error := policy_error(name, folder):
                     yield entry.problem(("spec", "schedulerName"), *error)
-
-
-def notes_on(
-    entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
-) -> list[str]:
-    """Return notes on things that are valid but noteworthy."""
-    notes = []
-    existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
-    for workload in workloads:
-        if not workload.looks_like_engine:
-            container = workload.engine["name"]
-            notes.append(f"no container of {workload.entry.title} looks like vLLM; {container} is used")
-        if workload.lacks_sglang_label:
-            lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
-            notes.append(f"{lacking}: the operator treats it as vLLM")
-        for kind, name in workload.references:
-            if (kind, workload.entry.namespace, name) not in existing:
-                notes.append(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests")
-    for adapter in adapters:
-        metadata = adapter["metadata"]
-        if not any(_selects(adapter, workload) for workload in workloads):
-            notes.append(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
-    requested = sum(workload.gpus * workload.replicas for workload in workloads)
-    available = sum(node.gpus for node in nodes)
-    if requested > available:
-        notes.append(f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending")
-    return list(dict.fromkeys(notes))
-
-
-def notes_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[str]:
-    """Return a note on requests in a trace for adapters that never exist."""
-    trace = file.traffic.trace if file.traffic is not None else None
-    if trace is None or not trace.adapters:
-        return []
-    existing = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
-    existing |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
-    requested = Counter(trace.adapters)
-    unknown = sorted(set(requested) - existing)
-    if not unknown:
-        return []
-    skipped, names = sum(requested[name] for name in unknown), ", ".join(unknown[:_NAMED])
-    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    return [f"{skipped:,} requests of the trace are skipped, because their adapters never exist: {names}{more}"]
-
-
-def _selects(adapter: dict[str, Any], workload: Workload) -> bool:
-    selector = adapter["spec"].get("podSelector") or {}
-    return (
-        adapter["metadata"]["namespace"] == workload.entry.namespace
-        and dict(selector.get("matchLabels") or {}).items() <= workload.labels.items()
-        and all(_meets(workload.labels, requirement) for requirement in selector.get("matchExpressions") or ())
-    )
-
-
-def _meets(labels: dict[str, str], requirement: dict[str, Any]) -> bool:
-    key, values = requirement.get("key"), requirement.get("values") or ()
-    match requirement.get("operator"):
-        case "In":
-            return labels.get(str(key)) in values
-        case "NotIn":
-            return labels.get(str(key)) not in values
-        case "Exists":
-            return key in labels
-    return key not in labels

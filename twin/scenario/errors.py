@@ -1,4 +1,4 @@
-"""Errors in scenario files: place, message, allowed values.
+"""Errors in scenario files: place, message, allowed values; and notes on valid ones.
 
 All errors of a file are collected before it is refused, so that one `twin check` shows them all.
 """
@@ -28,6 +28,15 @@ class Problem:
         message = f"{self.message}; {self.allowed}" if self.allowed else self.message
         text = ": ".join(part for part in (place, self.path, message) if part)
         return " ".join(text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something noteworthy. The place is not in the text: a resolved scenario has the same notes at other places."""
+
+    text: str
+    place: str = ""
+    """FILE:LINE; empty if the note is on the scenario as a whole."""
 
 
 class ScenarioErrors(Exception):

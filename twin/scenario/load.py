@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from twin.scenario.cross_checks import (
+    check_fields,
     check_names,
     check_objects,
     check_policies,
@@ -14,18 +15,18 @@ from twin.scenario.cross_checks import (
     check_templates,
     check_times,
     check_workloads,
-    notes_on,
-    notes_on_trace,
     sort_kinds,
 )
 from twin.scenario.edits import check_edits
 from twin.scenario.error_messages import explain
-from twin.scenario.errors import Problem, ScenarioErrors
+from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
+from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
+from twin.scenario.notes import note_on_trace, notes_on
 from twin.scenario.overrides import apply_overrides, set_path
 from twin.scenario.sections.cluster import Cluster, Engine, Node
 from twin.scenario.yaml.positions import Document, documents
@@ -148,7 +149,8 @@ def _assembled(
     spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
     admission = Admission([*spaces, *(template.namespace for template in templates)])
     accepted, refused = check_objects(entries, admission)
-    problems += refused
+    misspelled, unknown = check_fields(entries, admission)
+    problems += [*refused, *misspelled]
     if file is None:
         return None, problems
     nodes = nodes_for(file.cluster, workloads)
@@ -161,13 +163,22 @@ def _assembled(
         problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
     if problems or not complete:
         return None, problems
-    adapters = [e.object for e in entries if e.kind == "ModelAdapter"] + [t.manifest(0) for t in templates]
-    notes = [*file.notes, *manifests.notes, *notes, *notes_on(entries, workloads, adapters, nodes)]
-    return _scenario(file, entries, nodes, [*notes, *notes_on_trace(file, entries)], secrets), []
+    first = [Entry(t.manifest(0), document, ("adapters", index)) for index, t in enumerate(templates)]
+    absent = file.cluster.missing_secrets == "absent"
+    made = [] if absent else stand_ins([*entries, *first], workloads, secrets)
+    entries = [*made, *entries]
+    adapters = [entry.object for entry in [*entries, *first] if entry.kind == "ModelAdapter"]
+    notes = [*manifests.notes, *notes, *unknown, *note_on_stand_ins(made)]
+    notes += notes_on(entries, workloads, adapters, nodes)
+    return _scenario(file, entries, nodes, [*notes, *note_on_trace(file, entries)], secrets), []
 
 
 def _scenario(
-    file: ScenarioFile, entries: Sequence[Entry], nodes: tuple[Node, ...], notes: Sequence[str], secrets: SecretRedactor
+    file: ScenarioFile,
+    entries: Sequence[Entry],
+    nodes: tuple[Node, ...],
+    notes: Sequence[Note],
+    secrets: SecretRedactor,
 ) -> Scenario:
     """Combine a valid file and its manifests into a scenario."""
     return Scenario(
@@ -186,7 +197,8 @@ def _scenario(
         faults=file.faults,
         expect=file.expect,
         vary=file.vary,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*file.notes, *(note.text for note in notes)])),
+        places={note.text: note.place for note in notes if note.place},
         secrets=secrets.all,
     )
 

@@ -1,6 +1,7 @@
 """The scenario file as a whole, and the loaded scenario."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -77,5 +78,7 @@ class Scenario:
     vary: dict[str, tuple[Any, ...]]
     notes: tuple[str, ...] = ()
     """Notes for readers of the results."""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """FILE:LINE of notes."""
     secrets: tuple[str, ...] = ()
     """Pseudonyms of the secrets; none may appear in any output."""

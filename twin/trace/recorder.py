@@ -26,6 +26,8 @@ from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, Log
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
 
+_EXPLAINING = ("Initialized", "Scheduled", "Loaded", "Bound", "BaseModelServed", "Ready", "FullyReplicated")
+"""Conditions in the order in which an adapter passes them."""
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
 _ZONE = "topology.kubernetes.io/zone"
@@ -163,7 +165,6 @@ class Recorder:
         selector = spec.get("podSelector", {})
         state = annotations.read(meta.get("annotations", {}))
         conditions = status.get("conditions", [])
-        latest: Object = max(conditions, key=lambda c: c.get("lastTransitionTime", ""), default={})
         return AdapterLine(
             t=self.now(),
             object=_key(obj),
@@ -178,7 +179,7 @@ class Recorder:
             ],
             phase=status.get("phase", ""),
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
-            message=_message(conditions, latest),
+            message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
             scheduler=spec.get("schedulerName", "default"),
             sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
@@ -306,7 +307,9 @@ def _key(obj: Mapping[str, Any]) -> str:
     return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
 
 
-def _message(conditions: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]) -> str:
-    """Return the message of a failed `Loaded` condition, else that of the latest condition."""
-    failed = next((item for item in conditions if item["type"] == "Loaded" and item["status"] != "True"), None)
-    return str((failed or latest).get("message", ""))
+def _message(conditions: Sequence[Mapping[str, Any]]) -> str:
+    """Return the message of the condition that explains the phase: the first that is not True, else `Ready`."""
+    of_type = {item["type"]: item for item in conditions}
+    explained = [of_type[name] for name in _EXPLAINING if name in of_type]
+    explaining = next((item for item in explained if item["status"] != "True"), of_type.get("Ready", {}))
+    return str(explaining.get("message", ""))

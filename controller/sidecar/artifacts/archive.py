@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from controller.sidecar.artifacts.stores import is_needed
+from controller.sidecar.artifacts.stores import is_needed, shown_name
 from controller.sidecar.errors import Code, SidecarError
 
 MAX_MEMBERS = 1024
@@ -41,9 +41,10 @@ def safe_join(folder: Path, name: str) -> Path:
         SidecarError: if the name is absolute, leads out of the folder or is not a file name.
     """
     parts = name.split("/")
-    is_unsafe = any(part in ("", ".", "..") or len(part.encode()) > _MAX_NAME_BYTES for part in parts)
+    is_unsafe = any(part in ("", ".", "..") or len(part.encode(errors="replace")) > _MAX_NAME_BYTES for part in parts)
+    is_unsafe |= any("\ud800" <= character <= "\udfff" for character in name)
     if is_unsafe or "\\" in name or any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise SidecarError(Code.ARTIFACT_UNSAFE, f"the artifact has a file with an unsafe name: {name[:80]!r}")
+        raise SidecarError(Code.ARTIFACT_UNSAFE, "the artifact has a file with an unsafe name")
     return folder.joinpath(*parts)
 
 
@@ -183,12 +184,16 @@ def _copy(reader: _Reader, member: _Member, target: Path, limit: int) -> int:
         while chunk := source.read(_CHUNK):
             written += len(chunk)
             if written > member.size or written > limit:
-                raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive states a wrong size of {member.name[:80]!r}")
+                raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive states a wrong size of {_shown(member)}")
             sink.write(chunk)
     if written != member.size:
-        raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive ends within {member.name[:80]!r}")
+        raise SidecarError(Code.ARTIFACT_CORRUPT, f"the archive ends within {_shown(member)}")
     return written
 
 
 def _unsafe(name: str, why: str) -> SidecarError:
-    return SidecarError(Code.ARTIFACT_UNSAFE, f"the archive's {name[:80]!r} {why}")
+    return SidecarError(Code.ARTIFACT_UNSAFE, f"{shown_name(name)} in the archive {why}")
+
+
+def _shown(member: _Member) -> str:
+    return shown_name(member.name.rpartition("/")[2])

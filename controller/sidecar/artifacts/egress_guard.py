@@ -26,10 +26,16 @@ _METADATA = tuple(
         "100.100.100.200/32",  # Alibaba Cloud
         "100.96.0.96/32",  # Volcengine
         "168.63.129.16/32",  # Azure's host
-        "fd00:ec2::254/128",  # AWS over IPv6; 169.254.169.254 is link-local
         "192.0.0.192/32",  # Oracle Cloud
+        "fd00:ec2::/32",  # AWS: instance metadata, pod identities, DNS and time (IPv4: 169.254.0.0/16, link-local)
+        "fd20:ce::/32",  # Google Cloud
+        "fd00:42::/32",  # Scaleway
+        "fd00:c1::/32",  # Oracle Cloud
     )
 )
+_NAT64 = tuple(ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
+"""Prefixes of RFC 6052 and RFC 8215; the last 32 bits are an IPv4 address."""
+_ISATAP = 0x00005EFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +65,14 @@ class EgressGuard:
             SidecarError: if one of them is not permitted.
             OSError: if the name cannot be resolved.
         """
-        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(self.resolve_blocking, host, port)
+
+    def resolve_blocking(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host, as `resolve` does; for threads of client libraries."""
         try:
-            resolved = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        except UnicodeError:
-            raise OSError("not a valid host name") from None
+            resolved = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except (UnicodeError, ValueError, OverflowError):
+            raise OSError("not a valid host name or port") from None
         addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in resolved))
         if not all(self.permits(address) for address in addresses):
             raise SidecarError(
@@ -148,7 +157,12 @@ def _inner(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Return the IPv4 address that an IPv6 address embeds, else the address itself."""
     if isinstance(address, IPv6Address):
         wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if wrapped is None and address in ip_network("64:ff9b::/96"):
+        if wrapped is None and (any(address in network for network in _NAT64) or _is_isatap(address)):
             wrapped = IPv4Address(int(address) & 0xFFFFFFFF)
         return wrapped or address
     return address
+
+
+def _is_isatap(address: IPv6Address) -> bool:
+    """Return whether the interface identifier is ISATAP's (RFC 5214): 0000:5efe or 0200:5efe, then the address."""
+    return int(address) >> 32 & 0xFDFFFFFF == _ISATAP

@@ -33,6 +33,7 @@ LoadedPaths = Callable[[], Awaitable[Collection[str] | None]]
 
 _MAX_PROOFS = 4
 """Accepted credentials that are remembered per artifact; more than one because they are rotated."""
+_LIST_SECONDS = 180.0
 _MAX_PAUSED = 4
 """Interrupted transfers that are kept for the next attempt."""
 _TRANSIENT = (Code.STORE_UNAVAILABLE, Code.STORE_TIMEOUT)
@@ -135,7 +136,7 @@ class StoreArtifactProvider:
         store = await self._stores.open(artifact, credentials)
         try:
             try:
-                listing = await store.listing()
+                listing = await _listing(store, artifact)
             except SidecarError as error:
                 if error.code not in _TRANSIENT:
                     self._drop_proof(artifact.digest, credentials)
@@ -253,3 +254,12 @@ class StoreArtifactProvider:
         self._paused[key] = transfer
         while len(self._paused) > _MAX_PAUSED:
             self._cache.discard(self._paused.popitem(last=False)[1].folder)
+
+
+async def _listing(store: Store, artifact: Artifact) -> FileList:
+    """Return the files of an artifact; a store that sends its list slowly has a limit for all of it."""
+    try:
+        async with asyncio.timeout(_LIST_SECONDS):
+            return await store.listing()
+    except TimeoutError:
+        raise SidecarError(Code.STORE_TIMEOUT, f"{artifact.redacted}: the store does not respond in time") from None

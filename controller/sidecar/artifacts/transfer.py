@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from controller.sidecar.artifacts.archive import safe_join
-from controller.sidecar.artifacts.stores import UNKNOWN, FileList, RemoteFile, Sink, Store
+from controller.sidecar.artifacts.stores import UNKNOWN, FileList, RemoteFile, Sink, Store, shown_name
 from controller.sidecar.errors import Code, SidecarError
 
 _PART_SIZE = 16 << 20
@@ -78,20 +78,20 @@ class Transfer:
         await asyncio.to_thread(_verify, file, parts[0].path)
 
     async def _fetch_part(self, store: Store, file: RemoteFile, part: "_Part") -> None:
-        interruptions = 0
+        interruptions, name = 0, shown_name(file.path)
         while not part.is_complete():
             if interruptions:
                 await asyncio.sleep(self._first_wait * 2 ** (interruptions - 1))
             offset = part.offset
             failure = SidecarError(
-                Code.ARTIFACT_CORRUPT, f"{file.path} ends after {part.offset} bytes, the store states {file.size}"
+                Code.ARTIFACT_CORRUPT, f"{name} ends after {part.offset} bytes, the store states {file.size}"
             )
             async with self._connections:
                 try:
                     async with asyncio.timeout(part.timeout):
                         await store.read(file, part.offset, part.end, part.attempt())
                 except TimeoutError:
-                    failure = SidecarError(Code.STORE_TIMEOUT, f"{file.path} is received too slowly")
+                    failure = SidecarError(Code.STORE_TIMEOUT, f"{name} is received too slowly")
                 except SidecarError as error:
                     if error.code not in _TRANSIENT:
                         raise
@@ -152,7 +152,9 @@ class _Part:
             if self._fd < 0 or attempt != self._attempts:
                 raise SidecarError(Code.STORE_UNAVAILABLE, "the transfer was stopped")
             if self.end != UNKNOWN and self.offset + len(data) > self.end:
-                raise SidecarError(Code.ARTIFACT_CORRUPT, f"{self.path.name} is longer than its store states")
+                raise SidecarError(
+                    Code.ARTIFACT_CORRUPT, f"{shown_name(self.path.name)} is longer than its store states"
+                )
             self._count(len(data))
             try:
                 view = memoryview(data)
@@ -193,12 +195,12 @@ def _parts(file: RemoteFile, path: Path, count: Callable[[int], None]) -> list[_
 def _verify(file: RemoteFile, path: Path) -> None:
     """Check size and checksum of a file."""
     path.touch()  # an empty file has no parts
-    size = path.stat().st_size
+    size, name = path.stat().st_size, shown_name(file.path)
     if file.size not in (UNKNOWN, size):
-        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} has {size} bytes, the store states {file.size}")
+        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{name} has {size} bytes, the store states {file.size}")
     kind, _, expected = file.checksum.partition(":")
     if expected and _digest(path, kind) != expected.lower():
-        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} does not have the {kind} checksum of its store")
+        raise SidecarError(Code.ARTIFACT_CORRUPT, f"{name} does not have the {kind} checksum of its store")
 
 
 def _digest(path: Path, kind: str) -> str:

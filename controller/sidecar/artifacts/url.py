@@ -80,6 +80,8 @@ def parse(url: str) -> Artifact:
         raise _invalid(f"an artifact URL has 1 to {MAX_URL_LENGTH} characters, this one has {len(url)}")
     if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
         raise _invalid("an artifact URL has no blanks, control characters or backslashes")
+    if not url.isascii() and any("\ud800" <= character <= "\udfff" for character in url):
+        raise _invalid("an artifact URL has only whole characters, no half of a surrogate pair")
     if url.startswith("/"):
         return Artifact(url=url, store="file", place="", path=_checked_path(url))
     scheme, separator, rest = url.partition("://")

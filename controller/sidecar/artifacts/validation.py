@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from controller.sidecar.artifacts.stores import shown_name
 from controller.sidecar.errors import Code, SidecarError
 
 _MAX_JSON_BYTES = 4 << 20
@@ -40,7 +41,7 @@ def check_adapter(folder: Path) -> None:
         check_safetensors(path)
     for path in pickled:
         if not zipfile.is_zipfile(path):  # torch writes zip archives, which end with their directory
-            raise _corrupt(f"{path.name} is not a complete torch file")
+            raise _corrupt(f"{shown_name(path.name)} is not a complete torch file")
 
 
 def check_safetensors(path: Path) -> None:
@@ -53,22 +54,22 @@ def check_safetensors(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-            raise _corrupt(f"{path.name} ends within its header")
+            raise _corrupt(f"{shown_name(path.name)} ends within its header")
         text = file.read(length)
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise _corrupt(f"{path.name} has a header that is not a JSON object")
-    spans = sorted(_span(path.name, tensor) for name, tensor in header.items() if name != "__metadata__")
+        raise _corrupt(f"{shown_name(path.name)} has a header that is not a JSON object")
+    spans = sorted(_span(shown_name(path.name), tensor) for name, tensor in header.items() if name != "__metadata__")
     end = 0
     for start, stop in spans:
         if start != end:
-            raise _corrupt(f"{path.name} has a header with gaps or overlaps")
+            raise _corrupt(f"{shown_name(path.name)} has a header with gaps or overlaps")
         end = stop
     if 8 + length + end != size:
-        raise _corrupt(f"{path.name} has {size} bytes, its header states {8 + length + end}")
+        raise _corrupt(f"{shown_name(path.name)} has {size} bytes, its header states {8 + length + end}")
 
 
 def _span(name: str, tensor: Any) -> tuple[int, int]:
@@ -92,11 +93,11 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
 
 def _json(path: Path) -> Any:
     if path.stat().st_size > _MAX_JSON_BYTES:
-        raise _corrupt(f"{path.name} is larger than {_MAX_JSON_BYTES} bytes")
+        raise _corrupt(f"{shown_name(path.name)} is larger than {_MAX_JSON_BYTES} bytes")
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise _corrupt(f"{path.name} is not valid JSON") from None
+        raise _corrupt(f"{shown_name(path.name)} is not valid JSON") from None
 
 
 def _corrupt(message: str) -> SidecarError:

@@ -120,7 +120,7 @@ class ChatCompletionRequest(OpenAIBaseModel):
         if not isinstance(data, dict):
             return data
         release = api_of(info.context)
-        data = release.known_fields(data)
+        data = release.known_fields(data, cls.__name__)
         iter(data.get("messages", ()))  # vLLM looks at system messages first: a TypeError is part of its response
         check_generation_prompt(data)
         data = check_tool_usage(data)

@@ -102,7 +102,7 @@ class CompletionRequest(OpenAIBaseModel):
         if not isinstance(data, dict):
             return data
         release = api_of(info.context)
-        data = release.known_fields(data)
+        data = release.known_fields(data, cls.__name__)
         _check_prompt(data)
         checks.check_stream_options(data)
         _check_logprobs(data, all_tokens=release.all_logprobs)

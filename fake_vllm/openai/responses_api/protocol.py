@@ -103,7 +103,7 @@ class ResponsesRequest(OpenAIBaseModel):
         if not isinstance(data, dict):
             return data
         release = api_of(info.context)
-        data = release.known_fields(data)
+        data = release.known_fields(data, cls.__name__)
         data = _with_tool_choice(data)
         _check_custom_tools(data.get("tools"))
         if isinstance(data.get("input"), list):

@@ -87,8 +87,4 @@ def _explained(constraint: StructuredOutputsParams, error: ConstraintError) -> s
     if constraint.regex is None:
         return error.message
     line = f"start: /{constraint.regex}/"
-    message = "unclosed character class" if error.message.startswith("unterminated character set") else error.message
-    return (
-        f'at 1(8): invalid regex "{constraint.regex}" (in regex): regex parse error:\n    {constraint.regex}\n'
-        f"    {' ' * error.position}^\nerror: {message}\n   1 | {line}\n{' ' * 14}^"
-    )
+    return f'at 1(8): invalid regex "{constraint.regex}" (in regex): {error.explanation}\n   1 | {line}\n{" " * 14}^'

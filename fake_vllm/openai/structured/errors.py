@@ -15,3 +15,9 @@ class ConstraintError(Exception):
         self.message = message
         self.source = source
         self.position = position
+
+    @property
+    def explanation(self) -> str:
+        """The error of a pattern, as the real server's regex library words it."""
+        message = "unclosed character class" if self.message.startswith("unterminated character set") else self.message
+        return f"regex parse error:\n    {self.source}\n    {' ' * self.position}^\nerror: {message}"

@@ -126,7 +126,7 @@ class _Generator:
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         if "pattern" in schema:
-            return regex.generate(schema["pattern"], self._random)
+            return self._pattern(schema["pattern"])
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         least, most = schema.get("minLength", 0), schema.get("maxLength")
@@ -134,6 +134,12 @@ class _Generator:
         while len(text) < least:
             text += " " + self._random.choice(_WORDS)
         return text if most is None else text[:most]
+
+    def _pattern(self, pattern: str) -> str:
+        try:
+            return regex.generate(pattern, self._random)
+        except ConstraintError as error:
+            raise ConstraintError(error.explanation) from None
 
     def _number(self, schema: Mapping[str, Any], *, whole: bool) -> float:
         step = schema.get("multipleOf", 1 if whole else 0.5)

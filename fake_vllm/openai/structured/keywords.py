@@ -21,18 +21,26 @@ def check_keywords(schema: Any) -> None:
     """Check a schema and those inside it.
 
     Raises:
-        ConstraintError: if one has a keyword that no backend supports, or a list of required fields that is none.
+        ConstraintError: if one has a keyword that no backend supports, or a value of the wrong type.
     """
     parts = list(_schemas(schema))
     for part in parts:
-        required = part.get("required", [])
-        if not isinstance(required, list):
-            raise ConstraintError(f"Expected array for 'required', got {json.dumps(required)}")
+        _check_types(part)
     if not any(_needs_llguidance(part) for part in parts):
         return
     for part in parts:
         if names := [name for name in _UNIMPLEMENTED if name in part]:
             raise ConstraintError(f"Unimplemented keys: {json.dumps(names)}")
+
+
+def _check_types(schema: Mapping[str, Any]) -> None:
+    required, types = schema.get("required", []), schema.get("type", [])
+    if not isinstance(required, list):
+        raise ConstraintError(f"Expected array for 'required', got {json.dumps(required)}")
+    if not isinstance(schema.get("properties", {}), Mapping):
+        raise ConstraintError("properties must be an object")
+    if not all(isinstance(name, str) for name in (types if isinstance(types, list) else [types])):
+        raise ConstraintError("type must be a string or array of strings")
 
 
 def _needs_llguidance(schema: Mapping[str, Any]) -> bool:

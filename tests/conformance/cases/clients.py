@@ -1,4 +1,4 @@
-"""What well-known clients send: `clients/requests.json`, recorded by `make record-clients`."""
+"""Requests of well-known clients: `clients/requests.json`, recorded by `make record-clients`."""
 
 from tests.conformance.clients import outcomes
 from tests.conformance.clients.driver import PROFILE

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from drive_openai import _TOOL, Verdict
+from drive_openai import _TOOL, BIAS, Verdict
 from langchain_openai import ChatOpenAI, OpenAI
 
 
@@ -17,7 +17,7 @@ def steps(url: str, loras: str) -> Mapping[str, Callable[[], Any]]:
     }
 
     def chat(**fields: Any) -> ChatOpenAI:
-        return ChatOpenAI(**{**to, "max_tokens": 60, **fields})
+        return ChatOpenAI(**{**to, "max_tokens": 60, "logit_bias": BIAS, **fields})
 
     return {
         "invoke": lambda: chat(max_tokens=3).invoke("hello"),
@@ -31,7 +31,7 @@ def steps(url: str, loras: str) -> Mapping[str, Callable[[], Any]]:
             chat().with_structured_output(Verdict, method="function_calling").invoke("hello")
         ),
         "structured-json-mode": lambda: (
-            chat(max_tokens=8).with_structured_output(Verdict, method="json_mode").invoke("hello")
+            chat(max_tokens=2).with_structured_output(Verdict, method="json_mode").invoke("hello")
         ),
         "structured-strict": lambda: chat().with_structured_output(Verdict, strict=True).invoke("hello"),
         "structured-stream": lambda: list(chat().with_structured_output(Verdict).stream("hello"))[-1],

@@ -7,7 +7,7 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
-from drive_openai import _TOOL, _USER, Verdict, join
+from drive_openai import _TOOL, _USER, BIAS, Verdict, join
 
 
 def steps(url: str, loras: str) -> Mapping[str, Callable[[], Any]]:
@@ -24,8 +24,10 @@ def steps(url: str, loras: str) -> Mapping[str, Callable[[], Any]]:
             list(complete(max_tokens=3, temperature=0, stream=True, stream_options={"include_usage": True}))
         ),
         "chat-logprobs": lambda: complete(max_tokens=2, logprobs=True, top_logprobs=1),
-        "chat-json-schema": lambda: complete(max_tokens=60, temperature=0, response_format=Verdict),
-        "chat-tools": lambda: complete(max_tokens=60, tools=[_TOOL], tool_choice="required", temperature=0),
+        "chat-json-schema": lambda: complete(max_tokens=60, temperature=0, logit_bias=BIAS, response_format=Verdict),
+        "chat-tools": lambda: complete(
+            max_tokens=90, tools=[_TOOL], tool_choice="required", temperature=0, logit_bias=BIAS
+        ),
         "text": lambda: litellm.text_completion(**to, prompt="hello", max_tokens=3, temperature=0),
         "text-stream": lambda: join(list(litellm.text_completion(**to, prompt="hello", max_tokens=3, stream=True))),
         "unknown-model": lambda: complete(model="hosted_vllm/none", max_tokens=2),

@@ -21,10 +21,12 @@ _TOOL = {
         },
     },
 }
+BIAS = {"200": -100, "201": -100, "204": -100, "223": -100}
+"""Tokens of white space, which JSON may have without end where a model has random weights."""
 
 
 class Verdict(BaseModel):
-    """What the model has to answer with; nothing is left to chance."""
+    """Answer that the model has to give; nothing is left to chance."""
 
     verdict: Literal["yes"]
 
@@ -50,19 +52,22 @@ def steps(url: str, loras: str) -> Mapping[str, Callable[[], Any]]:
         ),
         "chat-stream-helper": lambda: _events(client),
         "chat-stream-async": lambda: asyncio.run(_async_stream(url)),
-        "chat-parse": lambda: chat.parse(**_BRIEF, messages=_USER, max_tokens=60, response_format=Verdict),
+        "chat-parse": lambda: chat.parse(
+            **_BRIEF, messages=_USER, max_tokens=60, logit_bias=BIAS, response_format=Verdict
+        ),
         "chat-json-object": lambda: chat.create(
-            **_BRIEF, messages=_USER, max_tokens=8, response_format={"type": "json_object"}
+            **_BRIEF, messages=_USER, max_tokens=2, response_format={"type": "json_object"}
         ),
         "chat-tool-named": lambda: chat.create(
             **_BRIEF,
             messages=_USER,
             max_tokens=60,
+            logit_bias=BIAS,
             tools=[_TOOL],
             tool_choice={"type": "function", "function": {"name": "weather"}},
         ),
         "chat-tool-required": lambda: chat.create(
-            **_BRIEF, messages=_USER, max_tokens=90, tools=[_TOOL], tool_choice="required"
+            **_BRIEF, messages=_USER, max_tokens=90, logit_bias=BIAS, tools=[_TOOL], tool_choice="required"
         ),
         "chat-tool-auto": lambda: chat.create(**_BRIEF, messages=_USER, max_tokens=3, tools=[_TOOL]),
         "chat-tool-result": lambda: chat.create(**_BRIEF, messages=_conversation(), max_tokens=3, tools=[_TOOL]),
@@ -124,7 +129,8 @@ def join(chunks: list[Any]) -> dict[str, Any]:
 
 
 def _events(client: openai.OpenAI) -> dict[str, Any]:
-    with client.chat.completions.stream(**_BRIEF, messages=_USER, max_tokens=60, response_format=Verdict) as stream:
+    options: dict[str, Any] = {"max_tokens": 60, "logit_bias": BIAS, "response_format": Verdict}
+    with client.chat.completions.stream(**_BRIEF, messages=_USER, **options) as stream:
         kinds = sorted({event.type for event in stream})
         return {"kinds": kinds, "final": stream.get_final_completion()}
 

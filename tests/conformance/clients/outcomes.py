@@ -1,4 +1,4 @@
-"""What clients sent, and what they got from a real server, as JSON files."""
+"""Requests of the clients, and what they got from a real server, as JSON files."""
 
 import json
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ class Handled:
         beside: fields that an answer without the field has to be asked with, to be compared.
         wrong: value that is refused, of a field that is checked.
         note: for the page.
+        until: last recorded release that has the field; empty if the newest has it.
     """
 
     handling: Handling
@@ -26,6 +27,7 @@ class Handled:
     beside: Fields = field(default_factory=dict)
     wrong: Any = None
     note: str = ""
+    until: str = ""
 
 
 def honoured(sample: Fields, beside: Fields | None = None, note: str = "") -> Handled:
@@ -36,8 +38,8 @@ def checked(name: str, sample: Any, wrong: Any, note: str = "", **beside: Any) -
     return Handled("checked", {**beside, name: sample}, beside, wrong, note)
 
 
-def harmless(name: str, sample: Any, note: str = "", **beside: Any) -> Handled:
-    return Handled("harmless", {**beside, name: sample}, beside, note=note)
+def harmless(name: str, sample: Any, note: str = "", until: str = "") -> Handled:
+    return Handled("harmless", {name: sample}, note=note, until=until)
 
 
 def refused(sample: Fields, note: str) -> Handled:

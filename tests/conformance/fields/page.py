@@ -16,8 +16,9 @@ _HEAD = """\
 # Fields of request bodies
 
 Every field that vLLM's request classes have, and what the fake engine does with it. The fields and their releases are
-from the `/openapi.json` of real servers: vLLM {versions}. A test compares this page with them, with the fake's
-behavior, and with the answers of a real vLLM {newest}.
+those of the classes in vLLM {versions}.
+A test compares this page with them, with
+the fake's behavior, and with the answers of a real vLLM {newest}.
 
 | | meaning |
 | --- | --- |
@@ -42,24 +43,21 @@ def text() -> str:
 
 
 def first_release(known: list[Schema], class_name: str, field: str) -> str:
-    """Return the oldest recorded release since which all have a field; empty if the oldest has it."""
-    since = ""
-    for each in reversed(known):
-        if field not in each.definitions.get(class_name, {}).get("properties", {}):
-            return since
-        since = each.version
-    return ""
+    """Return the oldest recorded release that has a field; empty if it is the oldest of all."""
+    since = next(each.version for each in known if field in each.names(class_name))
+    return "" if since == known[0].version else since
 
 
 def _section(each: RequestClass, known: list[Schema]) -> str:
-    names = known[-1].definitions[each.name]["properties"]
+    names = dict.fromkeys(name for schema_ in reversed(known) for name in schema_.names(each.name))
     rows = [_row(name, each.fields[name], first_release(known, each.name, name)) for name in names]
     lines = [f"## `POST {each.route}`: `{each.name}`\n", "| field | | since | |", "| --- | --- | --- | --- |", *rows]
     return "\n".join([*lines, ""])
 
 
 def _row(name: str, handled: Handled, since: str) -> str:
-    return f"| `{name}` | {handled.handling} | {since} | {handled.note} |"
+    releases = " ".join(filter(None, (since, handled.until and f"until {handled.until}")))
+    return f"| `{name}` | {handled.handling} | {releases} | {handled.note} |"
 
 
 if __name__ == "__main__":

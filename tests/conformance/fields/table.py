@@ -23,6 +23,8 @@ _DETECTION = {"max_pattern_size": 2, "min_pattern_size": 1, "min_count": 2}
 _TEMPLATE = "allowed by `--trust-request-chat-template`"
 _TOOLS = "honoured with `--enable-auto-tool-choice --tool-call-parser NAME`"
 
+_PROCESSORS = "vLLM refuses it without `--logits-processor-pattern`, the fake does not"
+
 _GENERATION: Mapping[str, Handled] = {
     "model": honoured({"model": "a"}),
     "echo": honoured({"echo": True}),
@@ -72,6 +74,7 @@ _GENERATION: Mapping[str, Handled] = {
     "vllm_xargs": checked("vllm_xargs", {"a": 1}, {"a": _TOO_LARGE}),
     "repetition_detection": checked("repetition_detection", _DETECTION, {"max_pattern_size": -1}),
     "thinking_token_budget": refused({"thinking_token_budget": 5}, "allowed by `--reasoning-parser`"),
+    "logits_processors": harmless("logits_processors", [], _PROCESSORS, until="0.16.0"),
     "stream_interval": checked("stream_interval", 2, 0, "events have one token each", stream=True),
 }
 
@@ -108,6 +111,7 @@ _CHAT: Mapping[str, Handled] = {
     "mm_processor_kwargs": refused({"mm_processor_kwargs": {"a": 1}}, "allowed by `--trust-request-mm-kwargs`"),
     "return_tokens_as_token_ids": honoured({"return_tokens_as_token_ids": True}, {"logprobs": True}),
     "return_prompt_text": honoured({"return_prompt_text": True}),
+    "return_assistant_tokens_mask": harmless("return_assistant_tokens_mask", False, until="0.30.0"),
 }
 
 _TOKENIZE: Mapping[str, Handled] = {
@@ -186,9 +190,11 @@ CLASSES = (
 
 
 def samples() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield route, name and body of every request that shows how a field is handled."""
+    """Yield route, name and body of every request that shows how a field of the newest release is handled."""
     for each in CLASSES:
         for name, handled in each.fields.items():
+            if handled.until:
+                continue
             yield each.route, f"{each.name}.{name}", each.body(handled.sample)
             if handled.handling == "checked":
                 yield each.route, f"{each.name}.{name}=wrong", each.body({**handled.sample, name: handled.wrong})

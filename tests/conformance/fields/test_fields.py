@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from fake_vllm.openai.releases import api
 from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.fields import page
 from tests.conformance.fields.field import Fields
@@ -14,7 +15,7 @@ from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.fake import response_of_fake
 
 NEWEST = schema.versions()[-1]
-FIELDS = [(each, name) for each in CLASSES for name in each.fields]
+FIELDS = [(each, name) for each in CLASSES for name, handled in each.fields.items() if not handled.until]
 Ask = Callable[[RequestClass, Fields], tuple[int, bytes]]
 IDS = [f"{each.name}.{name}" for each, name in FIELDS]
 
@@ -34,8 +35,13 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 
 @pytest.mark.parametrize("each", CLASSES, ids=lambda each: each.name)
-def test_the_table_has_every_field_of_the_recorded_schema(each: RequestClass) -> None:
-    assert set(each.fields) == set(schema.read(NEWEST).definitions[each.name]["properties"])
+def test_the_table_has_every_field_of_the_recorded_schemas(each: RequestClass) -> None:
+    recorded = [schema.read(version) for version in schema.versions()]
+    assert set(each.fields) == {name for known in recorded for name in known.names(each.name)}
+    gone = {name for name, handled in each.fields.items() if handled.until}
+    assert gone == set(each.fields) - set(recorded[-1].names(each.name))
+    for name in gone:
+        assert each.fields[name].until == [known.version for known in recorded if name in known.names(each.name)][-1]
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -70,11 +76,20 @@ def test_a_real_server_takes_and_refuses_the_same(each: RequestClass, name: str)
 
 @pytest.mark.parametrize(
     ("releases", "since"),
-    [(["1.0", "1.1", "1.2"], ""), (["1.1", "1.2"], "1.1"), (["1.0", "1.2"], "1.2"), (["1.2"], "1.2")],
+    [(["1.0", "1.1", "1.2"], ""), (["1.1", "1.2"], "1.1"), (["1.1"], "1.1"), (["1.2"], "1.2")],
 )
-def test_a_field_is_there_since_the_release_after_the_last_without_it(releases: list[str], since: str) -> None:
+def test_a_field_is_listed_with_the_first_release_that_has_it(releases: list[str], since: str) -> None:
     known = [
         schema.Schema(version, {}, {"Class": {"properties": {"field": {}} if version in releases else {}}})
         for version in ("1.0", "1.1", "1.2")
     ]
     assert page.first_release(known, "Class", "field") == since
+
+
+@pytest.mark.parametrize("version", schema.versions())
+def test_the_fake_ignores_fields_that_a_release_does_not_have(version: str) -> None:
+    known = schema.read(version)
+    for each in CLASSES:
+        fields = [name for name, handled in each.fields.items() if not handled.until]
+        ignored = set(fields) - set(api(version).known_fields(dict.fromkeys(fields, 1), each.name))
+        assert ignored == set(fields) - set(known.names(each.name))

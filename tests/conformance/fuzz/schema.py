@@ -1,8 +1,7 @@
-"""Schemas of request bodies: recorded from `/openapi.json` of real servers, without what the bodies do not need."""
+"""Schemas of request bodies: recorded from the classes of real releases, without what the bodies do not need."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,6 @@ from typing import Any
 from tests.conformance.recording import RecordingError
 
 FOLDER = Path(__file__).parent / "schemas"
-ROUTES = (
-    "/v1/completions",
-    "/v1/chat/completions",
-    "/tokenize",
-    "/detokenize",
-    "/v1/load_lora_adapter",
-    "/v1/unload_lora_adapter",
-    "/v1/responses",
-    "/v1/messages",
-    "/v1/messages/count_tokens",
-)
 _REFERENCE = "#/components/schemas/"
 _PROSE = ("title", "description", "examples", "deprecated")
 
@@ -51,6 +39,10 @@ class Schema:
         """Return the alternatives of a schema; one, if it has none."""
         node = self.resolve(node)
         return [self.resolve(branch) for branch in node.get("anyOf") or node.get("oneOf") or [node]]
+
+    def names(self, class_name: str) -> list[str]:
+        """Return the fields of a request class, none if the release has no such class."""
+        return list(self.definitions.get(class_name, {}).get("properties", {}))
 
     def fields(self, route: str) -> dict[str, Node]:
         """Return the fields of a route's body, those of all its alternatives."""
@@ -101,20 +93,9 @@ def write(schema: Schema) -> None:
 
 
 def reduce(document: Mapping[str, Any], version: str) -> Schema:
-    """Return the part of an OpenAPI document that the bodies of `ROUTES` are made of."""
-    routes = {}
-    for route in ROUTES:
-        operation = document["paths"].get(route, {}).get("post", {})
-        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        if content:
-            routes[route] = _reduced(content["schema"])
-    definitions: dict[str, Node] = {}
-    pending = [name for node in routes.values() for name in _references(node)]
-    while pending:
-        name = pending.pop()
-        if name not in definitions:
-            definitions[name] = _reduced(document["components"]["schemas"][name])
-            pending += _references(definitions[name])
+    """Return the schema that `request_classes.py` printed, without prose."""
+    routes = {route: _reduced(node) for route, node in document["routes"].items()}
+    definitions = {name: _reduced(node) for name, node in document["$defs"].items()}
     return Schema(version, routes, definitions)
 
 
@@ -133,7 +114,3 @@ def _reduced(node: Any) -> Any:
         elif key not in _PROSE:
             reduced[key] = _reduced(value)
     return reduced
-
-
-def _references(node: Any) -> Iterator[str]:
-    return iter(re.findall(r'"\$ref": "([^"]+)"', json.dumps(node)))

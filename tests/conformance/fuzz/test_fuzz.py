@@ -10,7 +10,8 @@ import pytest
 
 from tests.conformance.fuzz import answers, conform, schema
 from tests.conformance.fuzz.answers import Answer, Recording, read_answer
-from tests.conformance.fuzz.bodies import COUNTS, bodies, body
+from tests.conformance.fuzz.bodies import COUNTS, Body, bodies, body
+from tests.conformance.fuzz.schema import Schema
 from tests.conformance.recording import RecordingError
 
 NEWEST = "0.32.0"
@@ -26,10 +27,19 @@ def test_random_bodies_are_answered_as_the_real_server_answered_them(version: st
     assert len(compared) >= 5000
 
 
-def test_every_field_of_the_schema_is_sent_and_most_bodies_are_odd() -> None:
-    known = schema.read(NEWEST)
+@pytest.fixture(scope="module")
+def known() -> Schema:
+    return schema.read(NEWEST)
+
+
+@pytest.fixture(scope="module")
+def listed(known: Schema) -> list[Body]:
+    return list(bodies(known))
+
+
+def test_every_field_of_the_schema_is_sent(known: Schema, listed: list[Body]) -> None:
     sent: Counter[tuple[str, str]] = Counter()
-    for each in bodies(known):
+    for each in listed:
         try:
             value = json.loads(each.content)
         except (ValueError, RecursionError):
@@ -40,9 +50,7 @@ def test_every_field_of_the_schema_is_sent_and_most_bodies_are_odd() -> None:
     assert not seldom
 
 
-def test_a_body_depends_on_its_route_and_number_alone() -> None:
-    known = schema.read(NEWEST)
-    listed = list(bodies(known))
+def test_a_body_depends_on_its_route_and_number_alone(known: Schema, listed: list[Body]) -> None:
     assert body(known, "/tokenize", 7) in listed
     assert len({each.content for each in listed}) > 4000
 
@@ -98,8 +106,8 @@ def test_a_damaged_recording_of_random_bodies_is_refused_by_name(
     assert str(answers.path_of("1.2.3")) in str(refusal.value)
 
 
-def test_a_recording_of_other_bodies_is_refused_by_name() -> None:
-    asked = [body(schema.read(NEWEST), "/tokenize", index) for index in range(3)]
+def test_a_recording_of_other_bodies_is_refused_by_name(known: Schema) -> None:
+    asked = [body(known, "/tokenize", index) for index in range(3)]
     recording = Recording(NEWEST).with_route(asked, {each.name: Answer(200) for each in asked})
     conform.check_asked(recording, asked)
     with pytest.raises(RecordingError, match="answers other bodies of /tokenize"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,6 +63,7 @@ def _begin(folder: str) -> None:
     """Prepare a worker process: every one has its own fork server and folder."""
     global _forks, _folder
     _forks = fork_server_of_the_fake()
+    Finalize(None, _forks.close, exitpriority=1)
     _folder = Path(folder) / str(os.getpid())
     _folder.mkdir()
 

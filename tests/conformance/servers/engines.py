@@ -27,6 +27,8 @@ _START_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _PATIENCE_OF_A_LOOK = 20
 """Share of a server's patience after which it is taken to be alive: 3 s of a real one, 0.3 s of the fake."""
+_WITHOUT_DELAY = ("--load-latency", "0s", "--unload-latency", "0s")
+"""The fake's own flags: the table asks for answers, not for times."""
 _DATA = Path(__file__).parents[1] / "data"
 
 
@@ -94,7 +96,7 @@ def fork_server_of_the_fake() -> ForkServer:
 def fake_engine(forks: ForkServer, version: str) -> Engine:
     """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
     model, flags = fake_flags(version)
-    return Engine(forks, model, flags, {}, 6.0, has_admin=True)
+    return Engine(forks, model, (*flags, *_WITHOUT_DELAY), {}, 6.0, has_admin=True)
 
 
 def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:

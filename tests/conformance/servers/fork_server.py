@@ -7,6 +7,7 @@ The first module's `main` is the server. A request is a line of JSON on standard
 server's own installation, so only the standard library is used here.
 """
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -29,6 +30,7 @@ def main() -> None:
     for name in modules[1:]:
         _import(name)
     _fork_workers()
+    gc.freeze()  # a collection in a child would copy the pages of everything that is imported
     _answer(None)
     if (request := _serve()) is not None:
         _become(program, request)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,27 @@ def test_a_server_that_was_restored_from_a_backup_is_listed_and_its_lower_versio
         stored = scene.server.put(a_pod("kept", color="green"))
         scene.informer.apply_local(stored)
         assert scene.informer.get("default/kept") is stored
+
+    story(tell)
+
+
+def test_a_quiet_kind_is_listed_again_when_another_one_noticed_that_versions_went_back() -> None:
+    """Its last version may be lower than the restored server's, and is that of other objects all the same."""
+
+    async def tell(scene: Scene) -> None:
+        noticed: list[str] = []
+        scene.informer.on_restored(lambda: noticed.append("too large"))
+        old = scene.server.put(a_pod("a", color="old"))
+        await asyncio.sleep(10)
+        new = msgspec.structs.replace(old, metadata=msgspec.structs.replace(old.metadata, labels={"color": "new"}))
+        scene.server.objects["default/a"] = new
+        scene.informer.relist()
+        await asyncio.sleep(1)
+        assert list(scene.informer) == [new]
+        assert (scene.lists(), noticed) == (2, [])
+        scene.server.restore(0, {})
+        await asyncio.sleep(1)
+        assert (scene.names(), noticed) == ([], ["too large"])
 
     story(tell)
 

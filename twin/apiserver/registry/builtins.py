@@ -1,7 +1,7 @@
 """The builtin kinds, and those of their rules that matter for serving models.
 
 Only a part of Kubernetes' validation is here: scheduling, rollouts, probes, discovery, and common errors in manifests
-that this project reads. Unknown fields are kept; requests over HTTP lose them earlier (`rest/codec/known_fields.py`).
+that this project reads. Unknown fields are kept; requests over HTTP lose them earlier (`codec/known_fields.py`).
 Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry` of k8s.io/kubernetes.
 """
 

@@ -1,6 +1,6 @@
 """The HTTP API of the store, for `kubectl` and other clients. Start reading at `server.py`.
 
-`auth` authenticates and authorizes, `codec` decodes bodies, `printers` renders tables, `openapi` and `discovery.py`
+`auth` authenticates and authorizes, `printers` renders tables, `openapi` and `discovery.py`
 describe the served kinds. The store decides what may be stored, so clients in its process meet the same rules.
 """
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from twin.apiserver.codec.body import encode_json
 from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.rest.auth.access_reviews import REVIEWS
-from twin.apiserver.rest.codec.body import encode_json
 from twin.apiserver.rest.http import Request, bytes_response, json_response
 from twin.apiserver.schema.resource_types import ResourceType
 

@@ -9,9 +9,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from twin.apiserver.codec.body import JSON, decode_body, encode_json
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
 from twin.apiserver.rest.auth.authentication import User
-from twin.apiserver.rest.codec.body import JSON, decode_body, encode_json
 from twin.apiserver.rest.middleware import ReadView
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from twin.apiserver.codec.field_types import FieldTypeError, decode_message, decode_object, typed_object
+from twin.apiserver.codec.field_validation import FieldValidation
 from twin.apiserver.meta.errors import (
     ApiError,
     Object,
@@ -16,8 +18,6 @@ from twin.apiserver.meta.errors import (
 )
 from twin.apiserver.registry import strategy
 from twin.apiserver.registry.strategy import PatchType
-from twin.apiserver.rest.codec.field_types import FieldTypeError, decode_message, decode_object, typed_object
-from twin.apiserver.rest.codec.field_validation import FieldValidation
 from twin.apiserver.rest.conversion import ApiVersionView
 from twin.apiserver.rest.http import Request, json_response
 from twin.apiserver.rest.list_options import (

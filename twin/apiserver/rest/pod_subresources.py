@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from formats.timestamps import format_micro_time, parse_timestamp
+from twin.apiserver.codec.body import encode_json
 from twin.apiserver.meta.errors import ApiError, Object, bad_request, conflict
-from twin.apiserver.rest.codec.body import encode_json
 from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
 from twin.apiserver.rest.list_options import is_dry_run
 from twin.apiserver.rest.objects import success_status

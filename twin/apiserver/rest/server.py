@@ -13,6 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from twin.apiserver.codec.field_types import decode_message
+from twin.apiserver.codec.protobuf import message_name
 from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
 from twin.apiserver.rest.auth.access_reviews import AccessReviews, review_type
 from twin.apiserver.rest.auth.authentication import (
@@ -23,8 +25,6 @@ from twin.apiserver.rest.auth.authentication import (
     service_account,
 )
 from twin.apiserver.rest.auth.rbac import Attributes, Authorizer
-from twin.apiserver.rest.codec.field_types import decode_message
-from twin.apiserver.rest.codec.protobuf import message_name
 from twin.apiserver.rest.conversion import Conversions
 from twin.apiserver.rest.discovery import SUBRESOURCES, VERSION, Discovery
 from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response

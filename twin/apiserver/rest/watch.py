@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
+from twin.apiserver.codec.body import encode_json
 from twin.apiserver.meta.errors import ApiError, Object
-from twin.apiserver.rest.codec.body import encode_json
 from twin.apiserver.rest.conversion import ApiVersionView
 from twin.apiserver.rest.http import Request, Stream
 from twin.apiserver.rest.list_options import check_watch

@@ -11,6 +11,8 @@ from ruamel.yaml import YAML
 
 from controller.api.types import KINDS
 from twin.apiserver import ApiError, Store
+from twin.apiserver.codec.field_validation import split_unknown_fields
+from twin.apiserver.codec.known_fields import UnknownField
 from twin.scenario.errors import Path, Problem, choices, closest
 from twin.scenario.manifests.reader import Entry
 
@@ -66,6 +68,11 @@ class Admission:
             errors = [(field_path(str(c.get("field", "")), obj), _message(c)) for c in causes]
             return errors or [((), f"the API server rejects it: {error.message}")]
         return []
+
+    def unknown_fields(self, obj: dict[str, Any]) -> list[UnknownField]:
+        """Return the fields that the object's kind does not have; the server drops them."""
+        _, resource = ACCEPTED[obj["kind"]]
+        return split_unknown_fields(self._store.kinds[resource], obj)[1]
 
 
 def kind_error(entry: Entry) -> Problem | str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any
 
-from twin.scenario.errors import Path, Problem, ScenarioErrors, closest, dotted
+from twin.scenario.errors import Note, Path, Problem, ScenarioErrors, closest, dotted
 from twin.scenario.yaml.positions import Document, documents
 
 _SERVER_SIDE = (
@@ -52,6 +52,11 @@ class Entry:
         place = self.document.problem((*self.path, *path), message, allowed, key=key)
         return replace(place, path=dotted(path)) if place.line else place
 
+    def note(self, text: str, path: Path = ()) -> Note:
+        """Return a note on the value at `path` in the object."""
+        line, _ = self.document.where((*self.path, *path))
+        return Note(text, f"{self.document.file}:{line}")
+
 
 @dataclass(slots=True)
 class Manifests:
@@ -59,7 +64,7 @@ class Manifests:
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 def read_manifests(scenario: Document, folder: File) -> Manifests:
@@ -120,9 +125,11 @@ def _take(manifests: Manifests, document: Document, path: Path) -> None:
     entry = Entry(_bare(value), document, path)
     owner = next((o for o in _owners(value) if o.get("controller")), None)
     if owner is not None:
-        manifests.notes.append(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
+        manifests.notes.append(
+            entry.note(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
+        )
     elif entry.kind == "CustomResourceDefinition":
-        manifests.notes.append(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter")
+        manifests.notes.append(entry.note(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter"))
     else:
         manifests.entries.append(entry)
 

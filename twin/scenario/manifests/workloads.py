@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from controller.api.labels import ENGINE_LABEL
 from controller.engine.flavors import SGLANG
@@ -30,6 +30,14 @@ _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: le
 _GPUS_PER_NODE = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
 _SURGE = 0.25  # Kubernetes' default of a Deployment's maxSurge
+
+
+class Reference(NamedTuple):
+    """A Secret or ConfigMap that a container needs; `key` is empty where it takes all of them."""
+
+    kind: str
+    name: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +83,9 @@ class Workload:
         return without_sidecar and flavor == SGLANG.name != self.labels.get(ENGINE_LABEL)
 
     @property
-    def references(self) -> list[tuple[str, str]]:
-        """Return kind and name of every Secret and ConfigMap that the containers need to start."""
-        references = []
+    def references(self) -> list["Reference"]:
+        """Return every Secret and ConfigMap that the containers need to start, once for each key."""
+        references = list[Reference]()
         for container in self.containers:
             sources = [*_list(container.get("envFrom"))]
             sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
@@ -85,7 +93,7 @@ class Workload:
                 for kind, keys in _REFERENCES.items():
                     for reference in (_mapping(source.get(key)) for key in keys):
                         if reference.get("name") and not reference.get("optional"):
-                            references.append((kind, str(reference["name"])))
+                            references.append(Reference(kind, str(reference["name"]), str(reference.get("key") or "")))
         return list(dict.fromkeys(references))
 
     @property

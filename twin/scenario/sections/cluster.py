@@ -5,7 +5,7 @@ With the defaults a scenario of four lines runs. A default from an external sour
 
 from collections.abc import Mapping
 from pathlib import Path as File
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
@@ -235,6 +235,8 @@ class Cluster(ScenarioModel):
     """Registry that adapters are downloaded from."""
     api: Api = Api()
     """API server."""
+    missing_secrets: Literal["stand-in", "absent"] = "stand-in"
+    """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
 

@@ -88,6 +88,27 @@ def is_needed(path: str) -> bool:
     return "/" not in path and not path.startswith(".") and (path.endswith(_SUFFIXES) or path in _WEIGHTS)
 
 
+_NAMES = frozenset(
+    {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "archive",
+        *_WEIGHTS,
+    }
+)
+
+
+def shown_name(path: str) -> str:
+    """Return the name of a file for messages: a usual one, or no name.
+
+    Names come from a document that the store sent. It may be another document than a list of files, which the author
+    of a ModelAdapter must not be able to read line by line.
+    """
+    return path if path in _NAMES else "a file"
+
+
 def file_list(files: list[RemoteFile], version: str = "") -> FileList:
     """Return the list of files; without a version of the store it is computed from the files."""
     if len(files) > MAX_FILES:

@@ -10,6 +10,7 @@ from typing import Any
 
 from controller.sidecar.artifacts.credentials import GcsCredentials
 from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.pinned_connections import pin_session
 from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
@@ -27,6 +28,8 @@ class GcsStore:
         self._account = account
         self._guard = guard
         self._endpoint = account.endpoint or endpoint
+        self._is_configured = bool(endpoint and not account.endpoint)
+        """The endpoint is a setting of the sidecar, which may be anywhere."""
         self._client: Any = None
 
     async def listing(self) -> FileList:
@@ -44,7 +47,9 @@ class GcsStore:
             self._client.close()
 
     def _list(self) -> FileList:
-        self._client = self._client or _client(self._account, self._endpoint)
+        self._client = self._client or _client(
+            self._account, self._endpoint, None if self._is_configured else self._guard
+        )
         key = self._artifact.path
         with _Errors(self._artifact.redacted, self._account):
             bucket = self._client.bucket(self._artifact.place)
@@ -75,9 +80,12 @@ class GcsStore:
                 sink(blob.download_as_bytes(start=offset, end=stop, checksum=None, timeout=_TIMEOUT, retry=None))
 
 
-def _client(account: GcsCredentials, endpoint: str) -> Any:
+def _client(account: GcsCredentials, endpoint: str, guard: EgressGuard | None) -> Any:
     try:
+        import requests
         from google.auth.credentials import AnonymousCredentials
+        from google.auth.transport.requests import AuthorizedSession
+        from google.auth.transport.requests import Request as AuthRequest
         from google.cloud import storage
         from google.oauth2 import service_account
     except ImportError:
@@ -92,7 +100,14 @@ def _client(account: GcsCredentials, endpoint: str) -> Any:
             message = "the private_key in gcp_service_account_json is not valid"
             raise SidecarError(Code.CREDENTIALS_INVALID, message) from None
     options = {"api_endpoint": endpoint} if endpoint else None
-    return storage.Client(project=project, credentials=credentials, client_options=options)
+    if guard is None:
+        return storage.Client(project=project, credentials=credentials, client_options=options)
+    tokens = requests.Session()
+    session = AuthorizedSession(credentials, auth_request=AuthRequest(tokens))
+    for each in (tokens, session):
+        each.trust_env = False
+        pin_session(each, guard)
+    return storage.Client(project=project, credentials=credentials, client_options=options, _http=session)
 
 
 def _file(blob: Any, path: str) -> RemoteFile:

@@ -21,11 +21,23 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 import httpx
 
 from controller.sidecar.artifacts.credentials import Headers
-from controller.sidecar.artifacts.stores import MAX_FILES, UNKNOWN, FileList, RemoteFile, Sink, file_list, is_needed
+from controller.sidecar.artifacts.stores import (
+    MAX_FILES,
+    UNKNOWN,
+    FileList,
+    RemoteFile,
+    Sink,
+    file_list,
+    is_needed,
+    shown_name,
+)
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError
+from formats.retry_after import parse_retry_after
 
 _MAX_REDIRECTS = 5
+_MAX_RETRY_AFTER = 60.0  # seconds
+_MAX_DIGITS = 18  # of a size in a header
 _MAX_LIST_BYTES = 1 << 20
 _CHUNK = 1 << 20
 _MAX_CONCURRENT = 8  # requests for metadata of files
@@ -54,12 +66,9 @@ class HttpReader:
             SidecarError: if there is no response.
         """
         for _ in range(_MAX_REDIRECTS + 1):
-            secret = self._headers if _origin(url) == self._origin else {}
-            all_headers = {"accept-encoding": "identity", "user-agent": "lora-runtime", **headers, **secret}
-            request = httpx.Request(method, url, headers=all_headers, extensions={"timeout": _TIMEOUT.as_dict()})
             try:
-                response = await self._transport.handle_async_request(request)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                response = await self._transport.handle_async_request(self._request(method, url, headers))
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: odd hosts and ports
                 raise _transport_error(error, self._redacted) from None
             try:
                 target = response.headers.get("location", "") if response.is_redirect else ""
@@ -72,6 +81,11 @@ class HttpReader:
                 await response.aclose()
             url = _redirect(url, target, self._redacted)
         raise SidecarError(Code.INVALID_URL, f"{self._redacted} has more than {_MAX_REDIRECTS} redirects")
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Request:
+        secret = self._headers if _origin(url) == self._origin else {}
+        sent = {"accept-encoding": "identity", "user-agent": "lora-runtime", **headers, **secret}
+        return httpx.Request(method, url, headers=sent, extensions={"timeout": _TIMEOUT.as_dict()})
 
     async def read(self, url: str, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         """Pass a range of a file to `sink`."""
@@ -99,7 +113,7 @@ class HttpReader:
                 raise SidecarError(Code.STORE_UNAVAILABLE, f"{self._redacted} changed while it was fetched")
             return start
         if response.status_code == 416:
-            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{file.path} is shorter than its store states")
+            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{shown_name(file.path)} is shorter than its store states")
         raise response_error(response, self._redacted, self.private)
 
 
@@ -150,9 +164,8 @@ class HttpStore:
             raise SidecarError(
                 Code.ARTIFACT_CORRUPT, f"{redacted} lists {len(entries)} files, allowed are 1 to {MAX_FILES}"
             )
-        for path, _, _ in entries:
-            if ".." in path.split("/") or path.startswith("/") or "://" in path:
-                raise SidecarError(Code.ARTIFACT_UNSAFE, f"{redacted} lists a file with an unsafe name: {path[:80]!r}")
+        if not all(_is_relative(path) for path, _, _ in entries):
+            raise SidecarError(Code.ARTIFACT_UNSAFE, f"{redacted} lists a file with an unsafe name")
         limit = asyncio.Semaphore(_MAX_CONCURRENT)
         return await asyncio.gather(*(self._probe_listed(*entry, limit) for entry in entries if is_needed(entry[0])))
 
@@ -161,7 +174,8 @@ class HttpStore:
         async with limit:
             file = await self._probe(url, path)
         if size is not None and file.size not in (UNKNOWN, size):
-            raise SidecarError(Code.ARTIFACT_CORRUPT, f"{path} has {file.size} bytes, the list of files states {size}")
+            message = f"{shown_name(path)} has {file.size} bytes, the list of files states {size}"
+            raise SidecarError(Code.ARTIFACT_CORRUPT, message)
         return replace(file, checksum=f"sha256:{digest}" if digest else "")
 
     async def _text(self) -> bytes:
@@ -190,8 +204,9 @@ def response_error(response: httpx.Response, redacted: str, had_credentials: boo
     if status in (404, 410):
         return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{redacted} was not found ({status})")
     if status in (408, 425, 429) or status >= 500:
-        after = response.headers.get("retry-after", "")
-        seconds = min(float(after), 60.0) if after.isdecimal() else 0.0
+        headers = response.headers
+        after = parse_retry_after(headers.get("retry-after", ""), headers.get("date", "")) or 0.0
+        seconds = min(after, _MAX_RETRY_AFTER)
         return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: the store responds {status}", retry_after=seconds)
     return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{redacted}: the store responds {status}")
 
@@ -200,7 +215,7 @@ def _transport_error(error: Exception, redacted: str) -> SidecarError:
     """Return the error for a failed request."""
     if isinstance(error, httpx.TimeoutException):
         return SidecarError(Code.STORE_TIMEOUT, f"{redacted}: the store does not respond in time")
-    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError)):
         return SidecarError(Code.INVALID_URL, f"{redacted} leads to a URL that is not http(s)")
     return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: no connection to the store ({type(error).__name__})")
 
@@ -234,7 +249,14 @@ def _full_size(response: httpx.Response) -> int:
         total = response.headers.get("content-range", "").rpartition("/")[2]
     else:
         total = response.headers.get("content-length", "")
-    return int(total) if total.isdecimal() else UNKNOWN
+    return int(total) if total.isascii() and total.isdecimal() and len(total) <= _MAX_DIGITS else UNKNOWN
+
+
+def _is_relative(path: str) -> bool:
+    """Return whether a listed path is one below the list's own folder, without characters that no file name has."""
+    is_text = path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+    is_below = ".." not in path.split("/") and not path.startswith("/") and "://" not in path and "\\" not in path
+    return is_text and is_below and not any(ord(character) < 32 or ord(character) == 127 for character in path)
 
 
 def _from_json(text: bytes) -> list[tuple[str, int | None, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.sidecar.artifacts.credentials import S3Credentials
 from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.pinned_connections import pin_pools
 from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
@@ -35,6 +36,8 @@ class S3Store:
     def __init__(self, artifact: Artifact, keys: S3Credentials, guard: EgressGuard, endpoint: str = "") -> None:
         self._artifact = artifact
         self._guarded = keys.endpoint
+        self._is_configured = bool(endpoint and not keys.endpoint)
+        """The endpoint is a setting of the sidecar, which may be anywhere."""
         self._keys = keys if keys.endpoint else replace(keys, endpoint=endpoint)
         self._guard = guard
         self._client: Any = None
@@ -52,7 +55,7 @@ class S3Store:
             self._client.close()
 
     def _list(self) -> FileList:
-        self._client = self._client or _client(self._keys)
+        self._client = self._client or _client(self._keys, None if self._is_configured else self._guard)
         key = self._artifact.path
         if self._artifact.is_archive:
             listing = file_list([self._head(key, "archive")])
@@ -110,7 +113,7 @@ def tos_keys(keys: S3Credentials) -> S3Credentials:
     return replace(keys, region=region, endpoint=endpoint)
 
 
-def _client(keys: S3Credentials) -> Any:
+def _client(keys: S3Credentials, guard: EgressGuard | None) -> Any:
     try:
         import botocore.session
         from botocore import UNSIGNED
@@ -132,7 +135,7 @@ def _client(keys: S3Credentials) -> Any:
     session = botocore.session.Session()
     session.set_config_variable("config_file", "/dev/null")
     session.set_config_variable("credentials_file", "/dev/null")
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=keys.region or "us-east-1",
         endpoint_url=keys.endpoint or None,
@@ -141,6 +144,9 @@ def _client(keys: S3Credentials) -> Any:
         aws_session_token=keys.session or None,
         config=config,
     )
+    if guard is not None:
+        pin_pools(client._endpoint.http_session._manager, guard)
+    return client
 
 
 class _Errors:
@@ -158,6 +164,9 @@ class _Errors:
             return
         from botocore import exceptions
 
+        refused = error.kwargs.get("error") if isinstance(error, exceptions.HTTPClientError) else None
+        if isinstance(refused, SidecarError):
+            raise refused from None
         if isinstance(error, exceptions.ClientError):
             raise self._response_error(error) from None
         if isinstance(error, (exceptions.ReadTimeoutError, exceptions.ConnectTimeoutError)):

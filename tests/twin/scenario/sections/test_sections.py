@@ -113,13 +113,6 @@ def test_a_null_in_a_manifest_is_ignored(folder: Any) -> None:
     assert "livenessProbe" not in container
 
 
-def test_a_secret_that_pods_wait_for_in_vain_is_noted(folder: Any) -> None:
-    base = (folder.path / "base.yaml").read_text()
-    needed = "[{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]"
-    folder.write("base.yaml", base + f"          env: {needed}\n")
-    assert folder.load().notes == ("pods of qwen cannot start: Secret s is not in the manifests",)
-
-
 def test_sglang_without_its_label_is_noted(folder: Any) -> None:
     base = (folder.path / "base.yaml").read_text()
     lora = "[--enable-lora, --max-lora-rank, '64', --lora-target-modules, all]"

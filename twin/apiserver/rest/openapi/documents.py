@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from twin.apiserver.codec.body import JSON, encode_json
 from twin.apiserver.meta.errors import Object
-from twin.apiserver.rest.codec.body import JSON, encode_json
 from twin.apiserver.rest.openapi import protobuf as openapi_protobuf
 from twin.apiserver.schema.resource_types import ResourceType
 

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from twin.apiserver.codec.body import encode_json
 from twin.apiserver.meta.errors import Object
-from twin.apiserver.rest.codec.body import encode_json
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _TEXTS = {"$ref": 1, "format": 2, "title": 3, "description": 4, "pattern": 13}

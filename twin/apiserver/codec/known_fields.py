@@ -4,11 +4,12 @@ The fields are those of `protobuf.txt`, which is generated from Kubernetes' own 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from twin.apiserver.codec import protobuf
 from twin.apiserver.meta.errors import ApiError, Object
-from twin.apiserver.rest.codec import protobuf
 
 
 class _Field(NamedTuple):
@@ -18,35 +19,48 @@ class _Field(NamedTuple):
     container: str
 
 
-def drop_unknown_fields(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[str]) -> Object:
-    """Return an object (or a patch) without unknown fields; append their paths to `unknown`."""
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """A field that a kind does not have."""
+
+    path: tuple[str | int, ...]
+    known: tuple[str, ...]
+    """The fields that the kind has at that place."""
+
+    def __str__(self) -> str:
+        """Return the path as in errors of an API server: `spec.containers[0].imgae`."""
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
+        return "".join(steps).removeprefix(".")
+
+
+def drop_unknown_fields(api_version: str, kind: str, obj: Mapping[str, Any], unknown: list[UnknownField]) -> Object:
+    """Return an object (or a patch) without unknown fields, which are appended to `unknown`."""
     try:
         root = protobuf.message_name(api_version, kind)
     except ApiError:
         return dict(obj)
     identity = {name: obj[name] for name in ("apiVersion", "kind") if name in obj}
     rest = {name: value for name, value in obj.items() if name not in identity}
-    return {**identity, **_known(root, "", rest, "", unknown)}
+    return {**identity, **_known(root, "", rest, (), unknown)}
 
 
-def _known(message: str, container: str, value: Any, path: str, unknown: list[str]) -> Any:
+def _known(message: str, container: str, value: Any, path: tuple[str | int, ...], unknown: list[UnknownField]) -> Any:
     """Return the known part of a value. Values of a wrong type are left for other checks to refuse."""
     if container == "[" and isinstance(value, list):
-        return [_known(message, "", item, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
+        return [_known(message, "", item, (*path, index), unknown) for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if container == "{":
-        return {name: _known(message, "", item, f"{path}.{name}", unknown) for name, item in value.items()}
+        return {name: _known(message, "", item, (*path, name), unknown) for name, item in value.items()}
     kept, fields = {}, _fields(message)
     for name, item in value.items():
-        item_path = f"{path}.{name}" if path else name
         field = fields.get(name)
         if field is not None and field.message:
-            kept[name] = _known(field.message, field.container, item, item_path, unknown)
+            kept[name] = _known(field.message, field.container, item, (*path, name), unknown)
         elif field is not None or name.startswith("$"):  # a directive of a strategic merge patch
             kept[name] = item
         else:
-            unknown.append(item_path)
+            unknown.append(UnknownField((*path, name), tuple(fields)))
     return kept
 
 

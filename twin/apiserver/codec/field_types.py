@@ -16,8 +16,8 @@ from typing import Any
 from formats.errors import FormatError
 from formats.quantities import parse_quantity
 from formats.timestamps import parse_timestamp
+from twin.apiserver.codec import protobuf
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
-from twin.apiserver.rest.codec import protobuf
 from twin.apiserver.schema.resource_types import ResourceType
 from twin.apiserver.schema.value_validations import json_type
 

@@ -7,8 +7,8 @@ import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from twin.apiserver.codec import protobuf
 from twin.apiserver.meta.errors import ApiError, bad_request
-from twin.apiserver.rest.codec import protobuf
 
 JSON = "application/json"
 _MAX_DEPTH = 100

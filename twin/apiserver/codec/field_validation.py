@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from twin.apiserver.meta.errors import ApiError, bad_request
-from twin.apiserver.rest.codec.known_fields import drop_unknown_fields
+from twin.apiserver.codec.known_fields import UnknownField, drop_unknown_fields
+from twin.apiserver.meta.errors import ApiError, Object, bad_request
 from twin.apiserver.schema.resource_types import ResourceType
 
 _MAX_WARNINGS = 4096
@@ -37,12 +37,7 @@ class FieldValidation:
         """
         if not isinstance(obj, dict):
             return obj
-        names: list[str] = []
-        if not kind.custom:
-            obj = drop_unknown_fields(kind.api_version, kind.kind, obj, names)
-        elif kind.schema is not None:
-            fields = {name: value for name, value in obj.items() if name not in _COMMON}
-            names += _unknown(kind.schema, fields, "")
+        obj, names = split_unknown_fields(kind, obj)
         if names and how == "apply":
             meta = obj.get("metadata")
             raise _not_declared(kind, meta if isinstance(meta, dict) else {}, names)
@@ -71,7 +66,18 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str]) -> ApiError:
+def split_unknown_fields(kind: ResourceType, obj: Object) -> tuple[Object, list[UnknownField]]:
+    """Return an object (or a patch) and its unknown fields; those of builtin kinds are dropped from it."""
+    unknown: list[UnknownField] = []
+    if not kind.custom:
+        return drop_unknown_fields(kind.api_version, kind.kind, obj, unknown), unknown
+    if kind.schema is not None:
+        fields = {name: value for name, value in obj.items() if name not in _COMMON}
+        unknown += _unknown(kind.schema, fields, ())
+    return obj, unknown
+
+
+def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[UnknownField]) -> ApiError:
     """Return the error of an apply with unknown fields, which does not depend on the level."""
     version = f"{kind.group}/{kind.version}, Kind={kind.kind}"
     about = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}"
@@ -80,22 +86,21 @@ def _not_declared(kind: ResourceType, meta: Mapping[str, Any], names: list[str])
     return ApiError(500, "", f"failed to create typed patch object ({about}): {text}")
 
 
-def _unknown(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
-    """Yield the paths of fields that the schema does not have."""
+def _unknown(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...]) -> Iterator[UnknownField]:
+    """Yield the fields that the schema does not have."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unknown(schema.get("items") or {}, item, f"{path}[{index}]")
+            yield from _unknown(schema.get("items") or {}, item, (*path, index))
         return
     if not isinstance(value, dict):
         return
     properties, others = schema.get("properties") or {}, schema.get("additionalProperties")
     for name, item in value.items():
-        item_path = f"{path}.{name}" if path else name
         if name in properties:
-            yield from _unknown(properties[name], item, item_path)
+            yield from _unknown(properties[name], item, (*path, name))
         elif isinstance(others, dict):
-            yield from _unknown(others, item, item_path)
+            yield from _unknown(others, item, (*path, name))
         elif not others:
-            yield item_path
+            yield UnknownField((*path, name), tuple(properties))

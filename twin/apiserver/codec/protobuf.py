@@ -72,7 +72,7 @@ class _Field:
 def messages() -> Mapping[str, Mapping[int, _Field]]:
     """Return the fields of all messages, by number."""
     table = {}
-    for line in (files("twin.apiserver.rest.codec") / "protobuf.txt").read_text(encoding="utf-8").splitlines():
+    for line in (files("twin.apiserver.codec") / "protobuf.txt").read_text(encoding="utf-8").splitlines():
         name, *fields = line.split(" ")
         table[name] = dict(map(_parse_field, fields))
     return table

@@ -1,0 +1,72 @@
+"""A first scenario for manifests, with comments on what a reader may want to change. Start reading at `draft`."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_NAME = re.compile(r"[^a-z0-9-]+")
+_TEMPLATE = """\
+# A scenario for lora-twin. `twin check` validates it, `twin run` runs it, `twin schema` describes all fields.
+name: {name}
+description: Do all adapters run, and how soon?
+duration: 20m # simulated time; a run takes seconds
+
+manifests: # relative to this file; globs such as k8s/*.yaml are allowed
+{manifests}
+
+cluster:
+  # Nodes are added until all pods fit. For nodes of your own:
+  #   nodes: {{count: 2, gpus: 8, zones: [a, b]}}
+  engines:
+    default:
+      startup: {{lognormal: {{median: 60s, p95: 90s}}}} # from the start of an engine until it is ready
+      load: {{lognormal: {{median: 1s, p95: 3s}}}} # one adapter, without its download; `twin calibrate` measures it
+
+# The operator as you run it: policy, retries, replicas of itself.
+# controller:
+#   policy: least-adapters # `twin policies` lists them
+#   retry: {{retries: 5, base: 5s}}
+
+# What may go wrong; `twin faults` lists the kinds.
+# faults:
+#   - {{kind: engine-restart, pods: {{count: 1}}, at: 5m}}
+#   - {{kind: connection-refused, pods: {{count: 1}}, from: 8m, until: 10m}}
+
+# What must hold; a run that misses one is Failed.
+expect:
+  - adapters.failed == 0
+  - time_to_running_seconds.max <= 300
+"""
+
+
+class DraftError(Exception):
+    """No scenario can be made of the given files; the message is one line."""
+
+
+def draft(paths: Sequence[Path], name: str, folder: Path) -> str:
+    """Return the scenario as YAML with comments.
+
+    Args:
+        paths: manifests, or folders of which all YAML and JSON files are taken.
+        name: the scenario's name; what a name cannot contain becomes a hyphen.
+        folder: the folder of the scenario, which the paths in it are relative to.
+
+    Raises:
+        DraftError: if a file does not exist or a folder contains no manifest.
+    """
+    files = [file for path in paths for file in _manifests(path)]
+    lines = "\n".join(f"  - {Path(os.path.relpath(file, folder)).as_posix()}" for file in dict.fromkeys(files))
+    return _TEMPLATE.format(name=_NAME.sub("-", name.lower()).strip("-") or "scenario", manifests=lines)
+
+
+def _manifests(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
+        if not found:
+            raise DraftError(f"{path}: contains no manifest; allowed: a folder with YAML or JSON files")
+        return found
+    if not path.is_file():
+        raise DraftError(f"{path}: not found; allowed: a manifest, or a folder of them")
+    return [path]

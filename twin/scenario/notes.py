@@ -1,0 +1,95 @@
+"""Notes on a valid scenario: what is ignored, what cannot work, and what to change."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from controller.api.labels import ENABLED_LABEL
+from twin.scenario.errors import Note
+from twin.scenario.manifests.reader import Entry
+from twin.scenario.manifests.workloads import Workload
+from twin.scenario.model import ScenarioFile
+from twin.scenario.sections.cluster import Node
+
+_NAMED = 5
+"""Maximum number of names in a note."""
+
+
+def notes_on(
+    entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
+) -> list[Note]:
+    """Return notes on things that are valid but noteworthy."""
+    notes = [*_on_pods(entries, workloads), *_on_selectors(workloads, adapters)]
+    requested = sum(workload.gpus * workload.replicas for workload in workloads)
+    available = sum(node.gpus for node in nodes)
+    if requested > available:
+        text = f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending"
+        notes.append(Note(text))
+    return notes
+
+
+def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:
+    existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
+    for workload in workloads:
+        entry, at = workload.entry, workload.at
+        if not workload.looks_like_engine:
+            container = workload.engine["name"]
+            yield entry.note(f"no container of {entry.title} looks like vLLM; {container} is used", at)
+        if workload.lacks_sglang_label:
+            lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
+            yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
+        for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
+            if (kind, entry.namespace, name) not in existing:
+                yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)
+
+
+def _on_selectors(workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]]) -> Iterator[Note]:
+    """Yield notes on adapters that select no pods, and on pods that are selected but not enabled."""
+    disabled: dict[str, Workload] = {}
+    for adapter in adapters:
+        metadata = adapter["metadata"]
+        selected = [workload for workload in workloads if _selects(adapter, workload)]
+        if not selected:
+            yield Note(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
+        disabled |= {each.entry.title: each for each in selected if each.labels.get(ENABLED_LABEL) != "true"}
+    for workload in disabled.values():
+        lacking = f'pods of {workload.name} are without the label {ENABLED_LABEL}: "true"'
+        text = f"{lacking}, so no adapter is loaded on them; add it to the pods' labels"
+        yield workload.entry.note(text, (*workload.at[:-1], "metadata"))
+
+
+def note_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[Note]:
+    """Return a note on requests in a trace for adapters that never exist."""
+    trace = file.traffic.trace if file.traffic is not None else None
+    if trace is None or not trace.adapters:
+        return []
+    existing = {entry.name for entry in entries if entry.kind == "ModelAdapter"}
+    existing |= {t.manifest(number)["metadata"]["name"] for t in file.adapters for number in range(t.count)}
+    requested = Counter(trace.adapters)
+    unknown = sorted(set(requested) - existing)
+    if not unknown:
+        return []
+    skipped, names = sum(requested[name] for name in unknown), ", ".join(unknown[:_NAMED])
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    return [Note(f"{skipped:,} requests of the trace are skipped, because their adapters never exist: {names}{more}")]
+
+
+def _selects(adapter: dict[str, Any], workload: Workload) -> bool:
+    selector = adapter["spec"].get("podSelector") or {}
+    return (
+        adapter["metadata"]["namespace"] == workload.entry.namespace
+        and dict(selector.get("matchLabels") or {}).items() <= workload.labels.items()
+        and all(_meets(workload.labels, requirement) for requirement in selector.get("matchExpressions") or ())
+    )
+
+
+def _meets(labels: dict[str, str], requirement: dict[str, Any]) -> bool:
+    key, values = requirement.get("key"), requirement.get("values") or ()
+    match requirement.get("operator"):
+        case "In":
+            return labels.get(str(key)) in values
+        case "NotIn":
+            return labels.get(str(key)) not in values
+        case "Exists":
+            return key in labels
+    return key not in labels
