@@ -131,6 +131,12 @@ class Options:
     retry_factor: float = _option(number(1), _BACKOFF.factor, "Factor by which the delay grows with each retry.")
     retry_cap: float = _option(POSITIVE_DURATION, _BACKOFF.cap, "Maximum delay between retries.")
     retry_jitter: float = _option(number(0), _BACKOFF.jitter, "Maximum random share added to a delay.")
+    retry_switch: str = _option(
+        one_of("exhausted", "eager"),
+        _SETTINGS.retry_switch,
+        "When another pod takes the place of one that fails: exhausted (after its last retry) or eager (at once, if "
+        "one without recent errors is available).",
+    )
     pod_cooldown: float = _option(
         POSITIVE_DURATION,
         _SETTINGS.pod_cooldown,

@@ -1,8 +1,12 @@
 """Settings of the operator, with the defaults of the resource's design. All times are in seconds."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from controller.backoff import Backoff
+
+Switch = Literal["exhausted", "eager"]
+"""When another pod takes the place of one that fails: after its last retry, or as soon as it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Settings:
         policies: further policies that a `schedulerName` may name, as `module:Class`.
         scrape_interval: time between reads of an engine's metrics, while a policy in use needs them.
         backoff: delays between attempts to load an adapter on one pod.
+        retry_switch: `exhausted` waits for the last retry on a pod; `eager` moves to a healthy candidate at once.
         stable_for: time that a pod must have been Ready before a new load (seed document, "Stability requirements").
         unready_grace: time that a replica on an unready pod is kept before another pod is chosen.
         pod_cooldown: time that a pod is not used for an adapter after its last retry failed, or after a final error.
@@ -49,6 +54,7 @@ class Settings:
     policies: tuple[str, ...] = ()
     scrape_interval: float = 15.0
     backoff: Backoff = field(default_factory=Backoff)
+    retry_switch: Switch = "exhausted"
     stable_for: float = 5.0
     unready_grace: float = 0.0
     pod_cooldown: float = 300.0

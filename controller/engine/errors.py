@@ -56,6 +56,32 @@ class EngineError(Exception):
         self.retry_after = retry_after
         """Seconds from the response's `Retry-After`; 0 without this header."""
 
+    @property
+    def of_engine(self) -> bool:
+        """True if other adapters would meet it on this engine too."""
+        return self.scope is Scope.POD and self.reason not in _OF_ADAPTER
+
+
+_OF_ADAPTER = frozenset(
+    {
+        "NameTaken",
+        "Refused",
+        "Unauthorized",
+        "CredentialsWithheld",
+        "SecretUnavailable",
+        "SecretNotFound",
+        "SecretForbidden",
+        "SecretKeyMissing",
+        "ArtifactNotFound",
+        "ArtifactTooLarge",
+        "StoreUnsupported",
+        "StoreUnavailable",
+        "StoreTimeout",
+        "Superseded",
+    }
+)
+"""Reasons that concern one pod, and only the adapter's name, key or artifact there."""
+
 
 class AlreadyLoaded(EngineError):
     """The name is taken on this engine; its list shows by which artifact."""

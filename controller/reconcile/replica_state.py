@@ -58,9 +58,12 @@ class ReplicaState:
     yields_until: float
     """Time until which another pod is preferred, in seconds since 1970; 0 if none is.
 
-    It is the end of the cooldown, or after an error that another pod may not have the time of the next attempt."""
+    It is the end of the cooldown, or the time of the next attempt: after an error that another pod may not have, and
+    with `retry_switch: eager` after each."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
+    eager: bool = False
+    """True if only a pod without recent errors is preferred."""
     unsent: bool = False
     """True if the request of the last announced attempt was never sent."""
     maybe_on_new_incarnation: bool = False
@@ -174,6 +177,7 @@ class _Evaluation:
         busy = self.snapshot.in_flight.get(self.pod, "")
         succeeding = presence is AdapterPresence.DESIRED or busy == "load"
         next_try, cooldown_until = self._schedule(attempt, succeeding=succeeding)
+        eager = self.settings.retry_switch == "eager" and attempt is not None and not succeeding and not self.unsent
         return ReplicaState(
             pod=self.pod,
             view=self.view,
@@ -185,7 +189,8 @@ class _Evaluation:
             busy=busy,
             next_try=next_try,
             cooldown_until=cooldown_until,
-            yields_until=max(cooldown_until, next_try if self._failed_here() else 0.0),
+            yields_until=max(cooldown_until, next_try if eager or self._failed_here() else 0.0),
+            eager=eager and not self._failed_here(),
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
             unsent=self.unsent,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),

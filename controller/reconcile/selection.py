@@ -2,7 +2,7 @@
 
 A selected pod stays selected while it can serve: a policy only fills free places. A pod that is no longer ready, in
 cooldown after its retries, or waiting after an error that another pod may not have, keeps its place until another pod
-takes it.
+takes it. With `retry_switch: eager` a pod without recent errors takes the place of any that waits for a retry.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -65,7 +65,11 @@ def select(
         free = desired - len(healthy)
         taken = {state.pod for state in kept}
         pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
-        choice = _choose(snapshot, policy, pool, healthy, free, rng) if pool else Choice(())
+        choice = Choice(())
+        if pool:
+            chooser = _Chooser(snapshot, policy, healthy, rng.getrandbits(64), now - settings.pod_cooldown)
+            waiting = sum(_may_wait(state, now) for state in failing)
+            choice = chooser.choose(pool, free, free - waiting)
         selection = _combine(requested, healthy, failing, choice, now)
         waits = free > len(choice.pods) or bool(failing)
     wake = _wake(able, states, set(selection.pods), now, settings) if waits else 0.0
@@ -133,23 +137,42 @@ def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) 
     return sorted(healthy, key=rank)[:desired]
 
 
-def _choose(
-    snapshot: Snapshot,
-    policy: Policy,
-    pool: Sequence[PodView],
-    healthy: Sequence[ReplicaState],
-    count: int,
-    rng: Random,
-) -> Choice:
-    metrics = bool(getattr(policy, "needs_metrics", False))
-    view = View(
-        adapter=snapshot.adapter.key,
-        count=count,
-        candidates=tuple(_candidate(snapshot, pod, metrics) for pod in pool),
-        placed=tuple(_candidate(snapshot, state.view, metrics) for state in healthy if state.view is not None),
-        seed=rng.getrandbits(64),
-    )
-    return choose(policy, view)
+@dataclass(frozen=True, slots=True)
+class _Chooser:
+    """Asks the policy; pods whose engines had errors of their own recently come last, whatever the policy is."""
+
+    snapshot: Snapshot
+    policy: Policy
+    healthy: Sequence[ReplicaState]
+    seed: int
+    recent: float
+    """Time since which an error is recent, in seconds since 1970."""
+
+    def choose(self, pool: Sequence[PodView], count: int, needed: int) -> Choice:
+        """Return up to `count` pods; pods with recent errors only for the first `needed` places."""
+        failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}
+        choice = self._ask([pod for pod in pool if pod.name not in failing], count)
+        rest = self._ask([pod for pod in pool if pod.name in failing], needed - len(choice.pods))
+        return Choice((*choice.pods, *rest.pods), choice.error or rest.error)
+
+    def _ask(self, pool: Sequence[PodView], count: int) -> Choice:
+        if not pool or count <= 0:
+            return Choice(())
+        metrics = bool(getattr(self.policy, "needs_metrics", False))
+        placed = [state.view for state in self.healthy if state.view is not None]
+        view = View(
+            adapter=self.snapshot.adapter.key,
+            count=count,
+            candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
+            placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
+            seed=self.seed,
+        )
+        return choose(self.policy, view)
+
+
+def _may_wait(state: ReplicaState, now: float) -> bool:
+    """Return whether a failing pod keeps its place unless a pod without recent errors takes it."""
+    return state.eager and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:

@@ -65,9 +65,14 @@ class EngineRecords:
             record,
             inventory=record.inventory if current is None else _with_changes(current, {name: change}),
             unanswered="" if unclear else record.unanswered,
+            failed_at=record.failed_at if unclear else 0.0,
             changes=change.number,
             recent={**record.recent, name: change},
         )
+
+    def mark_failed(self, pod: PodView, timestamp: float) -> None:
+        """Record an error of the engine's own, at a time in seconds since 1970."""
+        self._records[pod.uid] = replace(self.get(pod), failed_at=timestamp, failed_engine=pod.engine)
 
     def mark_unanswered(self, pod: PodView) -> None:
         """Record that the engine did not answer a request for its inventory."""

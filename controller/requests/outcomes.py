@@ -48,6 +48,10 @@ class EngineRecord:
     inventory: Inventory | None = None
     unanswered: str = ""
     """Incarnation that did not answer the last request for its inventory; empty if it did."""
+    failed_at: float = 0.0
+    """Time of its last error of its own, in seconds since 1970; 0 if a request has succeeded since."""
+    failed_engine: str = ""
+    """Incarnation that failed."""
     changes: int = 0
     """Number of loads and unloads that have ended, with a confirmation or without a clear answer."""
     listed_after: int = 0

@@ -154,6 +154,8 @@ class RequestTracker:
             if result.sent:
                 outcome = self._outcome(adapter, pod, verb, result)
                 self._store(adapter, pod, outcome)
+                if result.error is not None and result.error.of_engine:
+                    self._calls.records.mark_failed(pod, outcome.finished_at)
                 self._observer(key, pod, outcome)
             else:
                 self.record_unsent(key, pod.name, announced)

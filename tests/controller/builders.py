@@ -87,6 +87,7 @@ def a_snapshot(
     full: Sequence[str] = (),
     silent: Sequence[str] = (),
     unsent: Mapping[str, float] | None = None,
+    failed: Mapping[str, float] | None = None,
 ) -> Snapshot:
     """Return a snapshot; `inventories`: last lists of engines by pod name (None: every engine listed nothing)."""
     lists = {pod.name: {} for pod in pods} if inventories is None else inventories
@@ -94,6 +95,8 @@ def a_snapshot(
         pod.uid: EngineRecord(
             inventory=Inventory(pod.engine, lists[pod.name]) if pod.name in lists else None,
             unanswered=pod.engine if pod.name in silent else "",
+            failed_at=(failed or {}).get(pod.name, 0.0),
+            failed_engine=pod.engine,
         )
         for pod in pods
     }

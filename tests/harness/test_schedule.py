@@ -68,3 +68,22 @@ def test_killed_between_two_attempts_none_comes_sooner_none_is_forgotten_none_is
     waits = [later - sooner for sooner, later in pairwise(again)]
     assert all(wait >= least - 0.01 for wait, least in zip(waits, (5, 10, 20, 40, 80), strict=True)), waits
     assert sum(waits) <= sum((5, 10, 20, 40, 80)) + 5 + 1 + 2  # a second a wait for what is not known, and the crash
+
+
+def test_an_eager_operator_leaves_a_pod_at_once_and_others_are_not_placed_there(tmp_path: Path) -> None:
+    bad = chosen(tmp_path)
+    later = adapters(4, name="b-{i}", replicas=1, arrive={"at": "40s"})
+    scenario = a_scenario(
+        tmp_path,
+        pods=2,
+        adapters=[adapters(1, replicas=1, arrive={"at": "30s"}), later],
+        faults=[{"kind": "connection-refused", "pods": {"names": [bad]}, "from": "1s"}],
+        controller={"retry": {"switch": "eager"}},
+    )
+    life = live(scenario)
+    sent = [line for line in life.lines if isinstance(line, RequestLine) and line.event == "sent"]
+    assert [line.adapter for line in sent if line.object == f"default/{bad}"] == ["a-0"]
+    running = {line.object: line.t for line in reversed(life.lines) if isinstance(line, AdapterLine) and line.instances}
+    assert len(running) == 5
+    assert running["default/a-0"] < 35
+    assert life.violations == []

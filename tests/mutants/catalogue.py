@@ -211,6 +211,20 @@ MUTANTS = (
         "missing wake-up",
     ),
     Mutant(
+        "a pod known to be bad gets the next adapter",
+        "reconcile/selection.py",
+        "failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}",
+        "failing: set[str] = set()",
+        "what was learned is not used",
+    ),
+    Mutant(
+        "an eager operator waits for the retry",
+        "reconcile/replica_state.py",
+        "next_try if eager or self._failed_here() else 0.0",
+        "next_try if self._failed_here() else 0.0",
+        "setting never read",
+    ),
+    Mutant(
         "an ended load is not noticed",
         "requests/tracker.py",
         "self._slots.release(pod.key)\n            self._wake(key)",

@@ -134,6 +134,22 @@ def _refusing(folder: Path) -> str:
     return running_by(lines, 17 * 60)
 
 
+def _known_bad(folder: Path) -> str:
+    """A pod of three refuses: one adapter finds out, and the later ones are placed elsewhere at once."""
+    faults = [{"kind": "connection-refused", "pods": {"count": 1}, "from": "1s"}]
+    arrivals = [adapters(6, replicas=1, arrive={"poisson": "12/min", "from": "30s"})]
+    lines, wrong = run_world(folder, adapters=arrivals, faults=faults, duration="4m")
+    failed = {line.adapter for line in lines if isinstance(line, RequestLine) and line.event == "done" and line.error}
+    return wrong or (f"{sorted(failed)} were all sent to the pod that refuses" if len(failed) > 1 else "")
+
+
+def _at_once(folder: Path) -> str:
+    """An eager operator leaves a pod that refuses after the first attempt."""
+    faults = [{"kind": "connection-refused", "pods": {"count": 2}, "from": "1s"}]
+    lines, wrong = run_world(folder, adapters=ONE, faults=faults, controller={"retry": {"switch": "eager"}})
+    return wrong or running_by(lines, 30 + 15)
+
+
 def _broken(folder: Path) -> str:
     """The adapter itself is broken: it is not tried on new pods, and its status has the reason."""
     faults = [{"kind": "invalid-adapter", "adapters": ["a-0"], "from": "0s", "until": "9m"}]
@@ -221,6 +237,8 @@ POD_WORLDS: dict[str, Callable[[Path], str]] = {
     "readiness comes and goes": _readiness,
     "pods are killed": _killed,
     "a pod refuses": _refusing,
+    "known bad": _known_bad,
+    "at once": _at_once,
     "another wish": _sooner,
     "a load takes long": _impatient,
     "a load is given up": _given_up,

@@ -36,6 +36,7 @@ def controller_settings(scenario: Scenario) -> Settings:
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
+        retry_switch=retry.switch,
         stable_for=controller.stable_for,
         unready_grace=controller.unready_grace,
         pod_cooldown=controller.pod_cooldown,

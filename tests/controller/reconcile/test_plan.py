@@ -201,6 +201,47 @@ def test_the_policy_replaces_a_pod_in_cooldown(policy: str, place: str) -> None:
     assert of(result, WriteAnnotations)[0].after.selected == (place,)
 
 
+@pytest.mark.parametrize(
+    ("switch", "others_failed", "place"),
+    [
+        ("exhausted", False, "pod-a"),
+        ("eager", False, "pod-b"),
+        ("eager", True, "pod-a"),
+    ],
+)
+def test_after_one_failure_only_an_eager_operator_moves_and_only_to_a_pod_without_recent_errors(
+    switch: str, others_failed: bool, place: str
+) -> None:
+    bad, other = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [bad, other],
+        persisted=attempted(bad, 0, ago=1),
+        outcomes={"pod-a": RequestOutcome("load", NOW, bad.engine, 1, REFUSED, 1)},
+        failed={"pod-b": NOW - 60} if others_failed else {},
+    )
+    result = plan(snapshot, NOW, Settings(retry_switch=switch), find("default"), Random(0))
+    assert result.selection == (place,)
+    writes = of(result, WriteAnnotations)
+    assert not writes or writes[0].after.attempt("pod-a") == Attempt(0, NOW - 1), "the count of each pod is kept"
+
+
+@pytest.mark.parametrize("policy", ["least-adapters", "bin-pack", "random"])
+@pytest.mark.parametrize(("ago", "place"), [(60, "pod-b"), (301, "pod-a")])
+def test_new_choices_put_pods_with_recent_errors_last(policy: str, ago: float, place: str) -> None:
+    pods = [a_pod(name, ready_for=1000) for name in ("pod-a", "pod-b")]
+    fuller = {"bin-pack": {"pod-a": 2}}.get(policy, {"pod-b": 2})
+    snapshot = a_snapshot(an_adapter(), pods, adapters_on=fuller, failed={"pod-a": NOW - ago})
+    chosen = {plan(snapshot, NOW, Settings(), find(policy), Random(seed)).selection for seed in range(9)}
+    assert (place,) in chosen
+    assert len(chosen) == 1 or (policy, ago) == ("random", 301)
+
+
+def test_a_pod_with_recent_errors_is_chosen_if_there_is_no_other() -> None:
+    snapshot = a_snapshot(an_adapter(replicas=2), [a_pod("pod-a"), a_pod("pod-b")], failed={"pod-a": NOW - 1})
+    assert planned(snapshot).selection == ("pod-a", "pod-b")
+
+
 def test_the_last_attempt_is_waited_for_before_another_pod_takes_the_place() -> None:
     bad, good = a_pod("pod-a", ready_for=1000), a_pod("pod-b", ready_for=1000)
     outcomes = {"pod-a": RequestOutcome("load", NOW - 90, bad.engine, 1, REFUSED, 5)}

@@ -258,6 +258,8 @@ class Retry(ScenarioModel):
     """Maximum delay."""
     jitter: float = Field(default=0.0, strict=True, ge=0, le=1, allow_inf_nan=False)
     """Random addition to a delay, as a share of it."""
+    switch: Literal["exhausted", "eager"] = "exhausted"
+    """When another pod is chosen: after the last retry, or as soon as one without recent errors is available."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Retry":

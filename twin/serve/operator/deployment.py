@@ -110,7 +110,7 @@ def _flags(settings: Controller) -> list[str]:
         value = getattr(settings.retry, name)
         if value != getattr(default.retry, name):
             key = name if name == "retries" else f"retry_{name}"
-            values[key] = f"{value:g}s" if name in ("base", "cap") else f"{value:g}"
+            values[key] = value if name == "switch" else f"{value:g}{'s' if name in ('base', 'cap') else ''}"
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
     return ["--leader-elect", "--health-probe-bind-address=:8081", f"--enable-runtime-sidecar{sidecar}", *flags]
 

@@ -211,6 +211,7 @@ def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOpti
         "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",
+        "retry-switch": settings.retry_switch,
         "enable-runtime-sidecar": str(settings.enable_runtime_sidecar).lower(),
         "metrics-bind-address": "0",
         "health-probe-bind-address": "0",
