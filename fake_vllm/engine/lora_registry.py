@@ -211,8 +211,8 @@ class LoraRegistry:
             artifact = self.resolve(name, entry.root)
         except EngineError as error:
             raise ReloadError(error.message) from error
-        if (error := self.validate(name, artifact)) is not None:
-            raise ReloadError(error.message)
+        if (refusal := self.validate(name, artifact)) is not None:
+            raise ReloadError(refusal.message)
         if artifact == entry.artifact:
             return entry
         identity = self._identity(name, entry.root, entry.weights, artifact)
