@@ -76,7 +76,7 @@ class CompletionTask:
             for position, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
-        engine.runner.metrics.choices.observe(request.n)
+        engine.runner.metrics.choices.observe(request.n, len(request.prompts))
 
     def weight_headers(self) -> dict[str, str]:
         """Return the headers that say which weights make the answer, as they are before its sequences start."""
