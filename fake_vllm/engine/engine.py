@@ -70,7 +70,7 @@ class Engine:
         """
         seed, created = randomness.seed, context.created
         self.config, self.seed, self.epoch = config, seed, context.epoch
-        self.healthy = True
+        self.healthy = self.reports_healthy = True
         self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
         self._on_death = context.on_death
@@ -238,11 +238,16 @@ class Engine:
         """
         return self.lora_registry.use(name)
 
-    def crash_core(self, reason: str = "the engine core was killed") -> None:
+    def kill_core(self) -> None:
+        """Kill the engine's core: as `crash_core`, but `/health` stays 200 until the server ends, as recorded."""
+        self.crash_core("the engine core was killed")
+        self.reports_healthy = True
+
+    def crash_core(self, reason: str) -> None:
         """Fail the engine's core: all requests fail from now on, `/health` returns 503, and the server ends soon."""
         if not self.healthy:
             return
-        self.healthy = False
+        self.healthy = self.reports_healthy = False
         self.runner.frontend.fail(_core_failed)
         if self._on_death is not None:
             self._on_death(reason)
@@ -257,7 +262,7 @@ class Engine:
     def close(self) -> None:
         """Stop the container: waiting callers get `EngineClosed`, and there are no more events."""
         self._closed = True
-        self.healthy = False
+        self.healthy = self.reports_healthy = False
         self.runner.frontend.fail(_closed_error)
         self._background.cancel_all(_closed_error)
 

@@ -103,7 +103,7 @@ class Server:
 
     def crash_core(self) -> None:
         """End the engine core; the process follows."""
-        self._app.engine.crash_core()
+        self._app.engine.kill_core()
 
     def _on_death(self, reason: str) -> None:
         """The engine core has ended: close the port after a while and end the process, with exit code 0."""

@@ -165,7 +165,7 @@ def test_when_the_container_stops_waiting_callers_fail_and_nothing_more_happens(
 def test_a_dead_core_refuses_changes() -> None:
     async def story() -> None:
         engine = an_engine()
-        engine.crash_core()
+        engine.crash_core("its files are gone")
         assert (await fault_of(engine.load("a", "a")))[0] == 500
 
     asyncio.run(story())
