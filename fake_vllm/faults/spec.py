@@ -194,6 +194,7 @@ _TYPES: Mapping[str, Any] = {
     "status": int,
     "body": str,
     "message": str,
+    "retry_after": str,
     "after": bool,
 }
 
