@@ -210,7 +210,12 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
 async def _generate(engine: Engine, plan: GenerationPlan, slow: float) -> Response | Stream:
     await engine.reload_evicted(plan.model, slow=slow)
     task = CompletionTask(engine, plan)
-    weights = task.weight_headers()
+    try:
+        weights = task.weight_headers()
+    except EngineError as error:
+        if not task.streams:
+            raise
+        return Stream(200, EVENTS, task.failed(error))
     if task.streams:
         return Stream(200, {**EVENTS, **weights}, task.stream(slow))
     return Response(200, {**JSON, **weights}, await task.complete(slow))

@@ -157,8 +157,7 @@ class SecretCache:
         value = secret.data.get(key)
         self._versions[namespace, name] = secret.metadata.resource_version
         if value is None:
-            keys = ", ".join(sorted(secret.data)) or "none"
-            message = f"{secret_name} has no key {key!r}, which apiKeySecretRef names; its keys: {keys}"
+            message = f"{secret_name} has no key {key!r}, which apiKeySecretRef names"
             return _Entry(now, problem=SpecProblem("SecretKeyMissing", message, recheck=MISSING_TTL))
         return _Entry(now, value.decode(errors="replace").strip())
 

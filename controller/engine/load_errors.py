@@ -138,14 +138,15 @@ _MOST = 300
 _TAIL = 100
 """Characters of a message that are shown, and how many of them from its end, where vLLM says what to do."""
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+_USER = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#@'\"]*@")
 _SET = re.compile(r"\{('[^'{}]*'(?:, '[^'{}]*')*)\}")
 
 
 def presentable(text: str) -> str:
-    """Return an engine's text for a condition: one line, without a URL's query, which may be a signature.
+    """Return an engine's text for a condition: one line, without a URL's user, password and query, a signature perhaps.
 
     The names in a set are sorted, since each process has its own order and a condition is written when it changes.
     """
     line = _SET.sub(lambda match: "{" + ", ".join(sorted(match[1].split(", "))) + "}", " ".join(text.split()))
-    line = _QUERY.sub(r"\1?…", line)
+    line = _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", line))
     return line if len(line) <= _MOST else f"{line[: _MOST - _TAIL - 3]} … {line[-_TAIL:]}"

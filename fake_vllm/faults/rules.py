@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error_response, load_error, unauthorized
+from formats.durations import parse_duration
+from formats.errors import FormatError
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -69,6 +71,7 @@ _KINDS = (
             Parameter("status", "HTTP status from 400 to 599", "500", "status of the response"),
             Parameter("body", "text", "vLLM's error envelope", "body of the response"),
             Parameter("message", "text", "injected fault", "message in the envelope, if there is no body"),
+            Parameter("retry_after", "text", "none", "Retry-After: a duration such as 24h, or the header's own text"),
         ),
     ),
     FaultKind("unauthorized", "the API key is refused for all paths under /v1", _COMMON),
@@ -106,6 +109,7 @@ class FaultRule:
     status: int = 500
     body: str = ""
     message: str = ""
+    retry_after: str = ""
     after: bool = False
 
     def __post_init__(self) -> None:
@@ -122,6 +126,9 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the factor is {self.factor}; it must be above 0")
         if not 400 <= self.status <= 599:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
+
+        if not (self.retry_after.isascii() and (self.retry_after + " ").isprintable()):
+            raise ValueError(f"{self.kind}: retry_after is {self.retry_after!r}; it must be printable ASCII")
 
     @property
     def is_total(self) -> bool:
@@ -248,6 +255,19 @@ def _effect(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEff
 def _http_error(rule: FaultRule) -> Response:
     if rule.body:
         kind = "application/json" if rule.body.lstrip().startswith(("{", "[")) else "text/plain; charset=utf-8"
-        return Response(rule.status, {"content-type": kind}, rule.body.encode())
-    type = "InternalServerError" if rule.status >= 500 else "BadRequestError"
-    return error_response(rule.status, type, rule.message or "injected fault")
+        response = Response(rule.status, {"content-type": kind}, rule.body.encode())
+    else:
+        type = "InternalServerError" if rule.status >= 500 else "BadRequestError"
+        response = error_response(rule.status, type, rule.message or "injected fault")
+    if not rule.retry_after:
+        return response
+    headers = {**response.headers, "retry-after": _retry_after(rule.retry_after)}
+    return Response(response.status, headers, response.body)
+
+
+def _retry_after(text: str) -> str:
+    """Return the header's value: the seconds of a duration, any other text as it is (a date, `inf`)."""
+    try:
+        return f"{parse_duration(text):.0f}"
+    except FormatError:
+        return text

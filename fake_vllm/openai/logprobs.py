@@ -36,7 +36,7 @@ def completion_logprobs(
         "token_logprobs": [LOGPROB if index >= unscored else None for index in scored],
         "tokens": texts,
         "top_logprobs": [
-            {_written(text, as_ids): value for text, value in _alternatives(piece, max(1, count))}
+            {_written(text, as_ids): value for text, value in alternatives(piece, max(1, count))}
             if index >= unscored
             else None
             for index, piece in enumerate(pieces)
@@ -50,7 +50,7 @@ def chat_logprobs(pieces: Sequence[str], count: int, *, as_ids: bool) -> dict[st
         "content": [
             {
                 **_chat_token(piece, LOGPROB, as_ids),
-                "top_logprobs": [_chat_token(text, value, as_ids) for text, value in _alternatives(piece, count)],
+                "top_logprobs": [_chat_token(text, value, as_ids) for text, value in alternatives(piece, count)],
             }
             for piece in pieces
         ]
@@ -66,14 +66,14 @@ def prompt_logprobs(tokens: Sequence[int], count: int) -> list[dict[str, Any] | 
 
 
 def _prompt_token(token: int, piece: str, count: int) -> dict[str, Any]:
-    others = _alternatives(piece, max(1, count))[1:]
+    others = alternatives(piece, max(1, count))[1:]
     result: dict[str, Any] = {str(token): {"logprob": LOGPROB, "rank": 1, "decoded_token": piece}}
     for rank, (text, value) in enumerate(others, 2):
         result[str(tokenizer.encode(text)[0])] = {"logprob": value, "rank": rank, "decoded_token": text}
     return result
 
 
-def _alternatives(piece: str, count: int) -> list[tuple[str, float]]:
+def alternatives(piece: str, count: int) -> list[tuple[str, float]]:
     """Return the most probable tokens with their log-probabilities, the chosen one first."""
     count = _MOST if count < 0 else min(count, _MOST)
     others = [text for text in _OTHERS if text != piece][: max(0, count - 1)]

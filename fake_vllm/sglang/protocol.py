@@ -43,6 +43,13 @@ class GenerateReqInput(AdapterFields):
     input_ids: TokenIds | list[TokenIds] | None = None
     sampling_params: SamplingParams | None = None
     stream: bool | None = False
+    return_logprob: bool | None = None
+    logprob_start_len: int | None = None
+    """First token of the prompt with a log-probability; -1 for none but the last."""
+    top_logprobs_num: int | None = None
+    return_text_in_logprobs: bool = False
+    token_ids_logprob: None = None
+    """Log-probabilities of chosen tokens, which the fake refuses."""
 
 
 class LoadLoRAAdapterReqInput(BaseModel):

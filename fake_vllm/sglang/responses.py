@@ -5,10 +5,13 @@ from typing import Any
 
 import msgspec
 
+from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.lora import EngineError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
+from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.openai.responses import ResponseBuilder, usage_content
+from fake_vllm.sglang.logprobs import LogprobOptions, generate_logprobs
 
 EOS = 2  # the token that ends a text by itself, as `matched_stop` names it; Llama 2's and Mistral's
 _WEIGHTS = {"weight_version": "default"}
@@ -89,6 +92,13 @@ class SglangResponseBuilder(ResponseBuilder):
 class GenerateResponseBuilder(SglangResponseBuilder):
     """`/generate`. Each event holds all of the text so far."""
 
+    def __init__(
+        self, logprobs: LogprobOptions | None, request: GenerateRequest, config: EngineConfig, id: str, *head: Any
+    ) -> None:
+        """Create the builder; without `logprobs` there are none."""
+        super().__init__(request, config, id, *head)
+        self._options = logprobs
+
     def complete(self, choices: Sequence[Choice]) -> Any:
         contents = [self._content(choice, len(choice.pieces)) for choice in choices]
         return contents[0] if len(contents) == 1 else contents
@@ -111,6 +121,8 @@ class GenerateResponseBuilder(SglangResponseBuilder):
             "completion_tokens": count,
             "cached_tokens": 0,
         }
+        if self._options is not None:
+            meta_info |= generate_logprobs(self._options, choice.prompt.tokens, choice.pieces[:count])
         return {"text": text, "output_ids": tokenizer.encode(text), "meta_info": meta_info}
 
 

@@ -1,16 +1,18 @@
 """SGLang's routes (entrypoints/http_server.py). Adapters can always be loaded; the paths for it have no `/v1`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, json_response
 from fake_vllm.http.validation import RequestValidationError
-from fake_vllm.openai.completions import GenerationPlan
+from fake_vllm.openai.completions import Builder, GenerationPlan
 from fake_vllm.openai.flavor import Load, Route, Unload
 from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.sglang import requests
 from fake_vllm.sglang.errors import bad_request
+from fake_vllm.sglang.logprobs import LogprobOptions
 from fake_vllm.sglang.protocol import (
     EmbeddingRequest,
     GenerateReqInput,
@@ -85,12 +87,15 @@ def _chat(engine: Engine, request: Request) -> GenerationPlan:
 
 def _generate(engine: Engine, request: Request) -> GenerationPlan:
     body = request.parse(GenerateReqInput)
-    return _plan(engine, requests.from_generate(body), GenerateResponseBuilder, body.rid)
+    logprobs = None
+    if body.return_logprob:
+        start = -1 if body.logprob_start_len is None else body.logprob_start_len
+        logprobs = LogprobOptions(start, body.top_logprobs_num or 0, body.return_text_in_logprobs)
+    builder = partial(GenerateResponseBuilder, logprobs)
+    return _plan(engine, requests.from_generate(body), builder, body.rid)
 
 
-def _plan(
-    engine: Engine, request: GenerateRequest, builder: type[SglangResponseBuilder], rid: str | None
-) -> GenerationPlan:
+def _plan(engine: Engine, request: GenerateRequest, builder: Builder, rid: str | None) -> GenerationPlan:
     """Return the plan of a request whose adapter is loaded or can be loaded again.
 
     Raises:

@@ -174,6 +174,8 @@ class VllmMetricsRenderer:
 
     def _lora_info(self, stats: EngineStats) -> Values:
         """Return the series of LoRA adapters: both labels name every adapter with a request, running or waiting."""
+        if not self._metrics.iteration.count:  # vLLM has the series from the first step on
+            return {}
         names = ",".join(dict.fromkeys((*stats.running_adapters, *stats.waiting_adapters)))
         adapters = {"running_lora_adapters": names, "waiting_lora_adapters": names}
         info = labels({"max_lora": str(self._config.max_loras), **adapters})

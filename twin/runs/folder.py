@@ -18,11 +18,14 @@ import numpy as np
 
 from twin.evaluate.run_result import RunResult
 from twin.report import Report
-from twin.trace.lines import Line
+from twin.trace.lines import Line, Run
 from twin.trace.recorder import decode, encode
 
 EVENTS, SUMMARY, SCENARIO, TIMING = "events.jsonl", "summary.json", "scenario.yaml", "timing.json"
 REPORT, FIGURES, PLACEMENT = "report.html", "figures", "placement.parquet"
+
+
+_DAMAGED = "it is damaged, or another version wrote it"
 
 
 class FolderError(Exception):
@@ -45,8 +48,15 @@ class RunFolder:
 
     @property
     def expectations(self) -> list[str]:
-        """Return the expectations as they were written in the scenario."""
-        return [str(expectation["text"]) for expectation in self.summary.get("expectations", [])]
+        """Return the expectations as they were written in the scenario.
+
+        Raises:
+            FolderError: if the summary is damaged.
+        """
+        try:
+            return [str(expectation["text"]) for expectation in self.summary.get("expectations", [])]
+        except (TypeError, KeyError) as error:
+            raise FolderError(f"{self.path / SUMMARY}: not the summary of a run; {_DAMAGED}") from error
 
     def lines(self) -> list[Line]:
         """Return the lines of the trace.
@@ -55,11 +65,12 @@ class RunFolder:
             FolderError: if the trace is damaged, or another version wrote it in another format.
         """
         try:
-            return decode(self.events)
-        except (msgspec.DecodeError, ValueError) as error:
-            raise FolderError(
-                f"{self.path / EVENTS}: cannot be read ({error}); it is damaged, or another version wrote it"
-            ) from error
+            lines = decode(self.events)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise FolderError(f"{self.path / EVENTS}: cannot be read ({str(error)[:200]}); {_DAMAGED}") from error
+        if not lines or not isinstance(lines[0], Run):
+            raise FolderError(f"{self.path / EVENTS}: does not begin with the description of a run; {_DAMAGED}")
+        return lines
 
 
 def run_path(out: Path, name: str, seed: int) -> Path:
@@ -107,8 +118,8 @@ def read(path: Path) -> RunFolder:
         events, scenario = (path / EVENTS).read_bytes(), (path / SCENARIO).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise FolderError(f"{path}: not a run folder: {Path(str(error.filename)).name} is missing") from error
-    except (OSError, ValueError) as error:
-        raise FolderError(f"{path}: cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise FolderError(f"{path}: cannot be read: {str(error)[:200]}; {_DAMAGED}") from error
     if not isinstance(summary, dict):
         raise FolderError(f"{path / SUMMARY}: not the summary of a run")
     return RunFolder(path, summary, events, scenario)

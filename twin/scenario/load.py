@@ -22,7 +22,7 @@ from twin.scenario.error_messages import explain
 from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
-from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
+from twin.scenario.manifests.secrets import SecretRedactor, hide_in_urls, secrets_of
 from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
@@ -110,9 +110,10 @@ def _redact_secrets(document: Document, manifests: Manifests) -> SecretRedactor:
             for secret in secrets_of(obj)
         ]
     )
-    manifests.entries = [Entry(secrets.manifest(e.object), e.document, e.path) for e in manifests.entries]
+    manifests.entries = [Entry(hide_in_urls(secrets.manifest(e.object)), e.document, e.path) for e in manifests.entries]
     document.value = {
-        key: value if key == "objects" else secrets.replace(value) for key, value in document.value.items()
+        key: value if key == "objects" else hide_in_urls(secrets.replace(value))
+        for key, value in document.value.items()
     }
     for kind, edit in _patches(document):
         edit["patch"] = {k: v for k, v in secrets.manifest({**edit["patch"], "kind": kind}).items() if k != "kind"}

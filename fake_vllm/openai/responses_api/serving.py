@@ -23,6 +23,7 @@ from fake_vllm.openai.responses_api.requests import conversation, response_reque
 from fake_vllm.openai.responses_api.store import EventLog, ResponseStore, StoredResponse
 
 PATH = "/v1/responses"
+_END = b"\n\n"  # of an event
 _INVALID = "invalid_request_error"
 _NO_STORE = (
     "This vLLM engine does not support `store=True` and therefore does not support the background mode. To enable these"
@@ -124,10 +125,11 @@ async def _complete(task: CompletionTask, stored: StoredResponse) -> None:
             stored.content = {**stored.content, "status": "failed"}
 
 
-async def _record(events: AsyncIterator[bytes], log: EventLog) -> None:
+async def _record(chunks: AsyncIterator[bytes], log: EventLog) -> None:
     try:
-        async for event in events:
-            log.add(event)
+        async for chunk in chunks:  # of one or more events
+            for event in chunk.split(_END)[:-1]:
+                log.add(event + _END)
     except EngineClosed:  # the engine failed: readers see the end of the stream
         pass
     finally:

@@ -9,7 +9,7 @@ from twin.calibration.step_fit.prediction import held_back_errors
 from twin.calibration.step_fit.report import prediction_rows, prediction_total
 
 _UNKNOWN = 1.0
-"""Share from which an uncertainty says that the load test does not determine the entry alone."""
+"""Share from which an uncertainty says that the load test does not determine the entry alone, or is too noisy."""
 
 
 def calibration_of(fit: StepFit, sources: Sequence[str]) -> Calibration:
@@ -35,7 +35,7 @@ def _fitted(fit: StepFit) -> Iterator[CalibratedParameter]:
     seen = sum(not level.is_held_back for level in fit.levels)
     for name, value in fit.values.items():
         share = fit.uncertainty[name]
-        certainty = f"± {100 * share:.0f} %" if share < _UNKNOWN else "only its sum with other entries is known"
+        certainty = f"± {100 * share:.0f} %" if share < _UNKNOWN else "± over 100 %: known in sums with others at best"
         description = f"{certainty}; fitted to {seen} levels of the load test"
         yield CalibratedParameter(f"timing.{name}", value, description, uncertainty=share if share < _UNKNOWN else None)
 

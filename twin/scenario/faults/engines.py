@@ -25,7 +25,7 @@ class EngineFault(LastingFault):
 
     def rule(self) -> FaultRule:
         """Return the rule that the engines apply."""
-        names = ("probability", "adapters", "factor", "status", "body", "message", "after")
+        names = ("probability", "adapters", "factor", "status", "body", "message", "retry_after", "after")
         settings = {name: getattr(self, name) for name in names if name in type(self).model_fields}
         return FaultRule(self.kind, callers=self.callers, **settings)
 
@@ -85,7 +85,8 @@ class Slow(RequestFault):
 class HttpError(RequestFault):
     """Requests fail with an HTTP error.
 
-    The operator retries 408, 429, 500 and 502 to 504; any other 4xx is final. The engine does not execute the request.
+    The operator retries 408, 429, 500 and 502 to 504; any other 4xx is final. It waits as `retry_after` says, at
+    most a minute, and uses another pod meanwhile. The engine does not execute the request.
     """
 
     kind: Literal["http-error"]
@@ -95,6 +96,8 @@ class HttpError(RequestFault):
     """Body of the response; vLLM's error object if empty."""
     message: str = ""
     """Message of that error object, if `body` is empty."""
+    retry_after: Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")] = ""
+    """Header Retry-After: a duration such as `24h`, or the text of the header itself (a date, `inf`)."""
 
 
 class Unauthorized(EngineFault):

@@ -8,6 +8,7 @@ import base64
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Any
 
 PSEUDONYM = re.compile(r"not-a-secret-\d{4}")
@@ -16,6 +17,9 @@ _NAMES = re.compile(
     r"(?:^|[-_.])(?:api[-_]?key|access[-_]?key(?:[-_]?id)?|secret(?:[-_]?key)?|token|passwd|password|credentials?)$",
     re.I,
 )
+_URL_FIELDS = ("artifactURL", "artifact")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@]*@)?([^?#]*)(\?[^#]*)?")
+_HIDDEN_QUERY = re.compile(r"\?hidden-[0-9a-f]{8}")
 _LONG = 8
 """Shorter secrets are replaced only as whole values, because inside longer texts a match may be a coincidence."""
 _IDENTIFIERS = ("apiVersion", "kind", "name", "namespace", "labels", "matchLabels", "selector")
@@ -89,6 +93,28 @@ class SecretRedactor:
     def _encoded(self, value: Any) -> Any:
         text = _decoded(value)
         return base64.b64encode(self.redact(text).encode()).decode() if text else value
+
+
+def hide_in_urls(value: Any, key: str = "") -> Any:
+    """Return a copy of a JSON value without users, passwords and queries in URLs of artifacts.
+
+    They are replaced by texts that differ if they differ, since another query is another artifact.
+    """
+    match value:
+        case str() if key in _URL_FIELDS and "://" in value:
+            return _URL.sub(_hidden, value, count=1)
+        case dict():
+            return {name: hide_in_urls(item, str(name)) for name, item in value.items()}
+        case list():
+            return [hide_in_urls(item, key) for item in value]
+    return value
+
+
+def _hidden(match: re.Match[str]) -> str:
+    scheme, user, rest, query = match.groups(default="")
+    if query and not _HIDDEN_QUERY.fullmatch(query):
+        query = f"?hidden-{sha256(query.encode(errors='replace')).hexdigest()[:8]}"
+    return f"{scheme}{'hidden@' if user else ''}{rest}{query}"
 
 
 def secrets_of(obj: Any) -> list[str]:

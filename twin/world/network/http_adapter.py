@@ -1,8 +1,9 @@
 """Converts requests, responses and errors between httpx and the engine's messages."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 
 import httpx
 
@@ -15,16 +16,29 @@ _BROKEN_OFF = "peer closed connection without sending complete message body (inc
 
 def to_engine(request: httpx.Request, path: str) -> Request:
     """Return a request as the engine gets it."""
-    headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
+    headers = _request_headers(tuple(request.headers.raw))
     return Request(request.method, path, headers, request.content, request.url.query.decode())
 
 
 def to_client(response: Response | Stream, request: httpx.Request) -> httpx.Response:
     """Return a response as the client gets it; a streamed response continues to stream."""
-    headers = dict(response.headers)
+    headers = _response_headers(tuple(response.headers.items()))
     if isinstance(response, Stream):
         return httpx.Response(response.status, headers=headers, stream=_Body(response.chunks, request), request=request)
     return httpx.Response(response.status, headers=headers, content=response.body, request=request)
+
+
+# The same few headers are sent again and again, and httpx takes longer for them than for the rest of a message.
+
+
+@lru_cache(maxsize=1024)
+def _request_headers(raw: tuple[tuple[bytes, bytes], ...]) -> Mapping[str, str]:
+    return {name.decode().lower(): value.decode() for name, value in raw}
+
+
+@lru_cache(maxsize=1024)
+def _response_headers(items: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    return httpx.Headers(items)
 
 
 class _Body(httpx.AsyncByteStream):
