@@ -25,8 +25,8 @@ class Answer:
 
     Attributes:
         status: 0 if there was no answer.
-        type: type of the error, of its event in a stream; `broken` for a stream without its end; `died` if the body ended
-            the server; empty without an error.
+        type: type of the error, of its event in a stream; `broken` for a stream without its end; `died` if the body
+            ended the server; empty without an error.
         message: first words of the error; with `died`, the exit code.
         shape: fields of a successful answer and their types; empty for an error.
     """
