@@ -21,7 +21,7 @@ _WORDS = 80  # characters of a message
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered to one body.
+    """Answer of a server to one body.
 
     Attributes:
         status: 0 if there was no answer.
