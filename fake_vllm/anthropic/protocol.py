@@ -204,7 +204,7 @@ class AnthropicMessagesRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def drop_unknown_fields(cls, data: Any, info: ValidationInfo) -> Any:
-        return _known(data, info)
+        return _known(data, info, cls.__name__)
 
     @model_validator(mode="after")
     def check_thinking(self) -> "AnthropicMessagesRequest":
@@ -230,14 +230,12 @@ class AnthropicCountTokensRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def drop_unknown_fields(cls, data: Any, info: ValidationInfo) -> Any:
-        return _known(data, info)
+        return _known(data, info, cls.__name__)
 
 
 AnthropicRequest: TypeAlias = AnthropicMessagesRequest | AnthropicCountTokensRequest
 
 
-def _known(data: Any, info: ValidationInfo) -> Any:
-    """Return a raw body without thinking, where a release does not know it."""
-    if not isinstance(data, dict) or api_of(info.context).thinking:
-        return data
-    return {name: value for name, value in data.items() if name != "thinking"}
+def _known(data: Any, info: ValidationInfo, class_name: str) -> Any:
+    """Return a raw body without the fields that a release does not know."""
+    return api_of(info.context).known_fields(data, class_name) if isinstance(data, dict) else data

@@ -41,6 +41,7 @@ class EngineContext:
         find_artifact: returns the artifact at a path, None if it does not exist; by default every path has a valid one.
         fetch: returns additional seconds until the artifact of a path is on the pod.
         on_change: called for each adapter that was loaded or unloaded, until the engine is closed.
+        on_death: called with the reason when the engine core has ended; the server ends soon after it.
         created: time of the start, in seconds since 1970.
         epoch: seconds since 1970 at the event loop's time 0.
     """
@@ -48,6 +49,7 @@ class EngineContext:
     find_artifact: Callable[[str], Artifact | None] | None = None
     fetch: Callable[[str], float] | None = None
     on_change: Callable[[AdapterEvent], None] | None = None
+    on_death: Callable[[str], None] | None = None
     created: int = 0
     epoch: float = 0.0
 

@@ -19,7 +19,15 @@ from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
 from fake_vllm.engine.control import EngineControl
 from fake_vllm.engine.flavor import EngineFlavor
-from fake_vllm.engine.lora import AdapterEvent, Artifact, EngineClosed, EngineError, Model
+from fake_vllm.engine.lora import (
+    AdapterEvent,
+    Artifact,
+    EngineClosed,
+    EngineError,
+    LoraIdentity,
+    Model,
+    ReloadError,
+)
 from fake_vllm.engine.lora_costs import NO_COSTS
 from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
@@ -62,9 +70,10 @@ class Engine:
         """
         seed, created = randomness.seed, context.created
         self.config, self.seed, self.epoch = config, seed, context.epoch
-        self.healthy = True
+        self.healthy = self.reports_healthy = True
         self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
+        self._on_death = context.on_death
         self._generation_rng = randomness.for_generation()
         self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.runner = ModelRunner(
@@ -73,7 +82,7 @@ class Engine:
             times.steps,
             normal=self._generation_rng.standard_normal,
             activate=self._activate,
-            identify=self.lora_registry.identify,
+            identify=self._identify,
         )
         self.control = EngineControl(self.runner)
         self._id_prefix = f"{seed}/{created}/{config.port}/{self._generation_rng.integers(1 << 32)}"
@@ -229,15 +238,31 @@ class Engine:
         """
         return self.lora_registry.use(name)
 
-    def crash_core(self) -> None:
-        """Fail the engine's core; its HTTP server continues: `/health` returns 503, loads and unloads fail."""
-        self.healthy = False
+    def kill_core(self) -> None:
+        """Kill the engine's core: as `crash_core`, but `/health` stays 200 until the server ends, as recorded."""
+        self.crash_core("the engine core was killed")
+        self.reports_healthy = True
+
+    def crash_core(self, reason: str) -> None:
+        """Fail the engine's core: all requests fail from now on, `/health` returns 503, and the server ends soon."""
+        if not self.healthy:
+            return
+        self.healthy = self.reports_healthy = False
         self.runner.frontend.fail(_core_failed)
+        if self._on_death is not None:
+            self._on_death(reason)
+
+    def shut_down(self) -> None:
+        """End all requests, as vLLM does after SIGTERM and its `--shutdown-timeout`; in older releases they hang."""
+        if self.config.quirks.aborts_at_sigterm:
+            self.runner.frontend.abort_all()
+        else:
+            self.runner.scheduler.hold()
 
     def close(self) -> None:
         """Stop the container: waiting callers get `EngineClosed`, and there are no more events."""
         self._closed = True
-        self.healthy = False
+        self.healthy = self.reports_healthy = False
         self.runner.frontend.fail(_closed_error)
         self._background.cancel_all(_closed_error)
 
@@ -316,6 +341,14 @@ class Engine:
             timer.cancel()
             if started:
                 self.runner.scheduler.add_loading(-1)
+
+    def _identify(self, name: str) -> LoraIdentity:
+        """Return the weights of a request that arrives now; an adapter that cannot be read again ends the core."""
+        try:
+            return self.lora_registry.identify(name)
+        except ReloadError as error:
+            self.crash_core(f"{name}: {error}")
+            raise _core_failed() from error
 
     def _activate(self, name: str) -> float:
         """Return the seconds by which a step is delayed because a sequence of this adapter joins the batch."""

@@ -38,6 +38,16 @@ class Frontend:
             self._pass_on_early(sequence)
         self._scheduler.abort(sequence)
 
+    def abort_all(self) -> None:
+        """Abort all sequences; their clients get what was generated."""
+        for sequence in (*self._pending, *self._scheduler.running, *self._scheduler.waiting):
+            self.abort(sequence)
+
+    @property
+    def is_idle(self) -> bool:
+        """True without sequences."""
+        return not (self._pending or self._scheduler.running or len(self._scheduler.waiting))
+
     def fail(self, error: Callable[[], Exception]) -> None:
         """Fail all sequences, each with a new `error`."""
         for sequence in list(self._pending):

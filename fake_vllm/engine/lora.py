@@ -78,5 +78,9 @@ class EngineError(Exception):
         self.param = param
 
 
+class ReloadError(Exception):
+    """The files of an adapter cannot be read again. vLLM's engine core ends with this (vllm/v1/worker)."""
+
+
 class EngineClosed(Exception):
     """The container stopped. Clients that wait for an answer see a connection reset."""

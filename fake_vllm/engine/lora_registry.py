@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.flavor import EngineFlavor
-from fake_vllm.engine.lora import Artifact, EngineError, LoraIdentity, Model, weights_digest
+from fake_vllm.engine.lora import Artifact, EngineError, LoraIdentity, Model, ReloadError, weights_digest
 from fake_vllm.engine.lora_cache import LoraCache
 from fake_vllm.peft.adapter_config import config_error
 
@@ -178,6 +178,7 @@ class LoraRegistry:
 
         Raises:
             EngineError: if the adapter is not registered.
+            ReloadError: if its files cannot be read again.
         """
         if not name:
             return self._base
@@ -199,9 +200,20 @@ class LoraRegistry:
         self._body = None
 
     def _read_again(self, name: str, entry: RegisteredAdapter) -> RegisteredAdapter:
-        """Return the adapter with the files that are at its path now; unusable ones leave it as it is."""
-        artifact = self._artifacts(entry.root) if self._artifacts else None
-        if artifact is None or artifact.missing or artifact.broken is not None or artifact == entry.artifact:
+        """Return the adapter with the files that are at its path now.
+
+        Raises:
+            ReloadError: if they are missing, or refused as in a load.
+        """
+        if self._artifacts is None:
+            return entry
+        try:
+            artifact = self.resolve(name, entry.root)
+        except EngineError as error:
+            raise ReloadError(error.message) from error
+        if (refusal := self.validate(name, artifact)) is not None:
+            raise ReloadError(refusal.message)
+        if artifact == entry.artifact:
             return entry
         identity = self._identity(name, entry.root, entry.weights, artifact)
         self._entries[name] = entry = replace(entry, artifact=artifact, identity=identity)

@@ -145,11 +145,16 @@ class Scheduler:
         if sequence.finished >= 0:
             return
         if sequence in self.running:
+            generated = sequence.generated
+            if sequence.ends_at >= 0:
+                generated = sequence.output - (sequence.ends_at - self._steps_done)
             self._remove(sequence)
+            sequence.output = generated
             if self._steps_planned:
                 self._preempt_steps()
         else:
             self.waiting.remove(sequence)
+            sequence.output = sequence.generated
         sequence.ending = "abort"
         self._finish(sequence, asyncio.get_running_loop().time())
 

@@ -31,6 +31,7 @@ _GUARDS_COHERE_SINCE = (0, 27)  # same file
 _NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allows every one
 _PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
 _PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
+_ABORTS_AT_SIGTERM_SINCE = (0, 32)  # recorded: 0.28.0 and 0.30.0 leave streams open and silent; 0.31 was not
 _RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
 
 
@@ -63,6 +64,8 @@ class VersionQuirks:
     prefix_key: PrefixKey
     reset_tells: bool
     """The answer to a reset of the prefix cache says whether it was possible."""
+    aborts_at_sigterm: bool = True
+    """SIGTERM aborts requests; before, the engine core was gone first, and connections stayed open and silent."""
     guarded: tuple[str, ...] = ("/",)
     """Beginnings of the paths that need the API key."""
     allowed_origins: tuple[str, ...] = ("*",)
@@ -111,6 +114,7 @@ class VersionQuirks:
             allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
             prefix_key=_prefix_key(release),
             reset_tells=release >= _RESET_TELLS_SINCE,
+            aborts_at_sigterm=release >= _ABORTS_AT_SIGTERM_SINCE,
         )
 
 

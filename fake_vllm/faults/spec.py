@@ -29,9 +29,16 @@ CRASH = FaultKind(
         Parameter("signal", "number from 1 to 64", "none", "signal that ends it, instead of an exit code"),
     ),
 )
-KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{kind.name: kind for kind in (FLAP, RESTART, CRASH)}}
+CORE_CRASH = FaultKind(
+    "engine-core-crash", "the engine core ends: requests fail, the port closes, the process ends with code 0", ()
+)
+KINDS: Mapping[str, FaultKind] = {**CATALOGUE, **{kind.name: kind for kind in (FLAP, RESTART, CRASH, CORE_CRASH)}}
 _PERIOD = ("from", "until")
-INSTANT: Mapping[str, tuple[str, ...]] = {RESTART.name: ("at", "every", *_PERIOD), CRASH.name: ("at",)}
+INSTANT: Mapping[str, tuple[str, ...]] = {
+    RESTART.name: ("at", "every", *_PERIOD),
+    CRASH.name: ("at",),
+    CORE_CRASH.name: ("at",),
+}
 """Time fields of the kinds that are instantaneous; all others last `from` a time `until` another."""
 
 

@@ -6,7 +6,7 @@ no text, and a stream only passes pieces on as their tokens become due.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import msgspec
@@ -76,7 +76,7 @@ class CompletionTask:
             for position, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
-        engine.runner.metrics.choices.observe(request.n)
+        engine.runner.metrics.choices.observe(request.n, len(request.prompts))
 
     def weight_headers(self) -> dict[str, str]:
         """Return the headers that say which weights make the answer, as they are before its sequences start."""
@@ -104,7 +104,8 @@ class CompletionTask:
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
-        return _encode(self.builder.complete(self._choices))
+        choices = [_as_ended(*pair) for pair in zip(self._choices, sequences, strict=True)]
+        return _encode(self.builder.complete(choices))
 
     async def stream(self, slow: float) -> AsyncIterator[bytes]:
         """Yield server-sent events as tokens become due."""
@@ -128,6 +129,8 @@ class CompletionTask:
                     await asyncio.sleep((loop.time() - started) * (slow - 1))
                 if events := self._new_events(tokens, sent):
                     yield b"".join(events)
+            if aborted := self._aborted_events(sequences, sent):
+                yield b"".join(aborted)
             if closing := self.builder.closing(self._choices):
                 yield closing
         except EngineError as error:
@@ -135,6 +138,21 @@ class CompletionTask:
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
+        if self.builder.done:
+            yield self.builder.done
+
+    def _aborted_events(self, sequences: list[Sequence], sent: list[int]) -> list[bytes]:
+        """Return the last event of each choice that was aborted, after `sent` tokens."""
+        events = []
+        for choice, sequence, count in zip(self._choices, sequences, sent, strict=True):
+            if sequence.ending == "abort":
+                ended = replace(choice, pieces=(*choice.pieces[:count], ""), ending="abort", stop=None)
+                events.append(self.builder.event(ended, count + 1))
+        return events
+
+    async def failed(self, error: EngineError) -> AsyncIterator[bytes]:
+        """Yield the events of a stream whose engine fails before the first token."""
+        yield self.builder.failure(error)
         if self.builder.done:
             yield self.builder.done
 
@@ -208,6 +226,13 @@ class CompletionTask:
 
     def _prefix_key(self, prompt: Prompt) -> bytes:
         return blake2b(f"{self._adapter}\0{prompt.identity}".encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _as_ended(choice: Choice, sequence: Sequence) -> Choice:
+    """Return a choice with the tokens that its sequence got, which are fewer if it was aborted."""
+    if sequence.ending != "abort":
+        return choice
+    return replace(choice, pieces=choice.pieces[: sequence.output], ending="abort", stop=None)
 
 
 class TokenStream:

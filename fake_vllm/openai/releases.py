@@ -49,7 +49,6 @@ class Api:
         joined_logprobs: events at the end of a streamed response have the log-probabilities of all its tokens.
         done_summary: a streamed item that is done has a summary.
         tool_changes: messages of Anthropic's form may add and remove tools.
-        thinking: requests of Anthropic's form may set thinking.
         names_stop_sequence: responses of Anthropic's form name the stop sequence that ended them.
     """
 
@@ -82,7 +81,6 @@ class Api:
     joined_logprobs: bool = True
     done_summary: bool = False
     tool_changes: bool = True
-    thinking: bool = True
     names_stop_sequence: bool = True
 
     def known_fields(self, data: dict[str, Any], class_name: str) -> dict[str, Any]:
@@ -139,7 +137,6 @@ def api(version: str) -> Api:
         joined_logprobs=False,
         done_summary=True,
         tool_changes=False,
-        thinking=False,
         names_stop_sequence=release >= (0, 30),
     )
 

@@ -29,7 +29,7 @@ class AdminServer:
 
     def __init__(self, injector: FaultInjector, host: str, port: int | None) -> None:
         self._api = create_admin_api(injector)
-        self._server = SocketServer(host, port or 0, ends_on_signals=False)
+        self._server = SocketServer(host, port or 0)
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

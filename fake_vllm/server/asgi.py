@@ -20,6 +20,7 @@ from fake_vllm.engine.engine import Engine, EngineClosed
 from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
 from fake_vllm.router import Request, Response, Stream
 from fake_vllm.server.front import Front, sending
+from fake_vllm.server.http_metrics import Exchange, HttpMetrics, content_length, handler_of
 from fake_vllm.server.responses import CALL, Call, close, respond, to_http
 
 Message = MutableMapping[str, Any]
@@ -69,7 +70,9 @@ class AsgiApp:
             raise ValueError("AsgiApp: faults need a `draw`, such as the `random` method of a numpy generator")
         self.engine = engine
         self._api: Application | None = None
-        self._direct = {path: route for path, route in router.routes(engine).items() if path in direct}
+        self._routes = router.routes(engine)
+        self._direct = {path: route for path, route in self._routes.items() if path in direct}
+        self._http_metrics = HttpMetrics() if engine.config.dialect == "vllm" else None
         self._front = Front(engine.config)
         self._faults = faults
         self._draw = draw or float
@@ -139,7 +142,10 @@ class AsgiApp:
             await to_http(refusal)(scope, _nothing_more, send)
             return
         headers = self._front.headers(engine, request)
+        if self._http_metrics is not None:
+            send = self._counting(scope, request, send)
         route = self._direct.get(request.path)
+        call.http_metrics = self._http_metrics
         scope = {**scope, CALL: call}
         if route is not None and request.method in route.methods:
             response = await respond(call, route)
@@ -149,6 +155,24 @@ class AsgiApp:
             await self._fastapi()({**scope, "path": request.path}, _nothing_more, sending(send, headers))
         if call.engine_closed:
             raise EngineClosed
+
+    def _counting(self, scope: Scope, request: Request, send: Send) -> Send:
+        """Return a `send` that counts the request when its response is complete."""
+        loop = asyncio.get_running_loop()
+        started, metrics = loop.time(), self._http_metrics
+        status, size = 0, 0
+
+        async def counting(message: Message) -> None:
+            nonlocal status, size
+            await send(message)
+            if message["type"] == "http.response.start":
+                status, size = message["status"], content_length(message.get("headers", ()))
+            elif metrics is not None and not message.get("more_body"):
+                handler = handler_of(request.path, self._routes)
+                taken = content_length(scope["headers"])
+                metrics.observe(Exchange(request.method, handler, status, taken, size, loop.time() - started))
+
+        return counting
 
     def _fastapi(self) -> Application:
         if self._api is None:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from fake_vllm.faults.rules import FaultRule, FaultRules
-from fake_vllm.faults.spec import FLAP, INSTANT, RESTART, FaultSpec
+from fake_vllm.faults.spec import CORE_CRASH, FLAP, INSTANT, RESTART, FaultSpec
 from fake_vllm.faults.windows import flap_windows, occurrences, window
 
 _UNREADY = FaultRule("http-error", callers=("probes",), status=503, message="readiness-flap")
@@ -27,6 +27,9 @@ class Process(Protocol):
 
     def crash(self, code: int, signal: int | None) -> None:
         """End the process."""
+
+    def crash_core(self) -> None:
+        """End the engine core, and with it the process."""
 
 
 @dataclass(slots=True)
@@ -127,7 +130,10 @@ class FaultInjector:
             fault.rule = None
 
     def _strike(self, fault: _InjectedFault) -> None:
-        if fault.spec.kind == RESTART.name:
-            self._process.restart()
-        else:
-            self._process.crash(fault.spec.code, fault.spec.signal)
+        match fault.spec.kind:
+            case RESTART.name:
+                self._process.restart()
+            case CORE_CRASH.name:
+                self._process.crash_core()
+            case _:
+                self._process.crash(fault.spec.code, fault.spec.signal)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,9 @@ from fake_vllm.faults.rules import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 from fake_vllm.server.fault_injector import FaultInjector
-from fake_vllm.server.socket_server import SocketServer, raise_file_limit
+from fake_vllm.server.socket_server import Drain, SocketServer, raise_file_limit
+
+PORT_CLOSES = 1.0  # seconds after the end of the engine core; seen on vLLM 0.32.0
 
 
 class Server:
@@ -36,7 +39,9 @@ class Server:
         self._epoch = 0.0
         self._faults = FaultRules()
         self._injector = FaultInjector(self._faults, self, options.seed)
-        self._sockets = SocketServer(config.host, config.port)
+        timeout = config.server.shutdown_timeout if config.dialect == "vllm" else None
+        drain = Drain(timeout, self._shut_down_engine, waits=not config.quirks.aborts_at_sigterm)
+        self._sockets = SocketServer(config.host, config.port, drain=drain)
         self._app = AsgiApp(
             self._new_engine(),
             self._faults,
@@ -44,6 +49,7 @@ class Server:
             reset_connection=self._sockets.reset_connection,
         )
         self._restarting: asyncio.Task[None] | None = None
+        self._death: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Start, and serve until stopped.
@@ -95,6 +101,18 @@ class Server:
         if self._restarting is None or self._restarting.done():
             self._restarting = asyncio.get_running_loop().create_task(self._restart())
 
+    def crash_core(self) -> None:
+        """End the engine core; the process follows."""
+        self._app.engine.kill_core()
+
+    def _on_death(self, reason: str) -> None:
+        """The engine core has ended: close the port after a while and end the process, with exit code 0."""
+        print(f"fake-vllm: EngineCore encountered a fatal error: {reason}", file=sys.stderr)
+        self._death = asyncio.get_running_loop().call_later(PORT_CLOSES, self.stop)
+
+    def _shut_down_engine(self) -> None:
+        self._app.engine.shut_down()
+
     def crash(self, code: int, signal: int | None) -> None:
         """End the process at once."""
         if signal is not None:
@@ -104,6 +122,8 @@ class Server:
 
     async def _restart(self) -> None:
         self._sockets.set_accepting(False)
+        if self._death is not None:
+            self._death.cancel()
         self._app.engine.close()
         self._sockets.reset_all()
         await asyncio.sleep(self._options.profile.startup.draw(self._rng))
@@ -126,6 +146,10 @@ class Server:
             EngineTimes(profile.load, profile.unload, profile.timing),
             Randomness(self._rng, seed=self._options.seed),
             EngineContext(
-                find_artifact=self._options.find, fetch=self._options.fetch, created=int(self._now()), epoch=self._epoch
+                find_artifact=self._options.find,
+                fetch=self._options.fetch,
+                on_death=self._on_death,
+                created=int(self._now()),
+                epoch=self._epoch,
             ),
         )

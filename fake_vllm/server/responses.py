@@ -12,6 +12,7 @@ from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
 from fake_vllm.openai.flavor import Route
 from fake_vllm.router import Request, Response, Stream
+from fake_vllm.server.http_metrics import HttpMetrics
 
 CALL = "fake_vllm.call"
 """Key of the `Call` in the ASGI scope."""
@@ -24,6 +25,8 @@ class Call:
     engine: Engine
     request: Request
     slow: float = 1.0
+    http_metrics: HttpMetrics | None = None
+    """Counts the requests of the server."""
     engine_closed: bool = False
     """Set if the container stopped before the response was complete: the connection has to be aborted."""
 
@@ -61,18 +64,19 @@ async def respond(call: Call, route: Route) -> HttpResponse:
         if response.headers.get("content-type", "").startswith("text/plain; version=") and isinstance(
             response, Response
         ):
-            response = _with_process_metrics(call.engine, response)
+            response = _with_process_metrics(call, response)
         return to_http(response)
     except EngineClosed:
         call.engine_closed = True
         return NoResponse()
 
 
-def _with_process_metrics(engine: Engine, page: Response) -> Response:
-    """Return a page of metrics with those of the process and of Python, which vLLM's registry has too."""
-    if engine.config.dialect != "vllm":
+def _with_process_metrics(call: Call, page: Response) -> Response:
+    """Return a page of metrics with those of the process, of Python and of HTTP, which vLLM's registry has too."""
+    if call.engine.config.dialect != "vllm":
         return page
-    return Response(page.status, page.headers, generate_latest(REGISTRY) + page.body)
+    requests = call.http_metrics.page() if call.http_metrics is not None else b""
+    return Response(page.status, page.headers, generate_latest(REGISTRY) + requests + page.body)
 
 
 async def close(stream: Stream) -> None:

@@ -11,20 +11,36 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
-GRACE = 5  # seconds that streams have to end after SIGTERM; a pod has 30 s, and endpoints have to be updated first
+_ENDS = 1  # seconds for the last bytes of requests that were aborted, and for what cannot be aborted, such as a load
 KEEP_ALIVE = 5  # seconds; vLLM, vllm/envs.py: VLLM_HTTP_TIMEOUT_KEEP_ALIVE
 _LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER with no time: closing sends RST
 _BACKLOG = 2048
 
 
-class SocketServer(uvicorn.Server):
-    """Serves an ASGI application on one address."""
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """End of requests after SIGTERM.
 
-    def __init__(self, host: str, port: int, *, ends_on_signals: bool = True) -> None:
+    Attributes:
+        timeout: seconds that they have to end (vLLM's `--shutdown-timeout`); None: as long as they take, as in SGLang.
+        shut_down: shuts the engine down then.
+        waits: connections that are still open after that are waited for, as long as their clients stay.
+    """
+
+    timeout: int | None
+    shut_down: Callable[[], None]
+    waits: bool = False
+
+
+class SocketServer(uvicorn.Server):
+    """Serves an ASGI application on one address. Without a `drain` signals do not end it."""
+
+    def __init__(self, host: str, port: int, *, drain: Drain | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 "",  # set by `listen`
@@ -36,13 +52,13 @@ class SocketServer(uvicorn.Server):
                 access_log=False,
                 backlog=_BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=GRACE,
+                timeout_graceful_shutdown=_graceful(drain),
             )
         )
         self.servers = []
         self._sockets: list[socket.socket] = []
         self._number = 0
-        self._ends_on_signals = ends_on_signals
+        self._drain = drain
         self._accepting = True
         self._changing: asyncio.Task[None] | None = None
 
@@ -116,7 +132,7 @@ class SocketServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Shut down gracefully on SIGTERM and SIGINT, with exit code 0 as vLLM; a second signal ends at once."""
         loop = asyncio.get_running_loop()
-        if not self._ends_on_signals:
+        if self._drain is None:
             yield
             return
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,6 +143,15 @@ class SocketServer(uvicorn.Server):
     def _on_signal(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        if self._drain is not None and self._drain.timeout is not None:
+            asyncio.get_running_loop().call_later(self._drain.timeout, self._drain.shut_down)
+
+
+def _graceful(drain: Drain | None) -> int | None:
+    """Return the seconds after which the server no longer waits for requests."""
+    if drain is None:
+        return _ENDS
+    return None if drain.timeout is None or drain.waits else drain.timeout + _ENDS
 
 
 def raise_file_limit() -> None:

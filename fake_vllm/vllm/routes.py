@@ -61,7 +61,7 @@ def models(engine: Engine, request: Request) -> Response:
 
 
 def health(engine: Engine, request: Request) -> Response:
-    return Response(200 if engine.healthy else 503, {}, b"")
+    return Response(200 if engine.reports_healthy else 503, {}, b"")
 
 
 def version(engine: Engine, request: Request) -> Response:

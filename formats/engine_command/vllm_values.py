@@ -1,4 +1,4 @@
-"""What releases of vLLM accept as values of flags that have no meaning here, and which flags they lack.
+"""Allowed values of flags that have no meaning here, and lacking flags, by release of vLLM.
 
 The data were read from the parsers of the releases that the file names. A release between two of them counts as the
 earlier one for values, and as having a flag that the later one has.

@@ -204,7 +204,7 @@ def test_plain_routes(method: str, path: str, status: int, body: bytes) -> None:
 @pytest.mark.parametrize("path", ["/health", "/ping"])
 def test_a_dead_engine_is_unhealthy(path: str) -> None:
     engine = an_engine()
-    engine.crash_core()
+    engine.crash_core("its files are gone")
     assert ask(engine, "GET", path) == Response(503, {}, b"")
 
 

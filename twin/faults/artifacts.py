@@ -10,6 +10,7 @@ _ERRORS: dict[str, RegistryError] = {
     "artifact-missing": "missing",
     "artifact-forbidden": "forbidden",
     "artifact-corrupt": "corrupt",
+    "adapter-files-deleted": "deleted",
 }
 
 

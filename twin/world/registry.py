@@ -21,7 +21,8 @@ _HUB_SCHEMES = ("huggingface://", "hf://")  # sent to an engine without the sche
 _NO_FILE = Artifact(missing=True)
 _BROKEN = "Error while deserializing header: invalid header length"  # safetensors' error for a truncated file
 
-RegistryError = Literal["", "unreachable", "missing", "forbidden", "corrupt"]
+RegistryError = Literal["", "unreachable", "missing", "forbidden", "corrupt", "deleted"]
+"""`deleted`: the files are gone from the pods' disks; the registry has no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,18 @@ class Artifacts:
             artifact = self._found[path] = replace(self._known(path), digest=artifact_of(path))
         return artifact
 
+    def stored(self, path: str) -> Artifact:
+        """Return the artifact that a pod has on its disk; missing while a fault has deleted a file there."""
+        rules = [rule for rule in self._rules.values() if rule.error == "deleted" and rule.matches(path)]
+        return _NO_FILE if rules and path.startswith("/") else self.find(path)
+
     def download(self, url: str) -> Download:
         """Download a URL, or the artifact of an engine's path."""
         path = engine_path(url)
-        artifact = self.find(path)
+        artifact = self.stored(path)
         if path.startswith("/"):
             return Download(artifact, 0.0)
-        rules = [rule for rule in self._rules.values() if rule.matches(path)]
+        rules = [rule for rule in self._rules.values() if rule.matches(path) and rule.error != "deleted"]
         seconds = artifact.size / self._settings.bandwidth
         for rule in rules:
             seconds *= rule.factor

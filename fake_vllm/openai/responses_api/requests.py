@@ -48,6 +48,7 @@ def response_request(body: ResponsesRequest, messages: list[Json], server: Serve
     """
     continued = is_continued(body.input)
     fields = {name: getattr(body, name) for name in _SAME}
+    fields["stop"] = body.stop or []  # an empty stop string counts as none here
     chat = ChatCompletionRequest.model_construct(
         **fields,
         messages=messages,

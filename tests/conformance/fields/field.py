@@ -44,3 +44,23 @@ def harmless(name: str, sample: Any, note: str = "", until: str = "") -> Handled
 
 def refused(sample: Fields, note: str) -> Handled:
     return Handled("refused", sample, note=note)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestClass:
+    """One of vLLM's request classes.
+
+    Attributes:
+        name: vLLM's name.
+        route: path that takes it.
+        valid: a body that every server takes.
+        fields: handling by name.
+    """
+
+    name: str
+    route: str
+    valid: Fields
+    fields: Mapping[str, Handled]
+
+    def body(self, fields: Fields) -> dict[str, Any]:
+        return {**self.valid, **fields}

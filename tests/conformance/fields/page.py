@@ -5,8 +5,8 @@ Written by `python -m tests.conformance.fields.page`; a test fails when it is ou
 
 from pathlib import Path
 
-from tests.conformance.fields.field import Handled
-from tests.conformance.fields.table import CLASSES, RequestClass
+from tests.conformance.fields.classes import ALL
+from tests.conformance.fields.field import Handled, RequestClass
 from tests.conformance.fuzz import schema
 from tests.conformance.fuzz.schema import Schema
 
@@ -17,8 +17,8 @@ _HEAD = """\
 
 Every field that vLLM's request classes have, and what the fake engine does with it. The fields and their releases are
 those of the classes in vLLM {versions}.
-A test compares this page with them, with
-the fake's behavior, and with the answers of a real vLLM {newest}.
+A test compares this page with them and with the fake's behavior; completions, chats, tokens and adapters also with the
+answers of a real vLLM {newest}.
 
 | | meaning |
 | --- | --- |
@@ -38,7 +38,7 @@ def text() -> str:
     versions = [each.version for each in known]
     listed = f"{', '.join(versions[:-1])} and {versions[-1]}"
     parts = [_HEAD.format(versions=listed, newest=versions[-1])]
-    parts += [_section(each, known) for each in CLASSES]
+    parts += [_section(each, known) for each in ALL]
     return "\n".join(parts)
 
 

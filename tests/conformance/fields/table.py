@@ -4,10 +4,9 @@ A test holds it to the recorded schema, to the fake's behaviour, and to what a r
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from tests.conformance.fields.field import Fields, Handled, checked, harmless, honoured, refused
+from tests.conformance.fields.field import Handled, RequestClass, checked, harmless, honoured, refused
 
 _TOO_LARGE = 10**30
 _USER = {"role": "user", "content": "hello"}
@@ -119,26 +118,6 @@ _TOKENIZE: Mapping[str, Handled] = {
     "add_special_tokens": harmless("add_special_tokens", False, "the fake's tokenizer has none"),
     "return_token_strs": honoured({"return_token_strs": True}),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RequestClass:
-    """One of vLLM's request classes.
-
-    Attributes:
-        name: vLLM's name.
-        route: path that takes it.
-        valid: a body that every server takes.
-        fields: handling by name.
-    """
-
-    name: str
-    route: str
-    valid: Fields
-    fields: Mapping[str, Handled]
-
-    def body(self, fields: Fields) -> dict[str, Any]:
-        return {**self.valid, **fields}
 
 
 _GENERATE = {"model": "base", "max_tokens": 2, "temperature": 0}

@@ -8,15 +8,17 @@ import pytest
 from fake_vllm.openai.releases import api
 from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.fields import page
-from tests.conformance.fields.field import Fields
-from tests.conformance.fields.table import CLASSES, RequestClass
+from tests.conformance.fields.classes import ALL
+from tests.conformance.fields.field import Fields, RequestClass
+from tests.conformance.fields.table import CLASSES
 from tests.conformance.fuzz import answers, schema
 from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.fake import response_of_fake
 
 NEWEST = schema.versions()[-1]
-FIELDS = [(each, name) for each in CLASSES for name, handled in each.fields.items() if not handled.until]
+FIELDS = [(each, name) for each in ALL for name, handled in each.fields.items() if not handled.until]
 Ask = Callable[[RequestClass, Fields], tuple[int, bytes]]
+PLAYED = [(each, name) for each, name in FIELDS if each in CLASSES]
 IDS = [f"{each.name}.{name}" for each, name in FIELDS]
 
 
@@ -34,7 +36,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     return ask_one
 
 
-@pytest.mark.parametrize("each", CLASSES, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_the_table_has_every_field_of_the_recorded_schemas(each: RequestClass) -> None:
     recorded = [schema.read(version) for version in schema.versions()]
     assert set(each.fields) == {name for known in recorded for name in known.names(each.name)}
@@ -54,7 +56,7 @@ def test_the_fake_handles_the_field_as_the_page_says(ask: Ask, each: RequestClas
     status, answer = ask(each, handled.sample)
     plain = ask(each, handled.beside)
     if handled.handling == "refused":
-        assert status == 400
+        assert status >= 400
     elif handled.handling == "honoured":
         assert status != 400
         assert (status, answer) != plain
@@ -65,7 +67,7 @@ def test_the_fake_handles_the_field_as_the_page_says(ask: Ask, each: RequestClas
         assert ask(each, {**handled.sample, name: handled.wrong})[0] in (400, 404)
 
 
-@pytest.mark.parametrize(("each", "name"), FIELDS, ids=IDS)
+@pytest.mark.parametrize(("each", "name"), PLAYED, ids=[f"{each.name}.{name}" for each, name in PLAYED])
 def test_a_real_server_takes_and_refuses_the_same(each: RequestClass, name: str) -> None:
     handled = each.fields[name]
     recorded = answers.read(NEWEST).answers[each.route]
@@ -89,7 +91,7 @@ def test_a_field_is_listed_with_the_first_release_that_has_it(releases: list[str
 @pytest.mark.parametrize("version", schema.versions())
 def test_the_fake_ignores_fields_that_a_release_does_not_have(version: str) -> None:
     known = schema.read(version)
-    for each in CLASSES:
+    for each in [each for each in ALL if known.names(each.name)]:
         fields = [name for name, handled in each.fields.items() if not handled.until]
         ignored = set(fields) - set(api(version).known_fields(dict.fromkeys(fields, 1), each.name))
         assert ignored == set(fields) - set(known.names(each.name))

@@ -118,6 +118,12 @@ class Player:
         return samples
 
 
+_CHANCE = ("vllm:iteration_tokens_total_count",)
+"""Counters that depend on how fast requests come: the number of the scheduler's steps."""
+_LABELLED_WHEN_USED = ("vllm:lora_requests_info", "vllm_lora_requests_info")
+"""Families that have samples, and so labels, only after a request of an adapter."""
+
+
 def families(page: str) -> dict[str, Any]:
     """Return a page's metric families: type, help, labels and (of histograms) bucket bounds, by name.
 
@@ -126,7 +132,9 @@ def families(page: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for family in text_string_to_metric_families(page):
         labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})
-        entry: dict[str, Any] = {"type": family.type, "help": family.documentation, "labels": labels}
+        entry: dict[str, Any] = {"type": family.type, "help": family.documentation}
+        if family.name not in _LABELLED_WHEN_USED:
+            entry["labels"] = labels
         bounds = sorted({float(sample.labels["le"]) for sample in family.samples if "le" in sample.labels})
         if bounds:
             entry["bounds"] = [str(bound) for bound in bounds]
@@ -136,4 +144,4 @@ def families(page: str) -> dict[str, Any]:
 
 def _increase(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     changes = {name: value - before.get(name, 0.0) for name, value in after.items()}
-    return {name: change for name, change in sorted(changes.items()) if change}
+    return {name: change for name, change in sorted(changes.items()) if change and name not in _CHANCE}

@@ -56,6 +56,7 @@ class Engine:
         flags: given to every one of them.
         environment: set beside the profile's.
         patience: seconds that the end of a process may take.
+        has_admin: it has an admin port for faults.
     """
 
     forks: ForkServer
@@ -63,6 +64,7 @@ class Engine:
     flags: tuple[str, ...]
     environment: Mapping[str, str]
     patience: float
+    has_admin: bool = False
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def fork_server_of_the_fake() -> ForkServer:
 def fake_engine(forks: ForkServer, version: str) -> Engine:
     """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
     model, flags = fake_flags(version)
-    return Engine(forks, model, (*flags, *_WITHOUT_DELAY), {}, 6.0)
+    return Engine(forks, model, (*flags, *_WITHOUT_DELAY), {}, 6.0, has_admin=True)
 
 
 def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
@@ -114,13 +116,15 @@ class Running:
         url: base URL.
         process: the process, a leader of its own group.
         patience: seconds that its end may take.
+        admin_url: URL of the fake's admin port; empty for a real server.
     """
 
-    def __init__(self, address: str, process: Process, log: Path, patience: float) -> None:
+    def __init__(self, address: str, process: Process, log: Path, patience: float, admin_url: str = "") -> None:
         self.url = f"http://{address}"
         self._address = address
         self.process = process
         self.patience = patience
+        self.admin_url = admin_url
         self._log = log
 
     def settle(self) -> int | None:
@@ -187,10 +191,12 @@ def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str]
     port = _free_port()
     names = () if "--served-model-name" in flags else ("--served-model-name", "base")
     place = ("--host", "127.0.0.1", "--port", str(port))
-    args = ("serve", engine.model, *names, *place, *engine.flags, *flags)
+    admin = _free_port() if engine.has_admin else 0
+    own = ("--admin-port", str(admin)) if admin else ()
+    args = ("serve", engine.model, *names, *place, *own, *engine.flags, *flags)
     process = engine.forks.start(args, {**_inherited(), **engine.environment, **environment}, log)
     try:
-        yield Running(f"127.0.0.1:{port}", process, log, engine.patience)
+        yield Running(f"127.0.0.1:{port}", process, log, engine.patience, f"http://127.0.0.1:{admin}" if admin else "")
     finally:
         _end(process)
 

@@ -1,11 +1,9 @@
 """Life and death of a server: each story needs a server of its own, which it ends."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,13 +56,13 @@ def _sigterm_while_idle(running: Running, player: Player, loras: Path) -> list[A
 
 
 def _engine_core_killed(running: Running, player: Player, loras: Path) -> list[Answer]:
-    stream = _stream_until(running, lambda: os.kill(_engine_core(running), signal.SIGKILL))
+    stream = _stream_until(running, lambda: _kill_engine_core(running))
     return [stream, _after_death(player), _exit(running)]
 
 
 def _engine_core_killed_while_idle(running: Running, player: Player, loras: Path) -> list[Answer]:
     """Send no request: the server still says that it is healthy, and then ends."""
-    os.kill(_engine_core(running), signal.SIGKILL)
+    _kill_engine_core(running)
     return [player.answer(get("/health")), player.answer(get("/v1/models")), _exit(running)]
 
 
@@ -189,12 +187,23 @@ def _exit(running: Running) -> Answer:
     return {"exit": running.wait(running.patience)}
 
 
-def _engine_core(running: Running) -> int:
-    """Return the process id of the engine core: vLLM names that process itself."""
-    deadline = time.perf_counter() + running.patience / 4
-    while time.perf_counter() < deadline:
-        listing = subprocess.run(["ps", "-eo", "pid,pgid,args"], capture_output=True, text=True, check=True).stdout
-        for line in listing.splitlines():
-            if match := re.match(rf"\s*(\d+)\s+{running.process.pid}\s.*EngineCore", line):
-                return int(match[1])
-    return running.process.pid
+def _kill_engine_core(running: Running) -> None:
+    """Kill the engine core; the fake has no such process, and crashes it by a fault."""
+    if running.admin_url:
+        httpx.post(f"{running.admin_url}/_faults", json={"kind": "engine-core-crash"}, trust_env=False)
+    else:
+        os.kill(_engine_core(running.process.pid), signal.SIGKILL)
+
+
+def _engine_core(server: int) -> int:
+    """Return the process id of the engine core: the server's own child, beside a resource tracker of Python's.
+
+    Raises:
+        RuntimeError: if there is not exactly one.
+    """
+    listing = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listing.splitlines()[1:]]
+    children = [int(pid) for pid, parent, args in rows if parent == str(server) and "resource_tracker" not in args]
+    if len(children) != 1:
+        raise RuntimeError(f"server {server} has {len(children)} children that may be its engine core, not one")
+    return children[0]

@@ -26,6 +26,7 @@ from fake_vllm.flavors import flavor_of
 
 OLD, NEW = "0.27.0", "0.28.0"
 MIB = 1 << 20
+CORE_FAILED = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
 
 class InTurn:
@@ -55,6 +56,7 @@ def an_engine(
     fetch: Callable[[str], float] | None = None,
     on_change: Callable[[AdapterEvent], None] | None = None,
     unload: Latency = Constant(0.0),
+    on_death: Callable[[str], None] | None = None,
 ) -> Engine:
     rng = np.random.default_rng(0)
     config = config or a_config()
@@ -63,7 +65,7 @@ def an_engine(
         flavor_of(config),
         EngineTimes(load, unload),
         Randomness(rng),
-        EngineContext(find_artifact=artifacts, fetch=fetch, on_change=on_change),
+        EngineContext(find_artifact=artifacts, fetch=fetch, on_change=on_change, on_death=on_death),
     )
 
 
@@ -163,7 +165,7 @@ def test_when_the_container_stops_waiting_callers_fail_and_nothing_more_happens(
 def test_a_dead_core_refuses_changes() -> None:
     async def story() -> None:
         engine = an_engine()
-        engine.crash_core()
+        engine.crash_core("its files are gone")
         assert (await fault_of(engine.load("a", "a")))[0] == 500
 
     asyncio.run(story())
@@ -318,6 +320,82 @@ def test_releases_that_know_no_load_in_place_refuse_the_name() -> None:
             "InvalidUserInput",
             "The lora adapter 'a' has already been loaded.",
         )
+
+    asyncio.run(story())
+
+
+class Files:
+    """Folders of adapters, which may change behind the engine's back."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, Artifact | None] = {}
+
+    def __call__(self, path: str) -> Artifact | None:
+        return self.changed.get(path, Artifact(digest=path))
+
+
+async def evict(engine: Engine) -> None:
+    """Load adapters until the first one is no longer in memory."""
+    await engine.load("gone", "/gone")
+    for name in ("b", "c"):
+        await engine.load(name, f"/{name}")
+    assert not engine.is_resident("gone")
+
+
+@pytest.mark.parametrize(
+    "now", [None, Artifact(missing=True), Artifact(rank=64), Artifact(config={"use_dora": True}), Artifact(broken="x")]
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_reload_from_disk_that_fails_ends_the_engine_core(now: Artifact | None, in_place: bool) -> None:
+    """As recorded on vLLM 0.28.0, 0.30.0 and 0.32.0, of deleted and of refused files."""
+
+    async def story() -> None:
+        files, reasons = Files(), list[str]()
+        engine = an_engine(a_config(max_loras=2), artifacts=files, on_death=reasons.append)
+        if in_place:
+            await engine.load("gone", "/gone", load_inplace=True)
+        else:
+            await evict(engine)
+        files.changed["/gone"] = now
+        assert (await fault_of(engine.complete("gone", 5, 3)))[::2] == (500, CORE_FAILED)
+        assert len(reasons) == 1
+        assert not engine.healthy
+        assert (await fault_of(engine.complete("base", 5, 3)))[::2] == (500, CORE_FAILED)
+
+    asyncio.run(story())
+
+
+def test_changed_files_of_an_evicted_adapter_are_its_weights_from_then_on() -> None:
+    async def story() -> None:
+        files = Files()
+        engine = an_engine(a_config(max_loras=2), artifacts=files)
+        await evict(engine)
+        files.changed["/gone"] = Artifact(digest="other")
+        assert (await engine.complete("gone", 5, 3)).weights == "other"
+
+    asyncio.run(story())
+
+
+def test_files_of_an_adapter_in_memory_may_go() -> None:
+    async def story() -> None:
+        files = Files()
+        engine = an_engine(a_config(max_loras=2), artifacts=files)
+        await engine.load("a", "/a")
+        files.changed["/a"] = None
+        assert (await engine.complete("a", 5, 3)).weights == "/a"
+
+    asyncio.run(story())
+
+
+def test_an_aborted_request_has_the_tokens_that_it_got() -> None:
+    async def story() -> None:
+        engine = an_engine(a_config(version="0.32.0"))
+        request = asyncio.ensure_future(engine.complete("base", 5, 1000))
+        await asyncio.sleep(0.2)
+        engine.shut_down()
+        done = await request
+        assert done.ending == "abort"
+        assert 0 < done.output_tokens < 1000
 
     asyncio.run(story())
 

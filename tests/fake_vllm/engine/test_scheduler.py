@@ -138,7 +138,7 @@ def test_what_the_engine_would_refuse_is_refused(model: str, prompt: int, output
     assert refused.value.status == status
 
 
-@pytest.mark.parametrize(("end", "error"), [("crash_core", EngineError), ("close", EngineClosed)])
+@pytest.mark.parametrize(("end", "error"), [("kill_core", EngineError), ("close", EngineClosed)])
 def test_an_engine_that_stops_fails_all_waiting_requests(end: str, error: type[Exception]) -> None:
     async def story() -> list[object]:
         engine = an_engine(max_num_seqs=1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.harness.story import ENGINES, one, run_story
-from tests.twin.worlds import a_scenario
+from tests.twin.worlds import a_scenario, adapters, deployment
 from twin.scenario import ScenarioErrors
 
 
@@ -45,6 +45,31 @@ def test_only_declared_paths_exist_and_each_is_judged_as_declared(
 
 def test_without_the_section_every_path_has_an_adapter(tmp_path: Path) -> None:
     assert phase_and_reason(tmp_path, "/adapters/sql2", None)[0] == "Running"
+
+
+def test_the_operator_survives_engines_that_end_because_files_are_gone(tmp_path: Path) -> None:
+    """Other adapters come and go and evict an idle one. Its files are deleted, and the next request ends its engine."""
+    small = deployment(1)
+    container = small["spec"]["template"]["spec"]["containers"][0]
+    container["command"][-1] = "2"
+    passing = adapters(3, replicas=1, arrive={"every": "10s", "from": "40s"}, leave={"after": "5s"}, name="b-{i}")
+    story = run_story(
+        tmp_path,
+        objects=[small],
+        adapters=[*one(artifactURL="/adapters/sql"), passing],
+        faults=[{"kind": "adapter-files-deleted", "artifacts": ["/adapters/*"], "from": "90s", "until": "2m"}],
+        traffic={"rate": "1/s", "from": "95s", "until": "96s", "output_tokens": 4},
+        duration="10m",
+    )
+    pod = story.simulation.world.running_pods()[0]
+    status = story.simulation.store.get("pods", *pod.split("/"))["status"]["containerStatuses"][0]
+    ended = status["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], status["restartCount"]) == (0, "Completed", 1)
+    assert ended["message"] == "a-0: Loading lora a-0 failed: No adapter found for /adapters/sql"
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert story.published() == story.holders() == [pod.split("/")[1]]
+    assert len(story.sent("load")) <= 4
+    assert story.violations == []
 
 
 def test_a_file_that_is_no_absolute_path_is_refused(tmp_path: Path) -> None:

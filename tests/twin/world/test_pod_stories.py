@@ -154,7 +154,7 @@ def test_a_pod_deleted_with_grace_drains_and_is_gone(cluster: Any) -> None:
     cluster.run(100)
     host, name = cluster.host(), cluster.pod()["metadata"]["name"]
     cluster.store.delete("pods", "default", name)
-    assert host.listening
+    assert not host.listening
     cluster.run(104)
     assert host.engine is None
     assert host.ip not in cluster.world.hosts

@@ -19,6 +19,7 @@ from twin.scenario.faults.api import (
     WatchExpired,
 )
 from twin.scenario.faults.artifacts import (
+    AdapterFilesDeleted,
     ArtifactCorrupt,
     ArtifactForbidden,
     ArtifactMissing,
@@ -94,6 +95,7 @@ Fault = Annotated[
     | NodeDrain
     | Partition
     | NetworkLatency
+    | AdapterFilesDeleted
     | RegistryDown
     | RegistrySlow
     | ArtifactMissing

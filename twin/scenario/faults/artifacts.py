@@ -69,3 +69,16 @@ class ArtifactCorrupt(RegistryFault):
     """
 
     kind: Literal["artifact-corrupt"]
+
+
+class AdapterFilesDeleted(RegistryFault):
+    """The files of adapters are gone from the pods' disks, as when a volume is not mounted or was cleaned up.
+
+    Only adapters with an absolute path are affected. A load gets 404, and the adapter is Failed. An adapter that is
+    loaded serves on as long as its weights are in memory. If others have evicted it, the next request for it ends the
+    engine: vLLM reads the files again and does not survive the error. Requests fail with 500, the port closes after a
+    second, and the process ends with exit code 0 after six. All adapters of the pod are lost until its container has
+    restarted, and the operator has loaded them again.
+    """
+
+    kind: Literal["adapter-files-deleted"]

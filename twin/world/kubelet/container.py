@@ -98,7 +98,7 @@ class ContainerRuntime(ContainerState):
         except EngineConfigError as error:
             self._fail_to_start(str(error), error.exit_code)
             return
-        host.start(self._next_id(), config, self.crash)
+        host.start(self._next_id(), config, self.end_by_itself)
         self._run_process()
 
     def _start_other(self) -> None:
@@ -122,9 +122,9 @@ class ContainerRuntime(ContainerState):
         self._refusal_code = code
         self._refusal_timer.set(self._env.now + REFUSES_AFTER)
 
-    def crash(self, message: str) -> None:
-        """Let the process exit with an error."""
-        self.exit(1, "Error", message)
+    def end_by_itself(self, code: int, message: str) -> None:
+        """Handle the end of the process; the reason is the kubelet's for its exit code."""
+        self.exit(code, "Error" if code else "Completed", message)
 
     def exit(self, code: int, reason: str, message: str = "") -> None:
         """End the process; it is restarted if the restart policy says so."""
@@ -202,7 +202,7 @@ class ContainerRuntime(ContainerState):
             self._sidecar.stop()
 
     def _refuse(self) -> None:
-        self.exit(self._refusal_code, "Error", self.message)
+        self.end_by_itself(self._refusal_code, self.message)
 
     def _start_again(self) -> None:
         if self._runs:

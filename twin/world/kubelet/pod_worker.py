@@ -18,7 +18,8 @@ from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import Timer
 
-DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until an engine has exited; vLLM aborts running requests
+DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until the process of an engine without requests has exited
+_DRAIN_CHECK = 0.5  # seconds
 GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
 
 
@@ -58,6 +59,7 @@ class PodWorker:
         self._starting = False
         self._waiting: list[ContainerRuntime] = []
         """Containers that wait for native sidecars to start."""
+        self._drained_by = 0.0
         self._stream = f"pod/{self.key}/kubelet"
         self._start_timer = Timer(self._env, self._start_containers)
         self._end_timer = Timer(self._env, self._finish)
@@ -82,7 +84,10 @@ class PodWorker:
         self._start_timer.set(self._env.now + self._context.pod_start.draw(self._streams.get(self._stream)))
 
     def terminate(self) -> None:
-        """Send SIGTERM; the containers end after a short drain, at most the grace period. Writes no status."""
+        """Send SIGTERM; the containers end soon, or when requests have drained. Writes no status.
+
+        After the grace period they are killed.
+        """
         self.terminating = True
         self._start_timer.cancel()
         if not self._powered:
@@ -90,6 +95,8 @@ class PodWorker:
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
         drain = min(DRAIN.draw(self._streams.get(self._stream)), grace) if self.host.ip else 0.0
+        if self.termination_hold is None:
+            self._drained_by = self._env.now + min(self.host.terminate(), grace)
         self._end_timer.set(self._env.now + (drain if self.termination_hold is None else self.termination_hold))
 
     def delete_now(self) -> None:
@@ -162,6 +169,9 @@ class PodWorker:
         self._write()
 
     def _finish(self) -> None:
+        if not self.host.is_idle and self._env.now < self._drained_by:
+            self._end_timer.set(min(self._env.now + _DRAIN_CHECK, self._drained_by))
+            return
         for container in self._containers:
             container.stop()
         namespace, name = split(self.key)

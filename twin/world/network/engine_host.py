@@ -6,6 +6,7 @@ and its faults, and gets a new `Engine` without adapters.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 from fake_vllm.distributions import Constant, Latency, LogNormal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from twin.world.network.sidecar_host import SidecarHost
 
 Event = Literal["started", "stopped", "loaded", "unloaded"]
+OnExit = Callable[[int, str], None]
+"""Called with exit code and reason when the engine's process ends by itself."""
 OnEngine = Callable[["EngineHost", Event, str, str], None]
 """Called with host, event, adapter and the adapter's root (both empty unless an adapter was loaded or unloaded)."""
 
@@ -32,6 +35,8 @@ OnEngine = Callable[["EngineHost", Event, str, str], None]
 STARTUP = LogNormal(45.0, 90.0)  # seconds; loading weights and capturing graphs takes tens of seconds to minutes
 LOAD = LogNormal(1.8, 6.0)  # seconds, once the artifact is on the pod; reported values range from tens of ms to 8 s
 UNLOAD = Constant(0.02)  # seconds; removing a name, or dropping weights
+PORT_CLOSES = 1.0  # seconds after the end of the engine core; seen on vLLM 0.32.0
+PROCESS_ENDS = 6.0  # seconds after it; the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +104,62 @@ class EngineHost:
         self._artifacts = context.artifacts
         self._on_engine = context.on_engine
         self._config: EngineConfig | None = None
-        self._on_crash: Callable[[str], None] = _ignore
+        self._on_exit: OnExit = _ignore
         self._disk: set[str] = set()
         self._startup = Timer(self._env, self._listen)
+        self._port = Timer(self._env, self._close_port)
+        self._end = Timer(self._env, self._exit)
+        self._end_reason = ""
+        self._shutdown = Timer(self._env, self._shut_down)
         self._probe_rng = world.streams.get(f"pod/{pod}/probe-faults")
 
-    def start(self, container_id: str, config: EngineConfig, on_crash: Callable[[str], None]) -> None:
+    def start(self, container_id: str, config: EngineConfig, on_exit: OnExit) -> None:
         """Start the engine's container; the engine listens after its startup time.
 
-        `on_crash` is called with the reason if the engine fails to start.
+        `on_exit` is called if the engine fails to start, and when its core has ended.
         """
         self.container_id = container_id
-        self._on_crash = on_crash
+        self._on_exit = on_exit
         self.port = config.port
         self._config = replace(config, lora_budget=self._settings.lora_budget)
         self._startup.set(self._env.now + self._settings.startup.draw(self._streams.get(f"pod/{self.pod}/startup")))
 
+    def terminate(self) -> float:
+        """Handle SIGTERM: the port closes, and requests are broken off, hang or drain.
+
+        Returns the seconds for which the process waits for requests. They have vLLM's `--shutdown-timeout` to end, 0 by
+        default; older releases then leave connections open until their clients go. SGLang waits for all requests.
+        """
+        if self.engine is None:
+            return 0.0
+        self._close_port()
+        config = self.engine.config
+        if config.dialect != "vllm":
+            return inf
+        if not config.server.shutdown_timeout:
+            self._shut_down()
+        else:
+            self._shutdown.set(self._env.now + config.server.shutdown_timeout)
+        return float(config.server.shutdown_timeout) if config.quirks.aborts_at_sigterm else inf
+
+    def _shut_down(self) -> None:
+        """End the engine's requests: clients see a broken connection, or nothing any more."""
+        if self.engine is None:
+            return
+        if self.engine.config.quirks.aborts_at_sigterm:
+            self.engine.close()
+        else:
+            self.engine.shut_down()
+
+    @property
+    def is_idle(self) -> bool:
+        """True if the engine computes nothing."""
+        return self.engine is None or self.engine.runner.frontend.is_idle
+
     def stop(self) -> None:
         """Stop the container: the adapters in memory and the download cache on its disk are gone."""
-        self._startup.cancel()
+        for timer in (self._startup, self._port, self._end, self._shutdown):
+            timer.cancel()
         self._disk.clear()
         engine, self.engine, self.listening = self.engine, None, False
         if engine is not None:
@@ -127,7 +169,7 @@ class EngineHost:
 
     def probe_passes(self, probe: Probe, port: int) -> bool:
         """Return True if a probe of the engine container passes now; draws a random number if a fault is random."""
-        if self.engine is None or not self.reachable:
+        if self.engine is None or not self.listening or not self.reachable:
             return False
         if not probe.port:  # a command is assumed to check the engine
             return True
@@ -147,7 +189,7 @@ class EngineHost:
         try:
             self.engine = self._new_engine()
         except EngineConfigError as error:
-            self._on_crash(str(error))
+            self._on_exit(error.exit_code, str(error))
             return
         self.listening = True
         self._on_engine(self, "started", "", "")
@@ -170,6 +212,7 @@ class EngineHost:
                 find_artifact=self._find_artifact,
                 fetch=self._fetch,
                 on_change=self._on_adapter_event,
+                on_death=self._on_death,
                 created=self._epoch + int(self._env.now),
                 epoch=self._epoch,
             ),
@@ -178,12 +221,25 @@ class EngineHost:
     def _on_adapter_event(self, change: AdapterEvent) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)
 
+    def _on_death(self, reason: str) -> None:
+        """The engine core has ended: the port closes, and later the process ends, with exit code 0."""
+        self._end_reason = reason
+        self._port.set(self._env.now + PORT_CLOSES)
+        self._end.set(self._env.now + PROCESS_ENDS)
+
+    def _close_port(self) -> None:
+        self.listening = False
+        self._notify()
+
+    def _exit(self) -> None:
+        self._on_exit(0, self._end_reason)
+
     def _find_artifact(self, path: str) -> Artifact:
         """Return the artifact at a path: from the sidecar, from this container's disk, or from the registry."""
         stored = self.sidecar.provider.at(path) if self.sidecar is not None else None
         if stored is not None:
             return stored
-        return self._artifacts.find(path) if path in self._disk else self._artifacts.download(path).artifact
+        return self._artifacts.stored(path) if path in self._disk else self._artifacts.download(path).artifact
 
     def _fetch(self, path: str) -> float:
         """Return the seconds to download an artifact; a complete download is kept on the container's disk."""
@@ -199,5 +255,5 @@ class EngineHost:
             callback()
 
 
-def _ignore(_: str) -> None:
-    """Do nothing with the reason of a crash: no container has been started yet."""
+def _ignore(_: int, __: str) -> None:
+    """Do nothing with the end of a process: no container has been started yet."""
