@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -71,6 +71,9 @@ record-clients: $(DEV)/.installed  ## Drive openai, litellm, LangChain and lm-ev
 
 conform-clients: $(DEV)/.installed  ## List what those clients get from the fake engine otherwise than from real vLLM
 	@$(DEV)/bin/python -m tests.conformance.clients.conform $(VLLM)
+
+fuzz: $(DEV)/.installed  ## Send 200 000 generated requests to the served API, the fake engine and the sidecar
+	@$(DEV)/bin/python -m tests.adversary fuzz --count $(or $(COUNT),200000) --seed $(or $(SEED),1)
 
 lock: $(DEV)/.installed  ## Regenerate the locks from pyproject.toml
 	@$(DEV)/bin/uv pip compile pyproject.toml --group pyproject.toml:build --universal --python-version 3.11 \

@@ -9,8 +9,8 @@ import aiohttp
 from controller.client.interface import Unavailable
 
 MAX_OBJECT = 4 << 20
-MAX_LIST = 64 << 20
-"""Bytes of a page: 500 objects of 128 KiB."""
+MAX_LIST = 32 << 20
+"""Bytes of a page: 500 objects of 64 KiB."""
 MAX_OBJECTS = 150_000
 """Objects of one kind: the number of pods of the largest cluster that Kubernetes supports."""
 MAX_LINE = MAX_OBJECT
@@ -30,12 +30,15 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        size += len(chunk)
-        if size > limit:
-            response.close()
-            raise Unavailable(f"the server's response has more than {limit} bytes", code=response.status)
-        chunks.append(chunk)
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise Unavailable(f"the server's response has more than {limit} bytes", code=response.status)
+            chunks.append(chunk)
+    except BaseException:
+        response.close()
+        raise
     response.release()
     return b"".join(chunks)
 

@@ -53,7 +53,7 @@ class Server:
     Attributes:
         kubeconfig: path of its kubeconfig.
         etcd: URL of its etcd; empty if the tests must not use it.
-        account: kubeconfig of the operator's service account, without a role; None if there is none.
+        account: kubeconfig of the operator's service account, without a role; None without one.
         restored_afterwards: makes a context after which etcd is as it was before; None if it is not to be restored.
     """
 

@@ -1,1 +1,1 @@
-"""How the fake handles each field of vLLM's request bodies: a table that is tested, and the page that is made of it."""
+"""Handling of each field of vLLM's request bodies by the fake: a tested table, and the page that is made of it."""

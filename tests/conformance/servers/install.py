@@ -98,7 +98,7 @@ def python312() -> str:
     """Return a Python 3.12.
 
     Raises:
-        SystemExit: if there is none.
+        SystemExit: if it does not exist.
     """
     candidates = [os.environ.get("PYTHON312", ""), shutil.which("python3.12") or ""]
     candidates += [str(path) for path in sorted(Path.home().glob(".pyenv/versions/3.12*/bin/python"))]

@@ -113,10 +113,19 @@ class LoadsAreSent:
         excused = (
             self._since[adapter],
             self._active.get(namespace, 0.0),
-            state.resumed_at,
+            self._resumed(line),
             calm + state.run.list_timeout,
         )
         return max(first, *excused), self._bound(t)
+
+    def _resumed(self, line: AdapterLine) -> float:
+        """Return since when the leader could load the adapter.
+
+        After a crash it does not know whether an attempt that the object announces was sent: it counts, and the leader
+        waits as after a failed one.
+        """
+        resumed = self.state.resumed_at
+        return resumed + max(self.state.run.retry_waits) if resumed and line.attempts else resumed
 
     def _usable_since(self, pod: Pod, adapter: str, t: float) -> float:
         """Return since when the adapter could have been loaded on the pod; `inf` if it cannot be."""
