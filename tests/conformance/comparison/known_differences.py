@@ -55,4 +55,13 @@ KNOWN: tuple[Known, ...] = (
         "[5].error",
         "a stream that cannot be read: the fake resets the connection, the real server closes it",
     ),
+    Known("cases/metrics/accept-of-mount", "[*", "the fake writes Prometheus' text format alone, OpenMetrics nowhere"),
+    Known("cases/metrics/chat", "[0].counts.*", _TOKENS),
+    Known("cases/metrics/prompt-logprobs", "[0].counts.*", "a prompt with logprobs does not ask the prefix cache"),
+    Known("cases/metrics/two-*", "[0].counts.vllm:iteration_tokens_total_count", "the second one joins a step later"),
+    Known(
+        "cases/metrics/two-choices",
+        "[0].counts.vllm:request_max_num_generation_tokens_*",
+        "the longest of a request's choices is counted; the fake counts each",
+    ),
 )
