@@ -50,12 +50,13 @@ class Controller:
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
         engines = EngineClient(dependencies.transport, metrics.observe_engine_request)
         policies = Policies(settings.policy, settings.policies)
-        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings)
         secrets = SecretCache(client, clock)
         calls = EngineCalls(engines, secrets, settings)
+        self._engine_records = calls.records
         self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
+        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, self._restarted)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
         self._reconciler = Reconciler(
             ReconcilerDependencies(
@@ -160,8 +161,16 @@ class Controller:
         if result.wake:
             self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
 
+    def _restarted(self, pod: PodView) -> None:
+        """Ask an engine whose totals have fallen what it holds."""
+        self._engine_records.mark_doubtful(pod)
+        for key in sorted(self._cache.occupancy.on(pod.key)):
+            self._queue.add(key)
+
     def _pod_changed(self, old: PodView | None, new: PodView | None) -> None:
         self._auditor.pod_changed(old, new)
+        if old is not None and new is not None and new.ready and not old.ready:
+            self._engine_records.mark_doubtful(new)  # its process may have restarted in its container
         if new is None and old is not None:
             self._tracker.forget_pod(old)
             self._load_monitor.forget_pod(old)

@@ -67,6 +67,9 @@ CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
 _DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")  # FastAPI's own paths
 
+_OF_DOCUMENTS = ("GET", "HEAD")
+"""Methods of these paths."""
+
 _FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
 
 
@@ -168,8 +171,15 @@ def not_found() -> Response:
 
 
 def method_not_allowed(route: Route) -> Response:
-    """Return the response to a method that the route does not have."""
-    return json_response(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": ", ".join(route.methods)})
+    """Return the response to a method that the route does not have.
+
+    Each method of a path is a route of its own, and the first one answers.
+    """
+    return _method_not_allowed(route.methods[0])
+
+
+def _method_not_allowed(allowed: str) -> Response:
+    return json_response(405, {"detail": "Method Not Allowed"}, {**JSON, "allow": allowed})
 
 
 def find_route(engine: Engine, request: Request) -> Route | Response:
@@ -178,6 +188,8 @@ def find_route(engine: Engine, request: Request) -> Route | Response:
     route = flavor.route(engine, request.path)
     if route is not None:
         return route if route.any_method or request.method in route.methods else method_not_allowed(route)
+    if request.path in _DOCUMENTS and engine.config.server.documents and request.method not in _OF_DOCUMENTS:
+        return _method_not_allowed(", ".join(_OF_DOCUMENTS))
     path = request.path.rstrip("/") if request.path.endswith("/") else f"{request.path}/"
     if flavor.route(engine, path) is not None or (path in _DOCUMENTS and engine.config.server.documents):
         return _redirect(request, path)

@@ -70,6 +70,13 @@ class EngineRecords:
             recent={**record.recent, name: change},
         )
 
+    def mark_doubtful(self, pod: PodView) -> None:
+        """Record that the engine may have restarted in its container: each name is unclear until the next list."""
+        record, current = self.get(pod), self.inventory(pod)
+        if current is not None:
+            inventory = replace(current, unclear=current.unclear | current.models.keys())
+            self._records[pod.uid] = replace(record, inventory=inventory, listed_after=record.changes, unanswered="")
+
     def mark_failed(self, pod: PodView, timestamp: float) -> None:
         """Record an error of the engine's own, at a time in seconds since 1970."""
         self._records[pod.uid] = replace(self.get(pod), failed_at=timestamp, failed_engine=pod.engine)

@@ -5,7 +5,7 @@ too old is unknown to the policy, which then falls back on the number of adapter
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.cache.cache import Cache
@@ -63,10 +63,19 @@ class EngineLoads:
 class LoadMonitor:
     """Samples of all engines since this replica began to lead."""
 
-    def __init__(self, client: EngineClient, cache: Cache, policies: Policies, settings: Settings) -> None:
+    def __init__(
+        self,
+        client: EngineClient,
+        cache: Cache,
+        policies: Policies,
+        settings: Settings,
+        restarted: Callable[[PodView], None] = lambda _: None,
+    ) -> None:
+        """`restarted` is called for an engine whose totals have fallen: its process has restarted."""
         self._client = client
         self._cache = cache
         self._policies = policies
+        self._restarted = restarted
         self._interval = settings.scrape_interval
         self._samples: dict[str, LoadSample] = {}
         self._demand: dict[str, float] = {}
@@ -108,6 +117,8 @@ class LoadMonitor:
         now = asyncio.get_running_loop().time()
         if before is not None and before.engine != pod.engine:
             before = None
+        if before is not None and _fell(before.metrics, metrics):
+            self._restarted(pod)
         adapters = sum(1 for _ in self._cache.occupancy.on(pod.key))
         self._samples[pod.uid] = LoadSample(pod.engine, now, metrics, _load(before, now, metrics, adapters))
 
@@ -144,6 +155,12 @@ def _load(before: LoadSample | None, now: float, metrics: MetricsSample, adapter
     return EngineLoad(
         latency=_latency(busy, ended, metrics), throughput=rate, requests=metrics.requests, adapters=adapters
     )
+
+
+def _fell(before: MetricsSample, after: MetricsSample) -> bool:
+    """Return whether a total is lower than before."""
+    totals = ((before.ended, after.ended), (before.tokens, after.tokens), (before.busy_seconds, after.busy_seconds))
+    return any(old is not None and new is not None and new < old for old, new in totals)
 
 
 def _latency(busy: float | None, ended: float | None, metrics: MetricsSample) -> float | None:

@@ -8,10 +8,12 @@ from fake_vllm.anthropic.conversion import chat_of
 from fake_vllm.anthropic.protocol import AnthropicCountTokensRequest, AnthropicMessagesRequest
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response, json_response
+from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.completions import GenerationPlan
 from fake_vllm.openai.flavor import Step
-from fake_vllm.openai.releases import api
-from fake_vllm.openai.requests import Server, chat_prompt, chat_request
+from fake_vllm.openai.protocol.checks import check_cache_salt
+from fake_vllm.openai.releases import Api, api
+from fake_vllm.openai.requests import Server, chat_prompt, chat_request, refused
 
 PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
@@ -24,6 +26,7 @@ def create(engine: Engine, request: Request) -> Step:
 
     def plan() -> GenerationPlan:
         engine.resolve_model(body.model)
+        _check_cache_salt(body.cache_salt, api(engine.config.version))
         chat = _converted(lambda: chat_of(body))
         return GenerationPlan(
             body.model,
@@ -61,6 +64,14 @@ def _in_own_form(act: Callable[[], T]) -> T | Response:
         return act()
     except EngineError as error:
         return failed(error)
+
+
+def _check_cache_salt(salt: str | None, release: Api) -> None:
+    try:
+        if release.limits_cache_salt:
+            check_cache_salt(salt)
+    except VLLMValidationError as error:
+        raise refused(error) from None
 
 
 def _converted(convert: Callable[[], T]) -> T:

@@ -26,6 +26,7 @@ REQUEST = (
 )
 ITERATION = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 CHOICES = (1, 2, 5, 10, 20)
+SLEEP = (0.01, 0.1, 1, 10, 30, 60, 120, 300, 600)  # vllm/entrypoints/serve/dev/sleep/metrics.py
 PREEMPTIONS = (1, 2, 3, 4, 5, 10, 20)
 BLOCK = 16  # tokens; vLLM's --block-size
 
@@ -108,6 +109,8 @@ class EngineMetrics:
         self.choices = Histogram(CHOICES)
         self.computed = Histogram(tokens)
         self.preempted = Histogram(PREEMPTIONS)
+        self.sleep_operations: dict[str, Histogram] = {}
+        """Durations of putting the engine to sleep and waking it, by operation; vLLM has the series after the first."""
 
     def on_steps(self, steps: int, seconds: float, decoded: int, read: int, first: int) -> None:
         if decoded:
@@ -140,6 +143,10 @@ class EngineMetrics:
         self.limits.observe(sequence.limit)
         self.computed.observe(sequence.prompt - sequence.cached)
         self.preempted.observe(sequence.preemptions)
+
+    def on_sleep_operation(self, operation: str, seconds: float) -> None:
+        """Count an operation of the sleep mode."""
+        self.sleep_operations.setdefault(operation, Histogram(SLEEP)).observe(seconds)
 
     def on_preempted(self) -> None:
         self.preemptions += 1

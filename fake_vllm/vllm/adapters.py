@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request
+from fake_vllm.http.sanitize import sanitize
 from fake_vllm.openai.flavor import Load, Unload
 from fake_vllm.openai.releases import api
 from fake_vllm.vllm.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
@@ -48,7 +49,8 @@ def register_adapter(engine: Engine, request: Request) -> Load:
     try:
         body = SageMakerRegisterLoRAAdapterRequest.model_validate(content)
     except ValidationError as error:
-        raise EngineError(400, "Bad Request", _as_json(error)) from None
+        message = sanitize(_as_json(error), hides_paths=engine.config.quirks.hides_paths)
+        raise EngineError(400, "Bad Request", message) from None
     in_place = isinstance(content, dict) and bool(content.get("load_inplace"))
     name = request.headers.get(_ALIAS) or body.name
     return Load(body.name, body.src, in_place, done=f"Adapter {name} registered")

@@ -62,7 +62,9 @@ def _sleep(engine: Engine, request: Request) -> Step:
     query = parse_query(_Sleep, request.query)
 
     async def act() -> Response:
+        started = engine.now()
         await engine.control.sleep(query.level, query.mode)
+        engine.runner.metrics.on_sleep_operation("sleep", engine.now() - started)
         return json_response(200, {"status": "sleeping", "level": query.level})
 
     return Perform(act)
@@ -70,6 +72,7 @@ def _sleep(engine: Engine, request: Request) -> Step:
 
 def _wake_up(engine: Engine, request: Request) -> Response:
     engine.control.wake_up()
+    engine.runner.metrics.on_sleep_operation("wake", 0.0)
     return json_response(200, {"status": "awake", "tags": values_of(request.query, "tags") or None})
 
 
@@ -78,6 +81,7 @@ def _is_sleeping(engine: Engine, request: Request) -> Response:
 
 
 def _release_kv_cache(engine: Engine, request: Request) -> Response:
+    engine.runner.metrics.on_sleep_operation("release_kv_cache_memory", 0.0)
     if not engine.control.paused:
         raise _call_failed("release_kv_cache_memory", "release_kv_cache_memory() requires a completed pause first")
     return json_response(200, {"status": "kv_cache_released"})

@@ -6,7 +6,6 @@ See vllm/entrypoints/openai/chat_completion/batch_serving.py and vllm/entrypoint
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 from pydantic import ValidationError
@@ -106,50 +105,41 @@ def invocations(engine: Engine, request: Request) -> GenerationPlan:
 
     Raises:
         EngineError: if it is neither.
-        RequestValidationError: if it is not declared as JSON.
+        RequestValidationError: if it is not declared as JSON, or a validator refuses it.
     """
-    body = _invocation_body(request)
     release = api(engine.config.version)
+    named = replace(request, body=_invocation_body(request))
     try:
-        return chat_plan(_fitting(ChatCompletionRequest, body, release), request, release)
-    except ValidationError:
-        pass
+        return chat_plan(named.parse(ChatCompletionRequest, release), request, release)
+    except RequestValidationError as error:
+        _raise_refusal(error)
     try:
-        return completion_plan(_fitting(CompletionRequest, body, release), request.headers, release)
-    except ValidationError:
-        names = [ChatCompletionRequest.__name__, CompletionRequest.__name__]
-        message = f"Cannot find suitable handler for request. Expected one of: {names}"
-        raise EngineError(400, "BadRequestError", message) from None
+        return completion_plan(named.parse(CompletionRequest, release), request.headers, release)
+    except RequestValidationError as error:
+        _raise_refusal(error)
+    names = [ChatCompletionRequest.__name__, CompletionRequest.__name__]
+    message = f"Cannot find suitable handler for request. Expected one of: {names}"
+    raise EngineError(400, "BadRequestError", message)
 
 
-def _invocation_body(request: Request) -> dict[str, Any]:
+def _raise_refusal(error: RequestValidationError) -> None:
+    """Raise the error again unless the body is only of another class."""
+    if error.cause is not None:
+        raise error
+
+
+def _invocation_body(request: Request) -> bytes:
     """Return the body with the adapter of the header as its model."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise RequestValidationError(["Unsupported Media Type: Only 'application/json' is allowed"])
     try:
         body = json.loads(request.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineError(400, "Bad Request", f"JSON decode error: {error}") from None
     if isinstance(body, dict) and body.get("requestType") in _SESSIONS:
         raise EngineError(400, "Bad Request", "Invalid payload. stateful sessions not enabled")
     try:
         body["model"] = request.headers.get(_ADAPTER, "")
-    except TypeError as error:
-        raise EngineError(400, "BadRequestError", str(error)) from None
-    fields: dict[str, Any] = body
-    return fields
-
-
-def _fitting(model: Any, body: dict[str, Any], release: Api) -> Any:
-    """Return the model that a body fits.
-
-    Raises:
-        ValidationError: if it does not fit.
-        EngineError: if a validator refuses it.
-    """
-    try:
-        return model.model_validate(dict(body), context=release)
-    except VLLMValidationError as error:
-        raise refused(error) from None
-    except TypeError as error:
+        return json.dumps(body).encode()
+    except (TypeError, RecursionError) as error:
         raise EngineError(400, "BadRequestError", str(error)) from None

@@ -80,10 +80,17 @@ class VllmMetricsRenderer:
         if self._release >= (0, 16):
             states = {name: float(stats.sleep_level == level) for name, level in _SLEEP_STATES.items()}
             yield "engine_sleep_state", _SLEEP, self._labelled("sleep_state", states)
+        if self._has_sleep_operations():
+            in_flight = {labels({"operation": name}): 0.0 for name in self._metrics.sleep_operations}
+            yield "sleep_mode_operations_in_flight", "Sleep-mode operations currently awaited.", in_flight
         if quirks.metric_kv_cache:
             yield "kv_cache_usage_perc", usage, {own: stats.usage}
         if quirks.metric_gpu_cache:
             yield "gpu_cache_usage_perc", f"GPU {usage}", {own: stats.usage}
+
+    def _has_sleep_operations(self) -> bool:
+        """Return whether the sleep mode has series: from 0.32 on (recorded; 0.30.0 has none)."""
+        return self._release >= (0, 32) and bool(self._metrics.sleep_operations)
 
     def _counters(self) -> Iterator[Row]:
         own, metrics, release = self._own, self._metrics, self._release
@@ -129,6 +136,9 @@ class VllmMetricsRenderer:
         own = self._own
         for name, text, histogram in (*self._lengths(), *self._durations()):
             yield name, text, {own: histogram}
+        if self._has_sleep_operations():
+            operations = {labels({"operation": name}): one for name, one in self._metrics.sleep_operations.items()}
+            yield "sleep_mode_operation_duration_seconds", "Duration of one sleep-mode operation.", operations
 
     def _lengths(self) -> Iterator[tuple[str, str, Histogram]]:
         metrics = self._metrics

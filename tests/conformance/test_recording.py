@@ -87,13 +87,21 @@ def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, text: str | None
     assert str(path) in str(refusal.value)
 
 
-def test_conform_refuses_a_damaged_recording_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "vllm-1.2.3.json is not a recording"),
+        (json.dumps({**GOOD, "version": "1.2.4"}), "vllm-1.2.3.json is a recording of 1.2.4"),
+        (json.dumps({**GOOD, "cases": {}}), "vllm-1.2.3.json is damaged at cases/a"),
+    ],
+)
+def test_conform_refuses_a_recording_that_is_damaged_or_of_another_version_in_one_line(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "vllm-1.2.3.json").write_text("{")
+    (tmp_path / "vllm-1.2.3.json").write_text(text)
     monkeypatch.setattr(recording, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "argv", ["conform", "1.2.3"])
     assert conform.main() == 2
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1
-    assert "vllm-1.2.3.json is not a recording" in printed[0]
+    assert message in printed[0]

@@ -98,3 +98,18 @@ def test_in_the_steady_state_engines_are_asked_once_an_audit_and_the_api_server_
     assert requests <= 100 * 3600 / scenario.controller.audit_interval
     assert written == 0
     assert summarise(lines, invariants.check(lines))["invariants"]["violations"] == 0
+
+
+def test_fifty_adapters_are_running_within_forty_seconds_if_each_write_takes_one(tmp_path: Path) -> None:
+    scenario = a_scenario(
+        tmp_path,
+        pods=20,
+        cluster=QUICK | {"nodes": {"count": 5, "gpus": 4}, "api": {"latency": "1s"}},
+        adapters=[adapters(50, replicas=1, arrive={"at": "1m"})],
+        duration="3m",
+    )
+    lines = list(simulate(scenario).lines)
+    times = running_times(lines)
+    assert len(times) == 50
+    assert max(times.values()) <= 40
+    assert summarise(lines, invariants.check(lines))["invariants"]["violations"] == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.story import engines, one, run_story
+from tests.harness.story import Action, engines, one, run_story
 from tests.twin.worlds import MODEL, adapters, deployment
 from twin.sim.simulation import Simulation
 from twin.trace.lines import PodLine, SliceLine
@@ -220,4 +220,41 @@ def test_a_changed_service_or_slice_is_restored(tmp_path: Path) -> None:
     story = run_story(tmp_path, (120, spoil), adapters=one(), duration="125s")
     assert story.simulation.store.get("services", "default", "a-0")["spec"]["clusterIP"] == "None"
     assert story.published() == story.holders()
+    assert len(story.holders()) == 1
+
+
+def restart_process(simulation: Simulation) -> None:
+    """Let the first engine that has `a-0` lose all adapters, as if its process had restarted in its container."""
+    engine = next(engine for engine in engines(simulation) if "a-0" in engine.adapters)
+    for name in list(engine.adapters):
+        asyncio.get_running_loop().create_task(engine.unload(name))
+
+
+def test_an_engine_that_restarted_in_its_container_is_asked_when_its_pod_is_ready_again(tmp_path: Path) -> None:
+    def flap(*, unready: bool) -> Action:
+        return lambda simulation: simulation.world.force_unready(simulation.world.running_pods()[0], unready)
+
+    actions = [(180.0, flap(unready=True)), (181.0, restart_process), (183.0, flap(unready=False))]
+    story = run_story(tmp_path, *actions, pods=1, adapters=one(), duration="195s")
+    assert len(story.holders()) == 1
+    assert story.published() == story.holders()
+    claimed = [line for line in story.status_lines() if 183 < line.t < 188 and line.instances]
+    assert claimed == [], "it is not published before it is loaded again"
+    assert story.violations == []
+
+
+def test_an_engine_whose_totals_fall_is_asked_what_it_holds(tmp_path: Path) -> None:
+    def lose(simulation: Simulation) -> None:
+        engine = next(engine for engine in engines(simulation) if "a-0" in engine.adapters)
+        engine.runner.metrics.generation_tokens = engine.runner.metrics.prompt_tokens = 0
+        restart_process(simulation)
+
+    story = run_story(
+        tmp_path,
+        (190.0, lose),
+        pods=1,
+        adapters=one(schedulerName="least-latency"),
+        traffic={"rate": "2/s", "from": "1m"},
+        duration="212s",
+    )
     assert len(story.holders()) == 1

@@ -620,6 +620,20 @@ MUTANTS = (
         "return find_row(text) or find_row('vLLM does not support x')",
         "passing error taken for a final one",
     ),
+    Mutant(
+        "an engine that restarted in its container is published until the next audit",
+        "controller.py",
+        "if old is not None and new is not None and new.ready and not old.ready:",
+        "if False:",
+        "hint not used",
+    ),
+    Mutant(
+        "an engine whose totals fell is believed until the next audit",
+        "requests/load_monitor.py",
+        "if before is not None and _fell(before.metrics, metrics):",
+        "if False:",
+        "hint not used",
+    ),
     # -- late news
     Mutant(
         "what was loaded before the news of a restart came never serves",

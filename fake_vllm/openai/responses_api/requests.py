@@ -36,6 +36,8 @@ def conversation(body: ResponsesRequest, previous: StoredResponse | None) -> lis
         return [*head, *before, *messages_of(body.input)]
     except VLLMValidationError as error:
         raise EngineError(400, "BadRequestError", str(error), error.parameter) from None
+    except ValueError as error:  # pydantic's, of a part that is read only now
+        raise EngineError(400, "BadRequestError", str(error)) from None
 
 
 def response_request(body: ResponsesRequest, messages: list[Json], server: Server) -> GenerateRequest:
@@ -46,6 +48,7 @@ def response_request(body: ResponsesRequest, messages: list[Json], server: Serve
     """
     continued = is_continued(body.input)
     fields = {name: getattr(body, name) for name in _SAME}
+    fields["stop"] = body.stop or []  # an empty stop string counts as none here
     chat = ChatCompletionRequest.model_construct(
         **fields,
         messages=messages,

@@ -98,6 +98,8 @@ def _parse(grammar: str) -> dict[str, Alternatives]:
     for head, end in zip(heads, ends, strict=True):
         parser = _Parser(_tokens(text[head.end() : end], grammar), grammar)
         rules[head[1]] = parser.alternatives()
+        if rules[head[1]] == ((),):
+            raise ConstraintError(f"rule {head[1]} is empty", grammar)
         parser.expect_end()
     return rules
 

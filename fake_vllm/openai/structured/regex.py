@@ -69,9 +69,11 @@ class _Generator:
                 return self._repeat(*value)
             case constants.GROUPREF:
                 return self._groups.get(value, "")
+            case constants.ASSERT | constants.ASSERT_NOT:
+                raise ConstraintError("look-around, including look-ahead and look-behind, is not supported")
             case constants.ATOMIC_GROUP:
                 return self.sequence(value)
-            case _:  # anchors and assertions have no text
+            case _:  # anchors have no text
                 return ""
 
     def _group(self, number: int | None, items: Iterable[tuple[Any, Any]]) -> str:

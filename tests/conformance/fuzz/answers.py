@@ -14,6 +14,8 @@ from tests.conformance.recording import RecordingError
 
 FOLDER = Path(__file__).parent / "answers"
 _FORMAT = 1
+BROKEN = "broken"
+"""In place of a content type, and as type of an error: a stream that ends in the middle."""
 _WORDS = 80  # characters of a message
 
 
@@ -23,7 +25,8 @@ class Answer:
 
     Attributes:
         status: 0 if there was no answer.
-        type: type of the error, of its event in a stream; `died` if the body ended the server; empty without an error.
+        type: type of the error, of its event in a stream; `broken` for a stream without its end; `died` if the body
+            ended the server; empty without an error.
         message: first words of the error; with `died`, the exit code.
         shape: fields of a successful answer and their types; empty for an error.
     """
@@ -82,6 +85,8 @@ def digest(bodies: Iterable[Body]) -> str:
 
 def read_answer(status: int, content_type: str, content: bytes) -> Answer:
     """Return the answer that a response holds."""
+    if content_type == BROKEN:
+        return Answer(status, BROKEN)
     if content_type.startswith("text/event-stream"):
         for line in content.decode().split("\n"):
             if line.startswith("data: {") and (answer := _error_of(status, json.loads(line[6:]))).type:

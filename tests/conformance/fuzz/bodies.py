@@ -24,12 +24,17 @@ COUNTS: Mapping[str, int] = {
     "/detokenize": 200,
     "/v1/load_lora_adapter": 300,
     "/v1/unload_lora_adapter": 200,
+    "/v1/responses": 500,
+    "/v1/messages": 300,
+    "/v1/messages/count_tokens": 100,
 }
 _PROMPT = [11, 12, 13, 14, 15]
 _MESSAGES = [{"role": "user", "content": "hello"}]
 _GENERATE = {"model": "base", "max_tokens": 2, "temperature": 0}
 _COMPLETION: dict[str, Any] = {**_GENERATE, "prompt": _PROMPT}
 _CHAT: dict[str, Any] = {**_GENERATE, "messages": _MESSAGES}
+_RESPONSE: dict[str, Any] = {"model": "base", "input": "hello", "max_output_tokens": 2, "temperature": 0}
+_MESSAGE: dict[str, Any] = {**_GENERATE, "messages": _MESSAGES}
 _VALID: Mapping[str, tuple[dict[str, Any], ...]] = {
     "/v1/completions": (_COMPLETION, _COMPLETION, {**_COMPLETION, "stream": True}),
     "/v1/chat/completions": (_CHAT, _CHAT, {**_CHAT, "stream": True}),
@@ -37,6 +42,9 @@ _VALID: Mapping[str, tuple[dict[str, Any], ...]] = {
     "/detokenize": ({"model": "base", "tokens": [11, 12]},),
     "/v1/load_lora_adapter": ({"lora_name": "b", "lora_path": "<loras>/l1"},),
     "/v1/unload_lora_adapter": ({"lora_name": "a"},),
+    "/v1/responses": (_RESPONSE, _RESPONSE, {**_RESPONSE, "stream": True}),
+    "/v1/messages": (_MESSAGE, _MESSAGE, {**_MESSAGE, "stream": True}),
+    "/v1/messages/count_tokens": ({"model": "base", "messages": _MESSAGES},),
 }
 _TOGETHER = (
     ("stream", "stream_options"),

@@ -7,12 +7,12 @@ import numpy as np
 
 from fake_vllm.cli import options
 from fake_vllm.engine.context import EngineContext, Randomness
-from fake_vllm.engine.engine import Engine
+from fake_vllm.engine.engine import Engine, EngineClosed
 from fake_vllm.engine.timing import EngineTimes
 from fake_vllm.flavors import flavor_of
 from fake_vllm.http.messages import Request, Stream
 from fake_vllm.router import handle
-from tests.conformance.fuzz.answers import Answer
+from tests.conformance.fuzz.answers import BROKEN, Answer
 from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.play import Play, Send
 from tests.conformance.profiles import PROFILES
@@ -63,10 +63,12 @@ def _sender(engine: Engine) -> Send:
             response = await handle(engine, Request(method, path, {"content-type": "application/json"}, body))
         except Exception as error:
             return 500, "text/plain", repr(error).encode()
-        if isinstance(response, Stream):
+        if not isinstance(response, Stream):
+            return response.status, response.headers.get("content-type", ""), response.body
+        try:
             content = b"".join([chunk async for chunk in response.chunks])
-        else:
-            content = response.body
+        except EngineClosed:
+            return response.status, BROKEN, b""
         return response.status, response.headers.get("content-type", ""), content
 
     return send

@@ -16,7 +16,7 @@ import httpx
 from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.fuzz import answers as recorded
 from tests.conformance.fuzz import schema
-from tests.conformance.fuzz.answers import Answer, Recording
+from tests.conformance.fuzz.answers import BROKEN, Answer, Recording
 from tests.conformance.fuzz.bodies import Body, bodies
 from tests.conformance.fuzz.play import Died, Play, Send
 from tests.conformance.profiles import PROFILES
@@ -83,6 +83,10 @@ def _sender(client: httpx.AsyncClient) -> Send:
     async def send(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
         try:
             response = await client.request(method, path, content=body, headers=_HEADERS)
+        except httpx.RemoteProtocolError as error:
+            if "incomplete chunked read" in str(error):
+                return 200, BROKEN, b""
+            raise ConnectionError(str(error)) from error
         except httpx.TransportError as error:
             raise ConnectionError(str(error)) from error
         return response.status_code, response.headers.get("content-type", ""), response.content

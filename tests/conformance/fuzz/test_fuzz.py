@@ -23,7 +23,7 @@ def test_random_bodies_are_answered_as_the_real_server_answered_them(version: st
     different = [each for each in compared if not each.agrees]
     assert not [str(each) for each in different if not each.reason]
     assert {each.reason for each in different} == set(conform.EXPLAINED.values())
-    assert not [each.body.name for each in compared if each.agrees and each.real.shape != each.fake.shape]
+    assert not [each.body.name for each in compared if each.has_other_fields]
     assert len(compared) >= 5000
 
 
@@ -46,7 +46,7 @@ def test_every_field_of_the_schema_is_sent(known: Schema, listed: list[Body]) ->
             continue
         if isinstance(value, dict):
             sent.update((each.route, name) for name in value)
-    seldom = [(route, name) for route in COUNTS for name in known.fields(route) if sent[route, name] < 20]
+    seldom = [(route, name) for route in COUNTS for name in known.fields(route) if sent[route, name] < 4]
     assert not seldom
 
 

@@ -92,7 +92,8 @@ def test_a_watch_requests_bookmarks_and_a_timeout(tmp_path: Path) -> None:
             await observed(client)
 
     asyncio.run(story())
-    query = dict(script.requests[0].query)
+    asked, query = (dict(request.query) for request in script.requests)
+    assert asked == {"limit": "1", "resourceVersion": "1", "resourceVersionMatch": "NotOlderThan"}
     assert 300 <= int(query.pop("timeoutSeconds")) <= 600
     assert query == {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": "1"}
 

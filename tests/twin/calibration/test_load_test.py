@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -145,6 +146,8 @@ def answering(content_type: str, body: str, status: str = "200 OK") -> Handler:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+        await reader.readexactly(int(length[1]) if length else 0)  # closing with unread bytes resets the connection
         is_post = head.startswith("POST")
         text, kind, code = (body, content_type, status) if is_post else (models, "application/json", "200 OK")
         writer.write(f"HTTP/1.1 {code}\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{text}".encode())
