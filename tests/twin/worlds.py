@@ -49,7 +49,10 @@ def adapters(count: int = 4, *, replicas: int | None = 2, **others: Any) -> dict
 
 
 def a_scenario(folder: Path, *, pods: int = 3, key: str = "", **sections: Any) -> Scenario:
-    """Return a scenario of ten minutes with one Deployment; `sections` are those of the file."""
+    """Return a scenario of ten minutes with one Deployment; `sections` are those of the file.
+
+    Secrets that are not in it do not exist.
+    """
     engine = {"startup": "2s", "load": {"lognormal": {"median": "500ms", "p95": "1s"}}}
     body: Mapping[str, Any] = {
         "name": "test",
@@ -58,6 +61,7 @@ def a_scenario(folder: Path, *, pods: int = 3, key: str = "", **sections: Any) -
         "cluster": {"engines": {"default": engine}, "artifacts": {"bandwidth": "10Gbit/s"}},
         "adapters": [adapters()],
     } | sections
+    body = {**body, "cluster": {"missing_secrets": "absent", **body["cluster"]}}
     file = folder / "scenario.yaml"
     with file.open("w", encoding="utf-8") as out:
         YAML(typ="safe", pure=True).dump(dict(body), out)
