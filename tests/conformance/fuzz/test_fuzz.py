@@ -115,7 +115,9 @@ def test_a_recording_of_other_bodies_is_refused_by_name(known: Schema) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"version": "1.2.3"}', '{"version": "1", "routes": {}, "definitions": {}}']
+    "content",
+    ["", "[]", '{"version": "1.2.3"}', '{"version": "1", "routes": {}, "definitions": {}}'],
+    ids=["empty", "a list", "a version only", "another version"],
 )
 def test_a_damaged_schema_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setattr(schema, "FOLDER", tmp_path)
