@@ -6,7 +6,7 @@ from collections import Counter
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.placement import is_enabled, selects
 from twin.evaluate.invariants.state import ClusterState
-from twin.trace.lines import AdapterLine, ControllerLine, EventLine, Line, PodLine, RequestLine
+from twin.trace.lines import AdapterLine, ApiLine, ControllerLine, EventLine, Line, PodLine, RequestLine
 
 _POD = r"(?P<pod>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)"
 _FAILED = re.compile(rf"(?P<number>\d+) of (?P<allowed>\d+) attempts on {_POD} have failed")
@@ -28,8 +28,8 @@ class ClaimsHaveHappened:
 
     Attempts that are said to have failed are loads that the pod was sent and that did not succeed; what is said of a
     load or unload has happened as often as the event counts it; replicas that are said to serve are those in
-    `status.instances`; pods are those that the API server shows. An attempt that was announced before a crash counts
-    as used, sent or not, so each crash may add one.
+    `status.instances`; pods are those that the API server shows. An attempt that was announced before a crash, or whose
+    announcement failed, counts as used, sent or not, so each of these may add one.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -51,6 +51,8 @@ class ClaimsHaveHappened:
             case RequestLine():
                 self._request(line)
             case ControllerLine(event="crashed" | "lost" | "stopped"):
+                self._crashes += 1
+            case ApiLine(resource="modeladapters") if line.code >= 500:
                 self._crashes += 1
             case AdapterLine():
                 self._conditions(line)
