@@ -1,4 +1,4 @@
-"""`/metrics` as SGLang writes it (with `--enable-metrics`): python/sglang/srt/observability/metrics_collector.py."""
+"""`/metrics` as SGLang 0.5.9 writes it (with `--enable-metrics`): sglang/srt/metrics/collector.py."""
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.prometheus import MetricFamily, PageWriter, labels
@@ -22,25 +22,32 @@ BUCKETS = BucketBounds(
     ),
 )
 
+_Gauge = tuple[str, str, float]  # name, help and value
+
 
 class SglangMetricsRenderer:
     """Renders the page of one engine."""
 
     def __init__(self, config: EngineConfig, metrics: EngineMetrics) -> None:
         self._metrics = metrics
+        self._slots = config.max_loras if config.enable_lora else 0
         self._writer = PageWriter()
         request = {"model_name": config.served_model_names[0], "engine_type": "unified"}
         self._request = labels(request)
-        self._scheduler = labels({**request, "tp_rank": "0", "pp_rank": "0"})
+        self._scheduler = labels({**request, "tp_rank": "0", "pp_rank": "0", "moe_ep_rank": "0"})
 
     def text(self, stats: EngineStats) -> str:
         """Return the page."""
         return self._writer.page([*self._gauges(stats), *self._counters(), *self._histograms()], stats.created)
 
     def _gauges(self, stats: EngineStats) -> list[MetricFamily]:
+        rows = (*self._scheduler_rows(stats), *self._lora_rows(stats))
+        return [MetricFamily(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in rows]
+
+    def _scheduler_rows(self, stats: EngineStats) -> tuple[_Gauge, ...]:
         metrics = self._metrics
         hits = metrics.cache_hits / metrics.cache_queries if metrics.cache_queries else 0.0
-        rows = (
+        return (
             ("num_running_reqs", "The number of running requests.", stats.running),
             ("num_queue_reqs", "The number of requests in the waiting queue.", stats.waiting),
             ("num_used_tokens", "The number of used tokens.", round(stats.usage * metrics.kv_tokens)),
@@ -49,7 +56,25 @@ class SglangMetricsRenderer:
             ("cache_hit_rate", "The prefix cache hit rate.", hits),
             ("gen_throughput", "The generation throughput (token/s).", metrics.throughput if stats.running else 0.0),
         )
-        return [MetricFamily(f"sglang:{name}", "gauge", help, {self._scheduler: value}) for name, help, value in rows]
+
+    def _lora_rows(self, stats: EngineStats) -> tuple[_Gauge, ...]:
+        """Return the slots that running requests use (managers/scheduler_metrics_mixin.py: update_lora_metrics).
+
+        SGLang has them since 0.5.7 with `--enable-lora`. It counts the adapters of the running batch, not what its help
+        text says: an idle adapter in GPU memory is not counted, and neither is the base model.
+        """
+        if not self._slots:
+            return ()
+        used, total = len(stats.running_adapters), self._slots
+        return (
+            ("lora_pool_slots_used", "Number of LoRA adapter slots currently occupied in GPU memory.", used),
+            ("lora_pool_slots_total", "Total number of LoRA adapter slots available (max_loras_per_batch).", total),
+            (
+                "lora_pool_utilization",
+                "LoRA pool utilization ratio (used/total). 1.0 means pool is full.",
+                used / total,
+            ),
+        )
 
     def _counters(self) -> list[MetricFamily]:
         metrics = self._metrics

@@ -32,7 +32,7 @@ _API_SECONDS = 0.5
 
 @dataclass
 class Outcomes:
-    """What the clients made of the answers."""
+    """Results and faults of the clients, given the answers."""
 
     results: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""An object of somebody else that appears between the operator's check and its write is left as it is."""
+"""An object of another owner that appears between the operator's check and its write is left as it is."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ OTHERS = {"team": "shop"}
 
 
 def create_others(store: Store, resource: str, meta: Any) -> None:
-    """Create an object of that name as somebody else."""
+    """Create an object of that name as another owner."""
     body: dict[str, Any] = {"metadata": {"name": meta.name, "namespace": meta.namespace, "labels": OTHERS}}
     if resource == "services":
         body["spec"] = {"selector": OTHERS, "ports": [{"port": 80}]}

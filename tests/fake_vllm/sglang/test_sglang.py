@@ -171,7 +171,49 @@ def test_metrics_have_its_names_and_move() -> None:
         "engine_type": "unified",
         "tp_rank": "0",
         "pp_rank": "0",
+        "moe_ep_rank": "0",  # SGLang 0.5.9, srt/managers/scheduler_metrics_mixin.py: init_metrics
     }
+
+
+# SGLang 0.5.9, srt/metrics/collector.py, SchedulerMetricsCollector; unchanged since 0.5.7, not in 0.5.6.post2
+LORA_POOL = {
+    "sglang:lora_pool_slots_used": "Number of LoRA adapter slots currently occupied in GPU memory.",
+    "sglang:lora_pool_slots_total": "Total number of LoRA adapter slots available (max_loras_per_batch).",
+    "sglang:lora_pool_utilization": "LoRA pool utilization ratio (used/total). 1.0 means pool is full.",
+}
+
+
+def lora_pool(engine: Engine) -> dict[str, float]:
+    """Return the values of the gauges of the adapters' slots, by the end of their names."""
+    families = [f for f in text_string_to_metric_families(engine.metrics_page()) if "lora" in f.name]
+    assert {f.name: f.documentation for f in families} == (LORA_POOL if families else {})
+    assert all((f.type, len(f.samples)) == ("gauge", 1) for f in families)
+    assert all("moe_ep_rank" in f.samples[0].labels for f in families)
+    return {f.name.removeprefix("sglang:lora_pool_"): f.samples[0].value for f in families}
+
+
+def test_the_lora_pool_counts_adapters_of_running_requests() -> None:
+    """SGLang 0.5.9, srt/managers/scheduler_metrics_mixin.py: update_lora_metrics."""
+
+    async def story() -> None:
+        engine = an_engine(*LORA, "--enable-metrics", "--max-loras-per-batch", "4")
+        for name in ("a", "b", "idle"):
+            await engine.load(name, f"/{name}")
+        assert lora_pool(engine) == {"slots_used": 0, "slots_total": 4, "utilization": 0}
+        running = [asyncio.ensure_future(engine.complete(name, 100, 200)) for name in ("a", "a", "b", "acme/base")]
+        await asyncio.sleep(0.1)
+        assert lora_pool(engine) == {"slots_used": 2, "slots_total": 4, "utilization": 0.5}
+        await asyncio.gather(*running)
+        assert lora_pool(engine)["slots_used"] == 0
+
+    loop.run(story())
+
+
+def test_there_is_no_lora_pool_without_lora() -> None:
+    async def story() -> None:
+        assert lora_pool(an_engine("--enable-metrics")) == {}
+
+    loop.run(story())
 
 
 def test_a_process_speaks_it_and_names_the_flags_that_make_no_difference() -> None:
