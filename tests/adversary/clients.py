@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from controller.engine.client import Address, EngineClient
 from controller.engine.errors import EngineError
 from controller.engine.metrics import read
 from tests.adversary.answers import api_answer, engine_answer
+from tests.adversary.memory import peak_mib
 from tests.adversary.server import AdversaryServer, listening
 from tests.contract.worlds import a_log
 
@@ -51,7 +51,7 @@ class Outcomes:
 
     def text(self) -> str:
         """Return the outcomes as JSON, with the memory that this process has used at most."""
-        self.resident_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        self.resident_mib = round(peak_mib())
         return json.dumps({"results": self.results, "faults": self.faults, "resident_mib": self.resident_mib})
 
 

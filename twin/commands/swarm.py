@@ -141,7 +141,7 @@ def _scenario_file(result: "ShrinkResult", name: str) -> str:
         **result.raw,
         "name": f"{name}-shrunk" if result.runs else name,
         "description": f"Found at random: does the operator violate {result.violation}?",
-        "expect": ["invariants.violations == 0"],
+        "expect": ["invariants.violations == 0", "adapters.running >= 0"],  # whether any is Running is not asked
     }
     return to_yaml(raw, f"Violated {result.violation}\nFound by twin swarm or a run, reduced by twin shrink.")
 

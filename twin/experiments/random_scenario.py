@@ -58,7 +58,7 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
         **({"edits": [_edit(world, adapters[0])]} if world.random() < 0.4 else {}),
         **_traffic(streams.get("swarm/traffic")),
         "faults": [fault(kinds[i], streams.get(f"swarm/fault/{kinds[i]}")) for i in chosen],
-        "expect": ["invariants.violations == 0"],
+        "expect": ["invariants.violations == 0", "adapters.running >= 0"],  # whether any is Running is not asked
     }
 
 
