@@ -4,9 +4,12 @@ etcd refuses requests of more than 1.5 MiB (`--max-request-bytes`), so an object
 has up to about twice as many bytes.
 """
 
-import aiohttp
+from typing import TYPE_CHECKING
 
 from controller.client.interface import Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp  # of the extra `live`; the twin does without
 
 MAX_OBJECT = 4 << 20
 MAX_LIST = 32 << 20
@@ -21,7 +24,7 @@ _CHUNK = 64 << 10
 _MAX_DIGITS = 64
 
 
-async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def read_body(response: "aiohttp.ClientResponse", limit: int) -> bytes:
     """Return the decompressed body of a response, and close the response.
 
     Raises:
