@@ -14,12 +14,12 @@ from twin.commands import (
     capture,
     compare,
     compare_worlds,
+    first_steps,
     lists,
     node,
     runs,
     search,
     serve,
-    start,
     swarm,
     sweep,
 )
@@ -70,5 +70,18 @@ def twin(
     """Digital twin for LoRA serving on Kubernetes: runs your operator against a simulated cluster."""
 
 
-for _topic in (start, runs, compare, compare_worlds, sweep, search, swarm, serve, node, capture, calibrate, lists):
+for _topic in (
+    first_steps,
+    runs,
+    compare,
+    compare_worlds,
+    sweep,
+    search,
+    swarm,
+    serve,
+    node,
+    capture,
+    calibrate,
+    lists,
+):
     _topic.register(app)

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 _PACKAGE = Path(__file__).parent
-_KIND = ("*.yaml", "*/*.yaml")
+_PATTERNS = ("*.yaml", "*/*.yaml")
 _MANIFESTS = "manifests"
 
 
@@ -21,7 +21,7 @@ class Example:
     """Path below the examples without `.yaml`, such as `faults/pod-kill`."""
     path: Path
     question: str
-    """What it asks: the sentences of its description that end with a question mark, or the first one."""
+    """The first two questions in its description, or its first sentence."""
 
 
 def examples_folder() -> Path:
@@ -58,7 +58,7 @@ def copy_example(example: Example, target: Path) -> list[Path]:
 
 def _examples(root: Path) -> Iterator[Example]:
     """Yield the scenarios that can be copied: those that name no file outside the folder."""
-    for pattern in _KIND:
+    for pattern in _PATTERNS:
         for path in root.glob(pattern):
             if path.parent.name == _MANIFESTS:
                 continue

@@ -135,13 +135,14 @@ def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk:
 
 def _scenario_file(result: "ShrinkResult", name: str) -> str:
     """Return the scenario file of a violation."""
+    from twin.experiments.random_scenario import EXPECTATIONS
     from twin.experiments.raw_scenario import to_yaml
 
     raw: RawScenario = {
         **result.raw,
         "name": f"{name}-shrunk" if result.runs else name,
         "description": f"Found at random: does the operator violate {result.violation}?",
-        "expect": ["invariants.violations == 0", "adapters.running >= 0"],  # whether any is Running is not asked
+        "expect": list(EXPECTATIONS),
     }
     return to_yaml(raw, f"Violated {result.violation}\nFound by twin swarm or a run, reduced by twin shrink.")
 

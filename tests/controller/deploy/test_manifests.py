@@ -176,7 +176,7 @@ def test_the_rules_are_what_the_operator_says_that_it_needs(overlay: tuple[str, 
 
 
 ASKED_BY_ADMISSION = {(MODEL_ADAPTERS.group, f"{MODEL_ADAPTERS.plural}/finalizers", "update")}
-"""What no request uses and an admission plugin asks for; `tests/contract/test_real_server.py` has such a server."""
+"""Permission that no request uses but an admission plugin requires (`tests/contract/test_real_server.py`)."""
 
 
 def install(store: Store, objects: list[Object], namespace: str) -> None:

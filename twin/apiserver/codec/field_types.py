@@ -9,7 +9,6 @@ import binascii
 import operator
 from base64 import b64decode
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from formats.errors import FormatError
 from formats.quantities import parse_quantity
 from formats.timestamps import parse_timestamp
 from twin.apiserver.codec import protobuf
+from twin.apiserver.codec.protobuf import Field, fields_of
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
 from twin.apiserver.schema.resource_types import ResourceType
 from twin.apiserver.schema.value_validations import json_type
@@ -82,7 +82,7 @@ def typed_object(kind: ResourceType, obj: Object) -> Object:
         return _object(root, obj, "")
     if obj.get("metadata") is None:
         return {key: value for key, value in obj.items() if key != "metadata"}
-    return {**obj, "metadata": _value(_Field("metadata", _META, ""), obj["metadata"], kind.kind, "metadata")}
+    return {**obj, "metadata": _value(Field("metadata", _META, ""), obj["metadata"], kind.kind, "metadata")}
 
 
 @cache
@@ -93,36 +93,18 @@ def _message_of(api_version: str, kind: str) -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    kind: str
-    container: str
-
-    @property
-    def go_type(self) -> str:
-        """The field's type in messages."""
-        prefix = {"[": "[]", "{": "map[string]"}.get(self.container, "")
-        return prefix + _GO_TYPES.get(self.kind, f"v1.{self.kind.rpartition('.')[2]}")
-
-
 _GO_TYPES = {"s": "string", "i": "int32", "b": "bool", "d": "float64", "y": "[]uint8"}
 
 
-@cache
-def _fields(message: str) -> Mapping[str, _Field]:
-    fields: dict[str, _Field] = {}
-    for field in protobuf.messages()[message].values():
-        if field.inline:
-            fields |= _fields(field.kind)
-        else:
-            fields[field.name] = _Field(field.name, field.kind, field.container)
-    return fields
+def _go_type(field: Field) -> str:
+    """Return the type of a field in messages."""
+    prefix = {"[": "[]", "{": "map[string]"}.get(field.container, "")
+    return prefix + _GO_TYPES.get(field.kind, f"v1.{field.kind.rpartition('.')[2]}")
 
 
 def _object(message: str, value: Object, path: str) -> Object:
     """Return an object with checked fields; fields that are not in the table are kept."""
-    fields, struct = _fields(message), message.rpartition(".")[2]
+    fields, struct = fields_of(message), message.rpartition(".")[2]
     result: Object = {}
     for name, item in value.items():
         field = fields.get(name)
@@ -138,7 +120,7 @@ def _is_same(before: Collection[Any], after: Collection[Any]) -> bool:
     return len(before) == len(after) and all(map(operator.is_, before, after))
 
 
-def _value(field: _Field, value: Any, struct: str, path: str) -> Any:
+def _value(field: Field, value: Any, struct: str, path: str) -> Any:
     if field.container == "[":
         if not isinstance(value, list):
             raise _mismatch(value, field, struct, path)
@@ -152,13 +134,13 @@ def _value(field: _Field, value: Any, struct: str, path: str) -> Any:
     return _item(field, value, struct, path)
 
 
-def _item(field: _Field, value: Any, struct: str, path: str) -> Any:
+def _item(field: Field, value: Any, struct: str, path: str) -> Any:
     kind = field.kind
     if value is None:
         return _ZEROS.get(kind) if kind in _ZEROS or kind in protobuf.SPECIAL else {}
     if kind in _SCALARS:
         if type(value) not in _SCALARS[kind]:
-            raise _mismatch(value, _Field(field.name, kind, ""), struct, path)
+            raise _mismatch(value, Field(field.name, kind, ""), struct, path)
         if kind == "i":
             _check_range(field, value, struct, path)
         if kind == "y":
@@ -170,7 +152,7 @@ def _item(field: _Field, value: Any, struct: str, path: str) -> Any:
     if kind in protobuf.SPECIAL:
         return value
     if not isinstance(value, dict):
-        raise _mismatch(value, _Field(field.name, kind, ""), struct, path)
+        raise _mismatch(value, Field(field.name, kind, ""), struct, path)
     return _object(kind, value, path)
 
 
@@ -178,13 +160,15 @@ _ZEROS: Mapping[str, Any] = {"s": "", "i": 0, "b": False, "d": 0.0, "y": ""}
 _SCALARS: Mapping[str, tuple[type, ...]] = {"s": (str,), "i": (int,), "b": (bool,), "d": (int, float), "y": (str,)}
 
 
-def _mismatch(value: Any, field: _Field, struct: str, path: str) -> FieldTypeError:
+def _mismatch(value: Any, field: Field, struct: str, path: str) -> FieldTypeError:
     described = {"integer": "number", "boolean": "bool"}.get(json_type(value), json_type(value))
-    text = f"number {value}" if type(value) is float and field.go_type == "int32" else described
-    return FieldTypeError(f"json: cannot unmarshal {text} into Go struct field {struct}.{path} of type {field.go_type}")
+    text = f"number {value}" if type(value) is float and _go_type(field) == "int32" else described
+    return FieldTypeError(
+        f"json: cannot unmarshal {text} into Go struct field {struct}.{path} of type {_go_type(field)}"
+    )
 
 
-def _check_range(field: _Field, value: int, struct: str, path: str) -> None:
+def _check_range(field: Field, value: int, struct: str, path: str) -> None:
     bits = 64 if field.name in _INT64 else 32
     if not -(1 << bits - 1) <= value < 1 << bits - 1:
         detail = f"into Go struct field {struct}.{path} of type int{bits}"

@@ -5,18 +5,10 @@ The fields are those of `protobuf.txt`, which is generated from Kubernetes' own 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from twin.apiserver.codec import protobuf
 from twin.apiserver.meta.errors import ApiError, Object
-
-
-class _Field(NamedTuple):
-    """A field; `message` is empty if its value is not checked."""
-
-    message: str
-    container: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +44,13 @@ def _known(message: str, container: str, value: Any, path: tuple[str | int, ...]
         return value
     if container == "{":
         return {name: _known(message, "", item, (*path, name), unknown) for name, item in value.items()}
-    kept, fields = {}, _fields(message)
+    kept, fields = {}, protobuf.fields_of(message)
     for name, item in value.items():
         field = fields.get(name)
-        if field is not None and field.message:
-            kept[name] = _known(field.message, field.container, item, (*path, name), unknown)
+        if field is not None and field.kind in protobuf.messages() and field.kind not in protobuf.SPECIAL:
+            kept[name] = _known(field.kind, field.container, item, (*path, name), unknown)
         elif field is not None or name.startswith("$"):  # a directive of a strategic merge patch
             kept[name] = item
         else:
             unknown.append(UnknownField((*path, name), tuple(fields)))
     return kept
-
-
-@cache
-def _fields(message: str) -> Mapping[str, _Field]:
-    fields: dict[str, _Field] = {}
-    for field in protobuf.messages()[message].values():
-        if field.inline:
-            fields |= _fields(field.kind)
-        else:
-            nested = "" if len(field.kind) == 1 or field.kind in protobuf.SPECIAL else field.kind
-            fields[field.name] = _Field(nested, field.container)
-    return fields

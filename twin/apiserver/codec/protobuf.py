@@ -50,7 +50,7 @@ def decode(body: bytes) -> Object:
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """A field of a message.
 
     Attributes:
@@ -64,12 +64,12 @@ class _Field:
     name: str
     kind: str
     container: str
-    keeps_zero: bool
-    inline: bool
+    keeps_zero: bool = False
+    inline: bool = False
 
 
 @cache
-def messages() -> Mapping[str, Mapping[int, _Field]]:
+def messages() -> Mapping[str, Mapping[int, Field]]:
     """Return the fields of all messages, by number."""
     table = {}
     for line in (files("twin.apiserver.codec") / "protobuf.txt").read_text(encoding="utf-8").splitlines():
@@ -78,12 +78,21 @@ def messages() -> Mapping[str, Mapping[int, _Field]]:
     return table
 
 
-def _parse_field(text: str) -> tuple[int, _Field]:
+@cache
+def fields_of(message: str) -> Mapping[str, Field]:
+    """Return the fields of a message by their JSON names, those of inline messages included."""
+    fields: dict[str, Field] = {}
+    for field in messages()[message].values():
+        fields |= fields_of(field.kind) if field.inline else {field.name: field}
+    return fields
+
+
+def _parse_field(text: str) -> tuple[int, Field]:
     number, name, kind = text.split(":")
     inline, keeps = kind.endswith("^"), kind.endswith("?")
     kind = kind.rstrip("?^")
     container = kind[0] if kind[0] in "[{" else ""
-    return int(number), _Field(name, kind.lstrip("[{"), container, keeps, inline)
+    return int(number), Field(name, kind.lstrip("[{"), container, keeps, inline)
 
 
 def message_name(api_version: str, kind: str) -> str:
