@@ -25,7 +25,7 @@ QUIET = "25m"
 """Duration of the run: the time after the last fault exceeds the liveness bound."""
 MOST_FAULTS = 5
 EXPECTATIONS = ("invariants.violations == 0", "adapters.running >= 0")
-"""The second is always true: a random scenario may end with no adapter Running, which fails a run that does not say so."""
+"""The second is always true: a random scenario may end with no adapter Running, which a run must expect to pass."""
 NEED_TWO = ("leader-loss",)
 """Faults that need at least two controller replicas."""
 _VERSIONS = ("v0.9.1", "v0.24.0", "v0.30.0")  # they differ in how they unload
