@@ -22,7 +22,7 @@ OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
 
 EXTRAS = {
     **dict.fromkeys(("scipy", "joblib", "optuna"), "lab"),
-    "kubernetes": "live",
+    **dict.fromkeys(("kubernetes", "yaml", "aiohttp"), "live"),
     "distributed": "dask",
     "ray": "ray",
 }

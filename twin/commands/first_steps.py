@@ -78,13 +78,15 @@ def _write_draft(manifests: list[Path], out: Path, name: str) -> tuple[str, ...]
 
 
 def _named(name: str, found: list["Example"]) -> "Example":
-    from twin.scenario.errors import choices
+    from twin.scenario.errors import closest
 
     wanted = name.removesuffix(".yaml").removeprefix("scenarios/")
     for example in found:
         if example.name == wanted:
             return example
-    raise UsageError(f"twin examples: unknown example {name}; {choices(wanted, [e.name for e in found])}")
+    close = closest(wanted, [example.name for example in found])
+    hint = f'did you mean "{close}"? ' if close else ""
+    raise UsageError(f"twin examples: unknown example {name}; {hint}allowed: a name that `twin examples` lists")
 
 
 def _copy(example: "Example", out: Path) -> None:
