@@ -54,7 +54,8 @@ class EngineAuditor:
     async def _audit(self, namespace: str, name: str) -> None:
         failures = 0
         while True:
-            await asyncio.sleep(min(self._interval, _FIRST_RETRY * 2 ** (failures - 1)) if failures else self._interval)
+            retry = _FIRST_RETRY * 2 ** (failures - 1) if failures else self._interval
+            await asyncio.sleep(min(retry, self._interval))
             failures = 0 if await self._list(namespace, name) else min(failures + 1, 16)
 
     async def _list(self, namespace: str, name: str) -> bool:

@@ -62,7 +62,7 @@ class EngineLoads:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What to do when an engine's metrics hint at lost adapters."""
+    """Callbacks for metrics that hint at lost adapters."""
 
     restarted: Callable[[PodView], None] = lambda _: None
     """Called when its process has restarted."""
@@ -169,7 +169,7 @@ def _load(before: LoadSample | None, now: float, metrics: MetricsSample, adapter
 
 
 def _restarted(before: MetricsSample, after: MetricsSample) -> bool:
-    """Return whether the process started anew since `before`: it says so, or a total is lower."""
+    """Return whether the process has another start time than before, or a lower total."""
     if before.started_at is not None and after.started_at is not None and before.started_at != after.started_at:
         return True
     totals = ((before.ended, after.ended), (before.tokens, after.tokens), (before.busy_seconds, after.busy_seconds))

@@ -389,7 +389,7 @@ MUTANTS = (
     Mutant(
         "engines are asked without end",
         "requests/audit.py",
-        "await asyncio.sleep(self._interval)",
+        "await asyncio.sleep(min(retry, self._interval))",
         "await asyncio.sleep(0)",
         "hot loop",
     ),
