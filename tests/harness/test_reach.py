@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from tests.harness.story import run_story
 from tests.twin.worlds import a_scenario, adapters
 from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
 from twin.sim.simulation import simulate
-from twin.trace.lines import AdapterLine, Counts, Line, RequestLine
+from twin.trace.lines import AdapterLine, Counts, Line
 
 QUICK: dict[str, Any] = {
     "engines": {"default": {"startup": "2s", "load": "1s"}},
@@ -114,14 +113,3 @@ def test_fifty_adapters_are_running_within_forty_seconds_if_each_write_takes_one
     assert len(times) == 50
     assert max(times.values()) <= 40
     assert summarise(lines, invariants.check(lines))["invariants"]["violations"] == 0
-
-
-def test_in_a_burst_the_first_adapters_run_before_the_last_are_begun(tmp_path: Path) -> None:
-    slow = {"kind": "api-slow", "factor": 20, "from": "0s", "until": "3m"}
-    burst = [adapters(40, replicas=1, arrive={"at": "30s"})]
-    workers = {"max_concurrent_reconciles": 4}
-    story = run_story(tmp_path, pods=10, adapters=burst, faults=[slow], controller=workers, duration="1m")
-    running = [line for line in story.lines if isinstance(line, AdapterLine) and line.phase == "Running"]
-    loads = [line.t for line in story.lines if isinstance(line, RequestLine) and line.verb == "load"]
-    assert len({line.object for line in running}) == 40
-    assert min(line.t for line in running) < (min(loads) + max(loads)) / 2
