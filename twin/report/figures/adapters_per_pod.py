@@ -189,19 +189,20 @@ def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
 
 def _key(most: int, x: float, class_: str) -> str:
     """Return the legend of the colours."""
-    parts = [_entry(x, "not ready", class_="unready"), _entry(x + 86, "empty", class_="empty")]
+    parts = [_entry(x, "not ready", "unready"), _entry(x + 86, "empty", "empty")]
     x += 154
     if most:
         counts = sorted({1, round(most / 2) or 1, most})
         for count in counts:
-            parts.append(_entry(x, f"{count}", class_=class_, fill_opacity=_depth(count, most)))
+            parts.append(_entry(x, f"{count}", class_, _depth(count, most)))
             x += 15 + 7 * len(str(count)) + 14
         parts.append(text(x - 4, 14, "adapters" if most > 1 else "adapter", "tick"))
     return legend_group(parts)
 
 
-def _entry(x: float, label: str, **look: str | float) -> str:
-    swatch = element("rect", x=x, y=5, width=10, height=10, rx=2, **look)
+def _entry(x: float, label: str, class_: str, depth: float = 1.0) -> str:
+    opacity: dict[str, str | float] = {"fill_opacity": depth} if depth < 1 else {}
+    swatch = element("rect", "", x=x, y=5, width=10, height=10, rx=2, class_=class_, **opacity)
     return element("g", swatch + text(x + 15, 14, label, "tick"))
 
 
