@@ -209,6 +209,7 @@ class Recorder:
             node=spec.get("nodeName", ""),
             zone=self._zones.get(spec.get("nodeName", ""), ""),
             ip=status.get("podIP", ""),
+            ips=list(view.ips) if len(view.ips) > 1 else [],
             phase=status.get("phase", ""),
             ready=ready.get("status") == "True",
             ready_since=self._seconds(ready.get("lastTransitionTime")),

@@ -258,6 +258,7 @@ class StoreClient:
         failure: ApiError | None = None
         stored: Object | None = None
         rule = self._faults.matching_rule(verb, kind.plural)
+        version = self._store.resource_version
         try:
             if rule is None or rule.after:
                 stored = write()
@@ -265,7 +266,8 @@ class StoreClient:
             failure = error
         if rule is not None and failure is None:
             failure = rule.error(kind.plural, kind.group, name)
-        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
+        unchanged = failure is None and version == self._store.resource_version
+        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure, unchanged)
         if kind is LEASES and stored is not None:
             self._record_lease(LEASES.decode(stored))
         self._context.on_write(number, "after")
@@ -281,7 +283,9 @@ class StoreClient:
         if self._disconnected:
             await asyncio.get_running_loop().create_future()
 
-    def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
+    def _record(
+        self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None, unchanged: bool
+    ) -> None:
         self._recorder.count(f"api.{verb}")
         if failure is not None and failure.code == 409:
             self._recorder.count("api.conflicts")
@@ -296,6 +300,7 @@ class StoreClient:
             subresource=subresource,
             code=failure.code if failure is not None else (201 if verb == "create" else 200),
             reason=failure.reason if failure is not None else "",
+            unchanged=unchanged,
         )
         self._recorder.emit(line)
 
