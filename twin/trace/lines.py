@@ -186,6 +186,8 @@ class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):
     """HTTP status; 0 if there was no response."""
     error: str = ""
     """Exception type, or the engine's message."""
+    retry_after: str = ""
+    """Header Retry-After of the response."""
 
 
 class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):

@@ -194,8 +194,8 @@ class Recorder:
     def _pod(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
-        if status.get("podIP"):
-            self._pods[status["podIP"]] = _key(obj)
+        for item in status.get("podIPs", ()):
+            self._pods[item["ip"]] = _key(obj)
         ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
         view = pod_view(PODS.decode(obj), "")
         statuses = status.get("containerStatuses", [])

@@ -44,6 +44,8 @@ class WorldSettings:
     """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
     first_address: IPv4Address = FIRST_ADDRESS
     """Address of the first pod; later pods get the next ones."""
+    ip_families: Sequence[str] = ("IPv4",)
+    """Address families of a pod, the primary one first."""
 
 
 class World:
@@ -67,7 +69,7 @@ class World:
         self._deployments = Deployments(context, self._sets)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address)
+        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address, settings.ip_families)
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts

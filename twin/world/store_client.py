@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from controller.api.types import LEASES, Kind, Lease, Resource
+from controller.api.types import LEASES, SECRETS, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
@@ -34,6 +34,8 @@ from twin.world.api_faults import ApiFaults
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
+_SLOW_READ = 1.0
+"""Seconds from which on the read of a Secret is counted as slow: keys change, and pods go away meanwhile."""
 OnWrite = Callable[[int, Literal["before", "after"]], None]
 """Called with the number of a write when it is about to be sent, and when it is stored but not answered."""
 
@@ -194,8 +196,11 @@ class StoreClient:
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
         await self._limits.of(kind.group).wait()
-        await self._transmit(self._draw_latency())
+        latency = self._draw_latency()
+        await self._transmit(latency)
         self._recorder.count(f"api.{verb}")
+        if kind is SECRETS and verb == "get" and latency > _SLOW_READ:
+            self._recorder.count("api.slow_secrets")
         await self._check_faults(verb, kind)
         try:
             return read()
