@@ -101,15 +101,15 @@ def _shrunk_from_100(draft: RawScenario, rng: Rng) -> None:
     draft["adapters"] = [template]
     draft.pop("traffic", None)
     patch = {"spec": {"replicas": _at(rng, 2, 6)}}
-    _edit(draft, 240, "Deployment/base", patch=patch)
+    _edit(draft, 90, "Deployment/base", patch=patch)
 
 
 def _full_queue_pod_died(draft: RawScenario, rng: Rng) -> None:
     _slow_loads(draft)
     template = _first(draft)
-    template["count"] = 12
+    template["count"] = 24
     template["spec"]["replicas"] = 1
-    draft["faults"].append({"kind": "pod-kill", "pods": {"count": 1}, "at": f"{_at(rng, 25, 60)}s"})
+    draft["faults"].append({"kind": "pod-kill", "pods": {"count": 1}, "at": f"{_at(rng, 22, 38)}s"})
 
 
 def _slow_loads(draft: RawScenario) -> None:

@@ -49,7 +49,7 @@ _ASK_AGAIN = 1.0
 """Seconds after which a user tries again to create an object whose predecessor is still being deleted."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 FAILED = "SimulationFailed"
 """Reason of the Event about an object that the simulated cluster could not handle."""
 
