@@ -24,6 +24,7 @@ FOLDERS: Mapping[str, str] = {
     "stability": "Unstable pods: stability time, grace period, flapping",
     "density": "Density: how many adapters fit, and where to place them",
     "traffic": "User traffic",
+    "demand": "Demand: replicas that follow the load",
     "outages": "Several faults at once",
     "troubleshooting": "Troubleshooting: one adapter for each cause",
     "faults": "One scenario for each kind of fault",

@@ -8,10 +8,22 @@ as a restart, are not here: the server or the simulated container carries them o
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error_response, load_error, unauthorized
+from fake_vllm.faults.metrics_page import METRICS, with_value
+from fake_vllm.router import (
+    CHANGES,
+    GENERATING,
+    LOADING,
+    PROBED,
+    Response,
+    Stream,
+    error_response,
+    load_error,
+    unauthorized,
+)
 from formats.durations import parse_duration
 from formats.errors import FormatError
 
@@ -90,7 +102,15 @@ _KINDS = (
         ),
     ),
     FaultKind("out-of-memory", "loads fail because the GPU has no memory left", (*_COMMON, _ADAPTERS)),
+    FaultKind("metrics-stale", "/metrics repeats the first page that it returns during the fault", _COMMON),
+    FaultKind(
+        "metrics-wrong",
+        "each of the engine's values in /metrics is the same wrong one",
+        (*_COMMON, Parameter("value", "number, also NaN or +Inf", "NaN", "value of each series")),
+    ),
 )
+ALTERING = ("metrics-stale", "metrics-wrong")
+"""Kinds that change what the engine responds."""
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 NO_MEMORY = "CUDA out of memory. Tried to allocate 80.00 MiB."
@@ -111,6 +131,7 @@ class FaultRule:
     message: str = ""
     retry_after: str = ""
     after: bool = False
+    value: str = "NaN"
 
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
@@ -126,7 +147,8 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the factor is {self.factor}; it must be above 0")
         if not 400 <= self.status <= 599:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
-
+        if not _is_number(self.value):
+            raise ValueError(f"{self.kind}: the value is {self.value!r}; it must be a number, NaN, +Inf or -Inf")
         if not (self.retry_after.isascii() and (self.retry_after + " ").isprintable()):
             raise ValueError(f"{self.kind}: retry_after is {self.retry_after!r}; it must be printable ASCII")
 
@@ -142,6 +164,8 @@ class FaultRule:
         if self.kind == "unauthorized" and not path.startswith("/v1") and path not in CHANGES:
             return False
         if self.kind in ("invalid-adapter", "out-of-memory") and path not in LOADING:
+            return False
+        if self.kind in ALTERING and path != METRICS:
             return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
 
@@ -162,12 +186,18 @@ class FaultEffect:
 
     `refuse`: no connection. `reset`: closed without a response, before the engine starts or `after` its work. `hang`:
     no response. `respond`: `response`, without the engine. `slow`: the engine responds, in `factor` times the time.
+    `alter`: the engine responds, and `alter` returns the response to send instead.
     """
 
-    kind: Literal["refuse", "reset", "hang", "slow", "respond"]
+    kind: Literal["refuse", "reset", "hang", "slow", "respond", "alter"]
     factor: float = 1.0
     response: Response | None = None
     after: bool = False
+    alter: Callable[[Response], Response] | None = None
+
+    def altered(self, response: Response | Stream) -> Response | Stream:
+        """Return the response to send."""
+        return response if self.alter is None or isinstance(response, Stream) else self.alter(response)
 
 
 class FaultRules:
@@ -177,6 +207,8 @@ class FaultRules:
         self.on_change: list[Callable[[], None]] = []
         """Called after a rule was added or removed."""
         self._rules: dict[int, FaultRule] = {}
+        self._stale: dict[int, Response] = {}
+        """Pages that stale metrics repeat, by handle."""
         self._next = 1
 
     @property
@@ -211,6 +243,7 @@ class FaultRules:
         if handle not in self._rules:
             raise KeyError(f"no active fault has handle {handle}; it may have been removed already")
         del self._rules[handle]
+        self._stale.pop(handle, None)
         self._notify()
 
     def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
@@ -220,13 +253,20 @@ class FaultRules:
         [0, 1); it is called only for rules that apply and have a probability, so other rules do not shift the stream.
         """
         factor = 1.0
-        for rule in self._rules.values():
+        for handle, rule in self._rules.items():
             if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
                 continue
+            if rule.kind in ALTERING:
+                return FaultEffect("alter", factor, alter=partial(self._alter, handle, rule))
             if rule.kind != "slow":
                 return _effect(rule, path, adapter, factor)
             factor *= rule.factor
         return FaultEffect("slow", factor) if factor != 1.0 else None
+
+    def _alter(self, handle: int, rule: FaultRule, response: Response) -> Response:
+        if rule.kind == "metrics-wrong":
+            return with_value(response, rule.value)
+        return self._stale.setdefault(handle, response)
 
     def _notify(self) -> None:
         for callback in list(self.on_change):
@@ -250,6 +290,14 @@ def _effect(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEff
             return FaultEffect("respond", factor, load_error(path, NO_MEMORY))
         case _:
             return FaultEffect("respond", factor, _http_error(rule))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and text.strip() == text
 
 
 def _http_error(rule: FaultRule) -> Response:
