@@ -25,6 +25,7 @@ FOLDERS: Mapping[str, str] = {
     "density": "Density: how many adapters fit, and where to place them",
     "traffic": "User traffic",
     "demand": "Demand: replicas that follow the load",
+    "kubernetes": "What Kubernetes does: workloads, pods, namespaces",
     "outages": "Several faults at once",
     "troubleshooting": "Troubleshooting: one adapter for each cause",
     "faults": "One scenario for each kind of fault",

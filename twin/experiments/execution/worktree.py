@@ -50,7 +50,7 @@ class _Child:
         self._source = source
         program = f"from twin.experiments.execution.worktree_child import serve; serve({source!r})"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-P", "-c", program],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 

@@ -20,6 +20,9 @@ _ADAPTER = next(kind for kind in KINDS if kind.kind == "ModelAdapter")
 ACCEPTED: dict[str, tuple[str, str]] = {
     "Deployment": ("apps/v1", "deployments.apps"),
     "ReplicaSet": ("apps/v1", "replicasets.apps"),
+    "StatefulSet": ("apps/v1", "statefulsets.apps"),
+    "DaemonSet": ("apps/v1", "daemonsets.apps"),
+    "Job": ("batch/v1", "jobs.batch"),
     "Pod": ("v1", "pods"),
     "Service": ("v1", "services"),
     "Secret": ("v1", "secrets"),

@@ -162,6 +162,7 @@ class ProcessReplica(Replica):
         program = ["twin.serve.operator.scaled_clock", f"{self._options.speed:g}"] if scaled else ["controller"]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a folder `controller` in the working directory belongs to someone else
             "-m",
             *program,
             *arguments(self._settings, self._rate, self.name, self._options),
