@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from fake_vllm.router import Response
 
-METRICS = "/metrics"
 _SAMPLE = re.compile(rb"^((?:vllm|sglang):.*[} ]) *\S+$", re.ASCII | re.MULTILINE)
 """Series of the engine, as https://prometheus.io/docs/instrumenting/exposition_formats/ defines them."""
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fake_vllm.faults.rules import FaultEffect, FaultRule, FaultRules
+from fake_vllm.faults.effects import FaultEffect, FaultRules
+from fake_vllm.faults.rules import FaultRule
 from fake_vllm.router import Response
 
 PAGE = b"""# TYPE vllm:num_requests_running gauge
