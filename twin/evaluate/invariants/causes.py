@@ -12,6 +12,7 @@ from twin.trace.lines import (
     AdapterLine,
     ApiLine,
     ControllerLine,
+    Counts,
     EngineLine,
     FaultLine,
     Line,
@@ -39,6 +40,8 @@ class Causes:
     _specs: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     _services: dict[str, str] = field(default_factory=dict)
     """EndpointSlice to its adapter."""
+    _scaled: set[str] = field(default_factory=set)
+    """Adapters whose replicas follow users' demand, which has a say once a minute."""
     _changed: str = ""
     """Object of the last line, if it changed and the writer is not known yet."""
 
@@ -76,6 +79,9 @@ class Causes:
             case EngineLine() | PodLine() | SecretLine():
                 self._namespaces[line.object.split("/")[0]] += 1
                 self.last = line.t
+            case Counts():
+                for adapter in sorted(self._scaled):
+                    self._add(adapter, line.t)
             case FaultLine() | ControllerLine():
                 self._cluster += 1
                 self.last = line.t
@@ -83,6 +89,10 @@ class Causes:
                 self._add(self.adapter_of(line), line.t)
 
     def _adapter(self, line: AdapterLine) -> None:
+        if line.conditions.get("ScalingActive", ("", ""))[0] == "True" and line.event != "deleted":
+            self._scaled.add(line.object)
+        else:
+            self._scaled.discard(line.object)
         spec = (line.uid, line.generation, line.deleting)
         if self._specs.get(line.object) != spec:
             self._specs[line.object] = spec
