@@ -258,7 +258,7 @@ def requests_in_flight_are_forgotten(patch: Patch) -> None:
     patch.setattr(plan_module, "replica_states", forgetful)
 
 
-def adapters_are_loaded_afresh_now_and_then(patch: Patch) -> None:
+def adapters_are_loaded_again_now_and_then(patch: Patch) -> None:
     import controller.reconcile.reconciler as reconciler_module
 
     honest, times = plan_module.plan, dict[str, float]()
@@ -365,7 +365,7 @@ BUGS = [
     (14, each_status_is_written, {}),
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
-    (14, adapters_are_loaded_afresh_now_and_then, {}),
+    (14, adapters_are_loaded_again_now_and_then, {}),
     (14, everything_is_said_thirty_times, {}),
     (14, adapters_are_polled, QUIET),
     (14, no_silence, QUIET),

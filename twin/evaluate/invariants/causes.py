@@ -1,6 +1,6 @@
 """Causes of an operator's requests: what has happened to an adapter, to its namespace, or to the whole cluster.
 
-A cause is a change that somebody else made, a request to an engine that began or ended, a write that failed, a fault,
+A cause is a change that the operator did not make, a request to an engine that began or ended, a write that failed, a fault,
 or another leader. The operator's own successful writes are no cause: a level-based controller that reacts to its own
 writes never stops.
 """
@@ -65,7 +65,7 @@ class Causes:
         """Count the causes in the next line."""
         changed, self._changed = self._changed, ""
         if changed and not (isinstance(line, ApiLine) and line.object == changed):
-            self._add(self._services.get(changed, changed), line.t)  # no write of the operator: somebody else's
+            self._add(self._services.get(changed, changed), line.t)  # not written by the operator
         match line:
             case AdapterLine():
                 self._adapter(line)
