@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
@@ -29,14 +29,14 @@ def missing(folder: Path) -> str:
 
 
 @contextmanager
-def run_server(binaries: Path) -> Iterator[Server]:
-    """Run etcd and kube-apiserver until the end of the block."""
+def run_server(binaries: Path, flags: Sequence[str] = ()) -> Iterator[Server]:
+    """Run etcd and kube-apiserver, with these additional flags, until the end of the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contract-")))
         subprocess.run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True)
         users = [f'{TOKEN},admin,admin,"system:masters"', f"{ACCOUNT_TOKEN},{ACCOUNT},operator"]
         (folder / "tokens.csv").write_text("\n".join(users))
-        control_plane = ControlPlane(binaries, folder, stack.enter_context((folder / "log").open("wb")))
+        control_plane = ControlPlane(binaries, folder, stack.enter_context((folder / "log").open("wb")), flags)
         stack.callback(control_plane.stop)
         asyncio.run(control_plane.start())
         kubeconfig, account = folder / "kubeconfig", folder / "account"
@@ -48,8 +48,8 @@ def run_server(binaries: Path) -> Iterator[Server]:
 class ControlPlane:
     """The processes of one server; their ports stay the same when they are restarted."""
 
-    def __init__(self, binaries: Path, folder: Path, log: IO[bytes]) -> None:
-        self._binaries, self._folder, self._log = binaries, folder, log
+    def __init__(self, binaries: Path, folder: Path, log: IO[bytes], flags: Sequence[str] = ()) -> None:
+        self._binaries, self._folder, self._log, self._flags = binaries, folder, log, flags
         self._etcd_port, self._peer_port, self.port = (free_port() for _ in range(3))
         self.etcd_url = f"http://127.0.0.1:{self._etcd_port}"
         self._etcd: subprocess.Popen[bytes] | None = None
@@ -64,7 +64,8 @@ class ControlPlane:
         if self._etcd is None:
             self._etcd = self._run(_etcd(self._binaries, self._folder, self._etcd_port, self._peer_port))
         if self._apiserver is None:
-            self._apiserver = self._run(_apiserver(self._binaries, self._folder, self.etcd_url, self.port))
+            command = _apiserver(self._binaries, self._folder, self.etcd_url, self.port)
+            self._apiserver = self._run([*command, *self._flags])
         if not await _ready(self.port):
             end = "\n".join((self._folder / "log").read_text(errors="replace").splitlines()[-5:])
             raise RuntimeError(f"the API server was not ready within {_STARTUP_TIMEOUT:g} s:\n{end}")

@@ -389,7 +389,7 @@ MUTANTS = (
     Mutant(
         "engines are asked without end",
         "requests/audit.py",
-        "await asyncio.sleep(self._interval)",
+        "await asyncio.sleep(min(retry, self._interval))",
         "await asyncio.sleep(0)",
         "hot loop",
     ),
@@ -630,9 +630,30 @@ MUTANTS = (
     Mutant(
         "an engine whose totals fell is believed until the next audit",
         "requests/load_monitor.py",
-        "if before is not None and _fell(before.metrics, metrics):",
+        "if before is not None and _restarted(before.metrics, metrics):",
         "if False:",
         "hint not used",
+    ),
+    Mutant(
+        "an engine that refuses requests is believed until the next audit",
+        "requests/load_monitor.py",
+        "elif before is not None and _refused_more(before.metrics, metrics):",
+        "elif False:",
+        "hint not used",
+    ),
+    Mutant(
+        "an engine that did not answer an audit is left alone for a whole interval",
+        "requests/audit.py",
+        "failures = 0 if await self._list(namespace, name) else min(failures + 1, 16)",
+        "await self._list(namespace, name)",
+        "hint not used",
+    ),
+    Mutant(
+        "what has just been loaded waits behind what has not begun",
+        "controller.py",
+        "wake_first = partial(self._queue.add, first=True)",
+        "wake_first = partial(self._queue.add, first=False)",
+        "wrong order",
     ),
     # -- late news
     Mutant(
@@ -655,5 +676,27 @@ MUTANTS = (
         "return doubtful or name in inventory.models or name in inventory.unclear",
         "return False",
         "stale state acted on",
+    ),
+    # -- replicas by demand
+    Mutant(
+        "replicas are taken away as soon as a page shows no requests",
+        "demand/scaling.py",
+        "if not _covers(samples, start, _MAX_AGE * interval):",
+        "if False:",
+        "acted on a single sample",
+    ),
+    Mutant(
+        "a page with a thousand million requests adds replicas",
+        "demand/estimate.py",
+        "if requests is None or not 0 <= requests <= _MOST_REQUESTS:",
+        "if requests is None:",
+        "input not validated",
+    ),
+    Mutant(
+        "replicas that are decided are never written",
+        "reconcile/executor.py",
+        "await self._patch(annotations.set_replicas(replicas, at))",
+        "pass",
+        "decision not persisted",
     ),
 )
