@@ -1,8 +1,8 @@
 """Causes of an operator's requests: what has happened to an adapter, to its namespace, or to the whole cluster.
 
-A cause is a change that the operator did not make, a request to an engine that began or ended, a write that failed, a fault,
-or another leader. The operator's own successful writes are no cause: a level-based controller that reacts to its own
-writes never stops.
+A cause is a change that the operator did not make, a request to an engine that began or ended, a write that failed, a
+fault, or another leader. The operator's own successful writes are no cause: a level-based controller that reacts to its
+own writes never stops.
 """
 
 from collections import Counter
