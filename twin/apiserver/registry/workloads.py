@@ -49,7 +49,7 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
     spec = new.get("spec") or {}
     if old is None:
-        spec = pod_spec(spec, "spec", errors)
+        spec = {**pod_spec(spec, "spec", errors), "tolerations": _with_default_tolerations(spec), "priority": 0}
         return {**new, "spec": spec, "status": {"phase": "Pending", "qosClass": _quality_of_service(spec)}}
     before = old["spec"]
     if spec is before:
@@ -61,6 +61,18 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     elif not json_equal(_immutable_part(spec), _immutable_part(before)):
         errors.append(forbidden_field("spec", _POD_UPDATE))
     return {**new, "spec": spec}
+
+
+def _with_default_tolerations(spec: Object) -> list[Object]:
+    """Return a pod's tolerations with those for lost nodes; `plugin/pkg/admission/defaulttolerationseconds`."""
+    tolerations = list(spec.get("tolerations") or ())
+    for name in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(
+            item.get("key") in (name, None, "") and item.get("effect") in ("NoExecute", None, "")
+            for item in tolerations
+        ):
+            tolerations.append({"key": name, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
+    return tolerations
 
 
 def _immutable_part(spec: Object) -> Object:
@@ -198,7 +210,7 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
         rolling = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
         errors += _rolling_errors(rolling)
         strategy["rollingUpdate"] = rolling
-    return {**new, "spec": _workload({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
+    return {**new, "spec": workload_spec({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
 
 
 def _rolling_errors(rolling: Object) -> Iterator[FieldError]:
@@ -215,12 +227,12 @@ def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError])
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return new
-    return {**new, "spec": _workload({"replicas": 1, **spec}, old, errors)}
+    return {**new, "spec": workload_spec({"replicas": 1, **spec}, old, errors)}
 
 
-def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Object:
+def workload_spec(spec: Object, old: Object | None, errors: list[FieldError], kind: str = "deployment") -> Object:
     """Validate replicas, selector and template, and set the defaults of the template."""
-    replicas, selector, template = spec["replicas"], spec.get("selector"), spec.get("template") or {}
+    replicas, selector, template = spec.get("replicas", 0), spec.get("selector"), spec.get("template") or {}
     if type(replicas) is not int or replicas < 0:
         errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -228,7 +240,7 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     if not selector:
         errors.append(required("spec.selector"))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+        errors.append(invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
     elif not label_selector(selector)(labels):
         detail = "`selector` does not match template `labels`"
         errors.append(invalid("spec.template.metadata.labels", labels, detail))

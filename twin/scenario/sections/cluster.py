@@ -50,6 +50,12 @@ class NodePool(ScenarioModel):
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
 
+def _each_once(families: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(families)) < len(families):
+        raise value_error("each family can be named once", "allowed: [IPv4], [IPv6], [IPv4, IPv6] or [IPv6, IPv4]")
+    return families
+
+
 def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
@@ -171,7 +177,7 @@ _FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(ScenarioModel):
-    """Engines of one Deployment. Fields that are not set are taken from `default`."""
+    """Engines of one workload. Fields that are not set are taken from `default`."""
 
     parameters: str | None = None
     """Profile written by `twin calibrate`, relative to the scenario; fields set here take precedence."""
@@ -230,7 +236,7 @@ class Cluster(ScenarioModel):
     nodes: Nodes | None = None
     """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
-    """Engines by name of the Deployment (or bare Pod); `default` for all others."""
+    """Engines by name of the workload (or bare Pod); `default` for all others."""
     artifacts: Artifacts = Artifacts()
     """Registry that adapters are downloaded from."""
     api: Api = Api()
@@ -239,9 +245,13 @@ class Cluster(ScenarioModel):
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
+    ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (
+        "IPv4",
+    )
+    """Address families of pods, the primary one first: IPv4, IPv6, or both of them (dual-stack)."""
 
     def engine(self, workload: str) -> Engine:
-        """Return the settings for the engines of a Deployment or bare Pod."""
+        """Return the settings for the engines of a workload or bare Pod."""
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
@@ -320,7 +330,9 @@ class Controller(ScenarioModel):
     audit_interval: PositiveDuration = 60.0
     """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Interval of reading an engine's metrics, if a policy needs them."""
+    """Interval of reading an engine's metrics, if a policy or an adapter with autoscaling needs them."""
+    autoscaling_budget: Whole = 0
+    """Replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no limit."""
     list_timeout: PositiveDuration = 30.0
     """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0

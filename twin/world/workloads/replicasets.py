@@ -36,6 +36,8 @@ class Index:
     def put(self, change: Change) -> None:
         """Apply a change."""
         name, owner = key(change.object), controller_uid(change.object)
+        if change.old is not None and has_new_owner(change):
+            self._by_owner.get(controller_uid(change.old), {}).pop(name, None)
         if change.type == "DELETED":
             self.by_key.pop(name, None)
             self._by_owner.get(owner, {}).pop(name, None)
@@ -47,6 +49,16 @@ class Index:
         """Return the objects that `owner` controls, by creation time and name."""
         objects = self._by_owner.get(owner["metadata"]["uid"], {})
         return sorted(objects.values(), key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+
+    def without_controller(self) -> list[Object]:
+        """Return the objects that nothing controls."""
+        return list(self._by_owner.get("", {}).values())
+
+
+def has_new_owner(change: Change) -> bool:
+    """Return True if the owners of an existing object have changed."""
+    before = change.old["metadata"] if change.old is not None else change.object["metadata"]
+    return before.get("ownerReferences") is not change.object["metadata"].get("ownerReferences")
 
 
 class ReplicaSets:
@@ -92,13 +104,15 @@ class ReplicaSets:
         pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
         missing = desired_replicas(replica_set["spec"]) - len(pods)
         for _ in range(missing):
-            self._create_pod(name, replica_set)
+            if not self._create_pod(name, replica_set):
+                break
         for pod in deletion_order(pods)[:-missing] if missing < 0 else ():
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
         self._write_status(name, replica_set, pods)
 
-    def _create_pod(self, name: str, replica_set: Object) -> None:
+    def _create_pod(self, name: str, replica_set: Object) -> bool:
+        """Create a pod; return False if the API server refuses it, as in a namespace that is being deleted."""
         namespace, short = split(name)
         template = replica_set["spec"]["template"]
         rng = self._streams.get(f"replicaset/{name}/pod-names")
@@ -114,10 +128,12 @@ class ReplicaSets:
             try:
                 self._store.create("pods", pod, namespace=namespace, manager="kube-controller-manager")
             except ApiError as error:
+                if error.reason == "Forbidden":
+                    return False
                 if error.reason != "AlreadyExists":
                     raise
             else:
-                return
+                return True
 
     def _write_status(self, name: str, replica_set: Object, pods: list[Object]) -> None:
         min_ready = replica_set["spec"].get("minReadySeconds") or 0
