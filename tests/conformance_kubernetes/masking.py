@@ -35,8 +35,16 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "Service": ("spec.ipFamilies", "spec.ipFamilyPolicy"),
     "Lease": ("spec.holderIdentity", "spec.leaseTransitions"),
 }
-_WHOLE_STATUS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "PodDisruptionBudget", "Namespace")
-_WHOLE_STATUS_TOO = ("ResourceQuota",)
+_WHOLE_STATUS = (
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "PodDisruptionBudget",
+    "Namespace",
+    "ResourceQuota",
+)
 _TIMES = (
     "lastTransitionTime",
     "lastUpdateTime",
@@ -104,18 +112,20 @@ def _counted(body: str, count: int) -> Object:
 
 
 def _kept(item: Object) -> Object:
-    kind, meta = item["kind"], item["metadata"]
+    kind, meta, status = item["kind"], item["metadata"], item.get("status") or {}
     kept: Object = {field: meta[field] for field in _META if meta.get(field)}
+    if kind == "ReplicaSet":
+        del kept["generation"]  # the number of steps in which it got its size, which depends on the speed of all parts
+        status = {key: value for key, value in status.items() if key != "observedGeneration"}
     if owners := meta.get("ownerReferences"):
         kept["owners"] = [_owner(owner) for owner in owners]
     if "deletionTimestamp" in meta:
         kept["terminating"] = f"within {meta.get('deletionGracePeriodSeconds') or 0} s"
     for path in _FIELDS.get(kind, ()):
         value = _at(item, path)
-        if value not in (None, [], {}, ""):
+        if value not in (None, [], {}, "") and value is not False:
             kept[path] = _without_times(value)
-    status = item.get("status") or {}
-    if kind in _WHOLE_STATUS or kind in _WHOLE_STATUS_TOO:
+    if kind in _WHOLE_STATUS:
         kept.update(
             {f"status.{field}": _without_times(value) for field, value in status.items() if _says(field, value)}
         )

@@ -103,7 +103,7 @@ class Scheduler:
                 fits.append((load, node_name))
         if fits:
             namespace, short = split(name)
-            self._store.patch("pods", namespace, short, {"spec": {"nodeName": min(fits)[1]}}, manager="kube-scheduler")
+            self._store.bind(namespace, short, min(fits)[1])
         else:
             self._set_unschedulable(name, pod, reasons)
 

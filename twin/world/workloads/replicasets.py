@@ -123,11 +123,13 @@ class ReplicaSets:
         min_ready = replica_set["spec"].get("minReadySeconds") or 0
         ready = [pod for pod in pods if is_true(pod, "Ready")]
         waits = [self._until_available(pod, min_ready) for pod in ready]
+        terminating = [pod for pod in self.pods.of(replica_set) if is_terminating(pod) and not is_finished(pod)]
         status = {
             "replicas": len(pods),
             "fullyLabeledReplicas": len(pods),
             "readyReplicas": len(ready),
             "availableReplicas": sum(wait <= 0 for wait in waits),
+            "terminatingReplicas": len(terminating),
             "observedGeneration": replica_set["metadata"].get("generation", 1),
         }
         if (replica_set.get("status") or {}) != status:
