@@ -24,7 +24,7 @@ from controller.reconcile.executor import Result
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
-from controller.requests.load_monitor import LoadMonitor
+from controller.requests.load_monitor import Hints, LoadMonitor
 from controller.requests.reporter import RequestReporter
 from controller.requests.slots import RequestSlots
 from controller.requests.tracker import RequestTracker
@@ -56,8 +56,9 @@ class Controller:
         self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
-        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, self._restarted)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
+        hints = Hints(restarted=self._restarted, refusing=self._auditor.audit_now)
+        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints)
         self._reconciler = Reconciler(
             ReconcilerDependencies(
                 client=client,
@@ -162,7 +163,7 @@ class Controller:
             self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
 
     def _restarted(self, pod: PodView) -> None:
-        """Ask an engine whose totals have fallen what it holds."""
+        """Ask an engine whose process has restarted what it holds."""
         self._engine_records.mark_doubtful(pod)
         for key in sorted(self._cache.occupancy.on(pod.key)):
             self._queue.add(key)

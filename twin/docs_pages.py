@@ -1,10 +1,12 @@
-"""Generated documentation pages (`python -m twin.docs_pages`).
+"""Generated pages (`python -m twin.docs_pages`).
 
 `docs/faults/` has one page for each kind of fault, made from its class in `twin/scenario/faults` and from the scenario
-that demonstrates it; `scenarios/README.md` lists all scenarios with their questions and findings. A test fails when
-they are out of date.
+that demonstrates it; `scenarios/README.md` lists all scenarios with their questions and findings;
+`twin/scenario/manifests/crd.json` is the operator's CRD in a form that is read fast. A test fails when they are out of
+date.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +26,7 @@ FOLDERS: Mapping[str, str] = {
     "stability": "Unstable pods: stability time, grace period, flapping",
     "density": "Density: how many adapters fit, and where to place them",
     "traffic": "User traffic",
+    "kubernetes": "What Kubernetes does: workloads, pods, namespaces",
     "outages": "Several faults at once",
     "troubleshooting": "Troubleshooting: one adapter for each cause",
     "faults": "One scenario for each kind of fault",
@@ -48,12 +51,19 @@ def pages(root: Path) -> dict[Path, str]:
     result = {root / f"docs/faults/{entry.kind}.md": _fault(entry, root) for entry in entries}
     result[root / "docs/faults/README.md"] = _faults(entries)
     result[root / "scenarios/README.md"] = _scenarios(root)
+    result[root / "twin/scenario/manifests/crd.json"] = _definition(root)
     return result
 
 
 def scenario_files(root: Path) -> dict[str, list[Path]]:
     """Return the scenario files by folder, in the order of the index."""
     return {folder: sorted((root / "scenarios" / folder).glob("*.yaml")) for folder in FOLDERS}
+
+
+def _definition(root: Path) -> str:
+    """Return the CustomResourceDefinition that the operator ships as JSON."""
+    manifest = (root / "controller/deploy/crd.yaml").read_text(encoding="utf-8")
+    return json.dumps(YAML(typ="safe", pure=True).load(manifest), indent=1) + "\n"
 
 
 def _fault(entry: FaultDescription, root: Path) -> str:

@@ -12,7 +12,11 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_NAME = re.compile(rb"(?:vllm|sglang|aibrix):(\w+)[{ ]", re.ASCII)
+_STARTED, _ANSWERED = "process_start_time_seconds", "http_requests_total"
+"""Series of Python's Prometheus client and of the middleware that vLLM uses, which have no prefix."""
+_NAME = re.compile(
+    rb"(?:(?:vllm|sglang|aibrix):|(?=%b|%b))(\w+)[{ ]" % (_STARTED.encode(), _ANSWERED.encode()), re.ASCII
+)
 _MAX_SAMPLES = 20_000
 _MAX_LINE = 64 << 10
 """A dozen series; one of them has the names of all adapters in its labels."""
@@ -24,6 +28,8 @@ _WHOLE = "e2e_request_latency_seconds"
 _LORAS = "lora_requests_info"
 _NEEDED = frozenset(
     {
+        _STARTED,
+        _ANSWERED,
         *_RUNNING,
         *_WAITING,
         _PROMPT,
@@ -48,6 +54,10 @@ class MetricsSample:
     """Running and waiting requests."""
     adapters: frozenset[str] = field(default_factory=frozenset)
     """Adapters that these requests use."""
+    started_at: float | None = None
+    """Start of the engine's process, in seconds since 1970."""
+    refused: float | None = None
+    """HTTP requests answered with a status from 400 to 499."""
 
 
 def read(page: bytes) -> MetricsSample:
@@ -59,9 +69,11 @@ def read(page: bytes) -> MetricsSample:
     totals: dict[str, float] = {}
     info: tuple[float, Mapping[str, str]] = (-1.0, {})
     for sample in _samples(page):
-        name = sample.name.partition(":")[2]
+        name = sample.name.rpartition(":")[2]
         if name == _LORAS:
             info = max(info, (sample.value, sample.labels), key=lambda item: item[0])
+        elif name == _ANSWERED:
+            totals[name] = totals.get(name, 0.0) + (sample.value if sample.labels.get("status") == "4xx" else 0.0)
         else:
             totals[name] = totals.get(name, 0.0) + sample.value
     busy, ended = _busy(totals)
@@ -74,6 +86,8 @@ def read(page: bytes) -> MetricsSample:
         tokens=None if prompt is None and generated is None else 2 * (prompt or 0.0) + (generated or 0.0),
         requests=sum(waiting) if waiting else None,
         adapters=frozenset(name.strip() for names in named for name in names.split(",") if name.strip()),
+        started_at=totals.get(_STARTED),
+        refused=totals.get(_ANSWERED),
     )
 
 

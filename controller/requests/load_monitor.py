@@ -60,6 +60,16 @@ class EngineLoads:
         return sum(self.demand.get(key, self.average_demand) for key in adapters)
 
 
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """Callbacks for metrics that hint at lost adapters."""
+
+    restarted: Callable[[PodView], None] = lambda _: None
+    """Called when its process has restarted."""
+    refusing: Callable[[PodView], None] = lambda _: None
+    """Called when it has refused requests: the adapter they named may be gone."""
+
+
 class LoadMonitor:
     """Samples of all engines since this replica began to lead."""
 
@@ -69,13 +79,12 @@ class LoadMonitor:
         cache: Cache,
         policies: Policies,
         settings: Settings,
-        restarted: Callable[[PodView], None] = lambda _: None,
+        hints: Hints | None = None,
     ) -> None:
-        """`restarted` is called for an engine whose totals have fallen: its process has restarted."""
         self._client = client
         self._cache = cache
         self._policies = policies
-        self._restarted = restarted
+        self._hints = hints or Hints()
         self._interval = settings.scrape_interval
         self._samples: dict[str, LoadSample] = {}
         self._demand: dict[str, float] = {}
@@ -117,8 +126,10 @@ class LoadMonitor:
         now = asyncio.get_running_loop().time()
         if before is not None and before.engine != pod.engine:
             before = None
-        if before is not None and _fell(before.metrics, metrics):
-            self._restarted(pod)
+        if before is not None and _restarted(before.metrics, metrics):
+            self._hints.restarted(pod)
+        elif before is not None and _refused_more(before.metrics, metrics):
+            self._hints.refusing(pod)
         adapters = sum(1 for _ in self._cache.occupancy.on(pod.key))
         self._samples[pod.uid] = LoadSample(pod.engine, now, metrics, _load(before, now, metrics, adapters))
 
@@ -157,10 +168,17 @@ def _load(before: LoadSample | None, now: float, metrics: MetricsSample, adapter
     )
 
 
-def _fell(before: MetricsSample, after: MetricsSample) -> bool:
-    """Return whether a total is lower than before."""
+def _restarted(before: MetricsSample, after: MetricsSample) -> bool:
+    """Return whether the process has another start time than before, or a lower total."""
+    if before.started_at is not None and after.started_at is not None and before.started_at != after.started_at:
+        return True
     totals = ((before.ended, after.ended), (before.tokens, after.tokens), (before.busy_seconds, after.busy_seconds))
     return any(old is not None and new is not None and new < old for old, new in totals)
+
+
+def _refused_more(before: MetricsSample, after: MetricsSample) -> bool:
+    """Return whether requests have been refused since `before`; a series that begins counts from 0."""
+    return (after.refused or 0.0) > (before.refused or 0.0)
 
 
 def _latency(busy: float | None, ended: float | None, metrics: MetricsSample) -> float | None:

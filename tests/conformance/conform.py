@@ -7,7 +7,7 @@ nothing.
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.conformance import recording
 from tests.conformance.comparison.compare import differences
@@ -16,6 +16,7 @@ from tests.conformance.comparison.kinds import by_kind
 from tests.conformance.comparison.known_differences import KNOWN
 from tests.conformance.playing.parallel import play_to_fakes
 from tests.conformance.recording import Recording, RecordingError
+from tests.conformance.releases import part_of
 from tests.conformance.stories import prefix_cache
 from tests.conformance.table import Selection, not_in, starting_with
 
@@ -27,21 +28,26 @@ def main() -> int:
     except RecordingError as error:
         print(error, file=sys.stderr)
         return 2
-    selection = starting_with(options.cases)
-    verdicts = _verdicts(recorded, selection, options.cases)
+    chosen = {real.version: _selection(real.version, options.cases) for real in recorded}
+    verdicts = _verdicts(recorded, chosen, options.cases)
     for real, verdict in zip(recorded, verdicts, strict=True):
         for line in by_kind(verdict.unexplained) if options.by == "kind" else verdict.unexplained:
             print(line)
-        print(_summary(real, selection, verdict))
+        print(_summary(real, chosen[real.version], verdict))
     stale = [] if options.cases or options.versions else unused(KNOWN, verdicts)
     for line in stale:
         print(f"known difference that explains nothing: {line}")
     return 1 if stale or any(verdict.unexplained for verdict in verdicts) else 0
 
 
-def _verdicts(recorded: Sequence[Recording], selection: Selection, prefix: str) -> list[Verdict]:
+def _selection(version: str, prefix: str) -> Selection:
+    """Return the entries that start with `prefix`, of those that the release is recorded for."""
+    return starting_with(prefix).where([*part_of(version).digests()])
+
+
+def _verdicts(recorded: Sequence[Recording], chosen: Mapping[str, Selection], prefix: str) -> list[Verdict]:
     """Play to the fake as each recorded release; the stories of weights are played with the whole table."""
-    played = play_to_fakes([real.version for real in recorded], selection)
+    played = play_to_fakes(chosen)
     verdicts = []
     for real in recorded:
         found = differences(real, played[real.version])

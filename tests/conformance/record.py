@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conformance import recording
 from tests.conformance.playing.play import play
 from tests.conformance.recording import Recording, RecordingError
+from tests.conformance.releases import part_of
 from tests.conformance.servers.engines import real_vllm
 from tests.conformance.servers.install import install, installation_of
 from tests.conformance.table import TABLE, Selection, not_in, starting_with
@@ -30,20 +31,20 @@ def main() -> int:
     selection = _selection(options, made)
     folder = installation_of(version)
     install(folder, version)
-    names = TABLE.digests()
+    names = part_of(version).digests()
     made = recording.merge(made, Recording(version, {}, {}), names)
     with real_vllm(folder) as engine, tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         for part in selection.parts():
             made = recording.merge(made, play(engine, version, part, Path(scratch), _report), names)
             recording.write(made, path)
     recording.write(made, path)
-    print(f"{len(selection)} of {len(TABLE)} entries played to vLLM {version}; {len(made.request_digests)} in {path}")
+    print(f"{len(selection)} of {len(names)} entries played to vLLM {version}; {len(made.request_digests)} in {path}")
     return 0
 
 
 def _selection(options: argparse.Namespace, made: Recording) -> Selection:
     chosen = not_in(made.request_digests) if options.only else TABLE
-    return chosen.where([*starting_with(options.cases).digests()])
+    return chosen.where([*starting_with(options.cases).digests()]).where([*part_of(made.version).digests()])
 
 
 def _options() -> argparse.Namespace:

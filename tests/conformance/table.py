@@ -62,9 +62,9 @@ class Selection:
 TABLE = Selection(CASES, tuple(REFUSALS), tuple(STORIES))
 
 
-def starting_with(prefix: str) -> Selection:
-    """Return the entries whose name starts with `prefix`, section included, such as `cases/chat`."""
-    return TABLE.where([name for name in TABLE.digests() if name.startswith(prefix)])
+def starting_with(*prefixes: str) -> Selection:
+    """Return the entries whose name starts with one of `prefixes`, section included, such as `cases/chat`."""
+    return TABLE.where([name for name in TABLE.digests() if name.startswith(prefixes)])
 
 
 def not_in(request_digests: Mapping[str, str]) -> Selection:

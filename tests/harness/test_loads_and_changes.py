@@ -360,3 +360,14 @@ def test_unreadable_annotations_are_reported_and_reset(tmp_path: Path) -> None:
     assert not any("retry" in key for key in story.adapter()["metadata"]["annotations"])
     assert len(story.sent("load")) == 1
     assert story.violations == []
+
+
+def test_in_a_burst_the_first_adapters_run_before_the_last_are_begun(tmp_path: Path) -> None:
+    slow = {"kind": "api-slow", "factor": 20, "from": "0s", "until": "3m"}
+    burst = [adapters(40, replicas=1, arrive={"at": "30s"})]
+    workers = {"max_concurrent_reconciles": 4}
+    story = run_story(tmp_path, pods=10, adapters=burst, faults=[slow], controller=workers, duration="1m")
+    running = [line for line in story.lines if isinstance(line, AdapterLine) and line.phase == "Running"]
+    loads = [line.t for line in story.lines if isinstance(line, RequestLine) and line.verb == "load"]
+    assert len({line.object for line in running}) == 40
+    assert min(line.t for line in running) < (min(loads) + max(loads)) / 2

@@ -258,3 +258,42 @@ def test_an_engine_whose_totals_fall_is_asked_what_it_holds(tmp_path: Path) -> N
         duration="212s",
     )
     assert len(story.holders()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "process_start_time_seconds 1.8e9",
+        'http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 3.0',
+    ],
+    ids=["a later start of its process", "requests that it refused"],
+)
+def test_an_engine_whose_metrics_hint_at_lost_adapters_is_asked_what_it_holds(line: str, tmp_path: Path) -> None:
+    def extend_page(simulation: Simulation, line: str) -> None:
+        (engine,) = engines(simulation)
+        page = type(engine).metrics_page
+        engine.metrics_page = lambda: f"{page(engine)}{line}\n"  # type: ignore[method-assign]
+
+    def lose(simulation: Simulation) -> None:
+        extend_page(simulation, line)
+        restart_process(simulation)
+
+    story = run_story(
+        tmp_path,
+        (100.0, lambda simulation: extend_page(simulation, "process_start_time_seconds 1.7e9")),
+        (190.0, lose),
+        pods=1,
+        adapters=one(schedulerName="least-latency"),
+        duration="212s",
+    )
+    assert len(story.holders()) == 1
+
+
+def test_an_engine_that_was_unreachable_at_an_audit_is_asked_again_within_seconds(tmp_path: Path) -> None:
+    settings = {"audit_interval": "5m"}
+    refused = {"kind": "connection-refused", "from": "290s", "until": "320s"}
+    story = run_story(
+        tmp_path, (310.0, restart_process), pods=1, adapters=one(), faults=[refused], controller=settings, duration="7m"
+    )
+    assert len(story.holders()) == 1
+    assert max(request.t for request in story.sent("load")) < 340

@@ -389,7 +389,7 @@ MUTANTS = (
     Mutant(
         "engines are asked without end",
         "requests/audit.py",
-        "await asyncio.sleep(self._interval)",
+        "await asyncio.sleep(min(retry, self._interval))",
         "await asyncio.sleep(0)",
         "hot loop",
     ),
@@ -630,9 +630,30 @@ MUTANTS = (
     Mutant(
         "an engine whose totals fell is believed until the next audit",
         "requests/load_monitor.py",
-        "if before is not None and _fell(before.metrics, metrics):",
+        "if before is not None and _restarted(before.metrics, metrics):",
         "if False:",
         "hint not used",
+    ),
+    Mutant(
+        "an engine that refuses requests is believed until the next audit",
+        "requests/load_monitor.py",
+        "elif before is not None and _refused_more(before.metrics, metrics):",
+        "elif False:",
+        "hint not used",
+    ),
+    Mutant(
+        "an engine that did not answer an audit is left alone for a whole interval",
+        "requests/audit.py",
+        "failures = 0 if await self._list(namespace, name) else min(failures + 1, 16)",
+        "await self._list(namespace, name)",
+        "hint not used",
+    ),
+    Mutant(
+        "what has just been loaded waits behind what has not begun",
+        "controller.py",
+        "wake_first = partial(self._queue.add, first=True)",
+        "wake_first = partial(self._queue.add, first=False)",
+        "wrong order",
     ),
     # -- late news
     Mutant(

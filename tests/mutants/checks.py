@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.harness.lifecycle import Life
 
 LONGEST = 20
-"""CPU seconds for one check, of which a correct operator needs two; the limit ends a busy loop."""
+"""CPU seconds for one check (one story), of which a correct operator needs two; the limit ends a busy loop."""
 KILLS = 20
 """Number of points of a life at which it is killed."""
 MIXED = Path(__file__).parents[1] / "data" / "mixed.yaml"
@@ -121,6 +121,9 @@ class _Failures:
     def __init__(self) -> None:
         self.failed: list[tuple[str, str]] = []
 
+    def pytest_runtest_setup(self) -> None:
+        _limit_time()
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
@@ -182,13 +185,18 @@ def _violation(scenario: Any) -> str:
     return f"{first.invariant}: {first.object} {first.message}"
 
 
+def _limit_time() -> None:
+    """Let this process end itself after `LONGEST` from now."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
+
+
 def main(checkout: str, seeds: int) -> None:
     use_controller_from(checkout)
     tried, last = 0, ""
     with tempfile.TemporaryDirectory() as folder:
         checks = check_all(Path(folder), seeds)
         while True:
-            signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)  # ends the process
+            _limit_time()
             try:
                 check, wrong = next(checks)
             except StopIteration:

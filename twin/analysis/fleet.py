@@ -9,6 +9,7 @@ from scipy import stats
 from twin.analysis.run_data import Source, lines_of, scenario_of
 from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
+from twin.scenario.manifests.workloads import WITH_PODS
 from twin.trace.lines import EngineLine, PodLine
 from twin.world.scheduler import gpus_of
 
@@ -122,8 +123,8 @@ def _gpus_by_workload(scenario: Scenario) -> dict[str, int]:
     """Return the GPU request of a pod, by the name of its Deployment or of the pod itself."""
     gpus = {}
     for item in scenario.objects:
-        template = item["spec"]["template"] if item["kind"] in ("Deployment", "ReplicaSet") else item
-        if item["kind"] in ("Deployment", "ReplicaSet", "Pod"):
+        template = item["spec"]["template"] if item["kind"] in WITH_PODS else item
+        if item["kind"] in ("Pod", *WITH_PODS):
             gpus[item["metadata"]["name"]] = gpus_of(template)
     return gpus
 

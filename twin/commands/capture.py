@@ -55,8 +55,8 @@ def capture(
         raise UsageError(f"twin capture: {error}") from None
     history = build_history(observation)
     captured = build_scenario(observation, history, name)
-    if not any(item["kind"] in ("Deployment", "Pod") for item in captured.manifests):
-        raise UsageError("twin capture: no Deployment has pods that a ModelAdapter selects")
+    if not any(item["kind"] in ("Deployment", "StatefulSet", "Pod") for item in captured.manifests):
+        raise UsageError("twin capture: no Deployment or StatefulSet has pods that a ModelAdapter selects")
     _write(out, captured, history)
     rows = compare_phases(out / SCENARIO, history) if check else []
     if as_json:

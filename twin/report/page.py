@@ -16,8 +16,9 @@ from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.invariants import Violation
 from twin.evaluate.run_result import RunResult, invariant_label
+from twin.report.adapter_rows import AdapterRow, adapter_rows
 from twin.report.svg import Figure, stylesheet
-from twin.report.timeline import AdapterTimeline, Timeline
+from twin.report.timeline import Timeline
 from twin.trace.lines import EventLine
 
 MOST_VIOLATIONS = 50
@@ -28,8 +29,6 @@ MOST_SCENARIO = 200_000
 """Characters of the scenario; the run folder has the whole text."""
 NO_MEASURES = ("name", "seed", "version")
 """Fields of the summary that identify the run."""
-MOST_STRANDED = 60
-"""Adapters that are not Running and are listed by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ class ViolationView:
 
 
 def render(result: RunResult, timeline: Timeline, figures: Sequence[Figure]) -> str:
-    """The page. The same result give the same bytes."""
+    """Return the page. The same result gives the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    stranded = [adapter for adapter in timeline.adapters if adapter.deleted is None and adapter.phase != "Running"]
+    rows = adapter_rows(timeline.adapters)
     return environment.get_template("report.html.jinja").render(
         result=result,
         scenario=_cut(result.scenario, MOST_SCENARIO),
@@ -66,15 +65,31 @@ def render(result: RunResult, timeline: Timeline, figures: Sequence[Figure]) -> 
         duration=format_clock(result.run.duration),
         figures=figures,
         style=source("page.css") + stylesheet(),
+        script=source("figures.js") + source("tables.js"),
         tiles=list(_tiles(result.measures, result)),
         violations=[_finding(v, result) for v in result.violations[:MOST_VIOLATIONS]],
         more_violations=max(len(result.violations) - MOST_VIOLATIONS, 0),
-        stranded=[_stranded(adapter) for adapter in stranded[:MOST_STRANDED]],
-        more_stranded=max(len(stranded) - MOST_STRANDED, 0),
+        contents=_contents(result, rows, figures),
+        adapters=rows,
+        more_adapters=len(timeline.adapters) - len(rows),
         events=_events(result),
         measures=[row for row in flatten(result.measures) if row[0] not in NO_MEASURES],
         format_value=format_value,
     )
+
+
+def _contents(result: RunResult, rows: Sequence[AdapterRow], figures: Sequence[Figure]) -> list[tuple[str, str]]:
+    """Return id and title of the sections that are not empty."""
+    sections = (
+        ("expectations", "Expectations", bool(result.expectations)),
+        ("violations", "Violated invariants", bool(result.violations)),
+        ("adapters", "Adapters", bool(rows)),
+        *((figure.name, figure.title, True) for figure in figures),
+        ("events", "Kubernetes events", any(isinstance(line, EventLine) for line in result.lines)),
+        ("numbers", "All numbers", True),
+        ("again", "Run it again", True),
+    )
+    return [(id_, title) for id_, title, present in sections if present]
 
 
 def source(name: str) -> str:
@@ -170,9 +185,3 @@ def _events(result: RunResult) -> list[tuple[str, str, int, str]]:
             groups[line.type, line.reason] = times + 1, first
     rows = [(type_, reason, times, _cut(first, 300)) for (type_, reason), (times, first) in groups.items()]
     return sorted(rows, key=lambda row: (row[0] != "Warning", -row[2], row[1]))
-
-
-def _stranded(adapter: AdapterTimeline) -> tuple[str, str, str, str]:
-    """Return name, phase, number of failed loads, and the last message of the operator."""
-    failed = sum(attempt.failed for attempt in adapter.attempts if attempt.verb == "load")
-    return adapter.name, adapter.phase or "not yet reconciled", str(failed), _cut(adapter.message, 300)

@@ -4,16 +4,60 @@ No plotting library is used: the figures take milliseconds and kilobytes, follow
 classes in `figures.css`), and have the same bytes on every machine.
 """
 
+import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
+from typing import Literal
 
 from formats.durations import format_clock
 
 FONT_WIDTH = 6.6
 """Approximate width in pixels of a character at 12 px."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Linear map from a quantity to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        span = self.high - self.low
+        return self.start + (value - self.low) / span * (self.end - self.start) if span else self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Data with which `page.js` zooms a figure and shows the values under the pointer."""
+
+    x: Scale
+    kind: Literal["run", "clock", "number"]
+    """Quantity of the x axis: time since the start of the run, another time, or a number."""
+    series: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """Step functions by name, as (x, value)."""
+
+    def attributes(self) -> str:
+        """Return the data attributes of the SVG element."""
+        limits = " ".join(number(value) for value in (self.x.low, self.x.high, self.x.start, self.x.end))
+        series = [[name, _compact(points)] for name, points in self.series.items()]
+        data = escape(json.dumps(series, separators=(",", ":"), ensure_ascii=False)) if series else ""
+        return f' data-x="{limits}" data-kind="{self.kind}"' + (f' data-series="{data}"' if data else "")
+
+
+def _compact(points: Sequence[tuple[float, float]]) -> list[float]:
+    """Return x and value, alternately, of the points at which the value changes."""
+    flat = list[float]()
+    for x, value in points:
+        rounded = float(f"{value:.4g}")
+        if not flat or flat[-1] != rounded:
+            flat += [round(x, 3), int(rounded) if rounded.is_integer() else rounded]
+    return flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +71,17 @@ class Figure:
     width: float
     height: float
     caption: str = ""
+    interaction: Interaction | None = None
+    """None if the figure stays as it is drawn."""
 
     def inline(self) -> str:
         """Return SVG for a page that has the stylesheet."""
+        return self._svg(self.interaction.attributes() if self.interaction else "")
+
+    def _svg(self, attributes: str) -> str:
         return (
             f'<svg class="figure" role="img" aria-labelledby="{self.name}-t {self.name}-d" '
-            f'viewBox="0 0 {number(self.width)} {number(self.height)}">'
+            f'viewBox="0 0 {number(self.width)} {number(self.height)}"{attributes}>'
             f'<title id="{self.name}-t">{escape(self.title)}</title><desc id="{self.name}-d">{escape(self.alt)}</desc>'
             f"{self.body}</svg>"
         )
@@ -40,7 +89,7 @@ class Figure:
     def standalone(self) -> str:
         """Return a self-contained SVG file."""
         head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{number(self.width)}" height="{number(self.height)}" '
-        body = self.inline().removeprefix("<svg ").replace(">", f"><style>{stylesheet()}</style>", 1)
+        body = self._svg("").removeprefix("<svg ").replace(">", f"><style>{stylesheet()}</style>", 1)
         return f"{head}{body}\n"
 
 
@@ -94,18 +143,9 @@ def step_path(points: Sequence[tuple[float, float]], end: float) -> list[tuple[f
     return [*corners, (end, corners[-1][1])] if corners else []
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Linear map from a quantity to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        span = self.high - self.low
-        return self.start + (value - self.low) / span * (self.end - self.start) if span else self.start
+def zoomable(body: str) -> str:
+    """Return a group whose x coordinates `page.js` maps again after a zoom."""
+    return element("g", body, class_="zoomable") if body else ""
 
 
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -144,7 +184,7 @@ class Plot:
         ]
         base = element("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis")
         heading = text(self.x.end, self.y.start + 33, f"{title} ({unit})", "unit", "end") if title else ""
-        return "".join(parts) + base + heading
+        return element("g", "".join(parts) + base + heading, class_="time-axis", data_title=title)
 
     def level_axis(self, ticks: Sequence[float], unit: str, form: str = "{:,g}") -> str:
         """Return the vertical axis: grid lines, labels at the left, and the unit above them."""
@@ -174,11 +214,16 @@ def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: flo
         fitted = _fitted(name, end - x - 15)
         if left > x and left + 15 + FONT_WIDTH * len(fitted) > end:
             left, y = x, y + LEGEND_ROW
-        parts.append(element("rect", x=left, y=y - 9, width=10, height=10, rx=2, class_=class_))
-        label = text(left + 15, y, fitted, "tick")
-        parts.append(label if fitted == name else element("g", tooltip(name) + label))
+        swatch = element("rect", x=left, y=y - 9, width=10, height=10, rx=2, class_=class_)
+        label = swatch + text(left + 15, y, fitted, "tick")
+        parts.append(element("g", label if fitted == name else tooltip(name) + label))
         left += 15 + FONT_WIDTH * len(fitted) + 18
-    return "".join(parts), y - top
+    return legend_group(parts), y - top
+
+
+def legend_group(entries: Iterable[str]) -> str:
+    """Return a legend of entries, each one element, which `page.js` arranges in rows on a narrow screen."""
+    return element("g", "".join(entries), class_="legend")
 
 
 def _fitted(label: str, width: float) -> str:

@@ -32,7 +32,7 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
     existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         entry, at = workload.entry, workload.at
-        if not workload.looks_like_engine:
+        if workload.has_engine and not workload.looks_like_engine:
             container = workload.engine["name"]
             yield entry.note(f"no container of {entry.title} looks like vLLM; {container} is used", at)
         if workload.lacks_sglang_label:

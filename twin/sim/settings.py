@@ -10,6 +10,7 @@ from fake_vllm.cli.artifacts import adapter_config
 from fake_vllm.engine.lora import Artifact
 from formats.timestamps import format_time
 from twin.scenario import Scenario
+from twin.scenario.manifests.workloads import WITH_PODS
 from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -100,7 +101,7 @@ def _artifact(file: ArtifactFile, size: float) -> Artifact:
 
 
 def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
-    return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
+    return [item for item in scenario.objects if item["kind"] in ("Pod", *WITH_PODS)]
 
 
 def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:

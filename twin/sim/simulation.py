@@ -46,7 +46,7 @@ _STEPS = 200
 """Number of progress reports in a run."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
 FAILED = "SimulationFailed"
 """Reason of the Event about an object that the simulated cluster could not handle."""
 

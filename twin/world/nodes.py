@@ -95,7 +95,7 @@ class Nodes:
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
         for pod in self._pods_on(name):
-            if not is_terminating(pod):
+            if not is_terminating(pod) and not _is_daemon_pod(pod):
                 self._evict(pod)
 
     def uncordon(self, name: str) -> None:
@@ -154,6 +154,12 @@ class Nodes:
         status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
+
+
+def _is_daemon_pod(pod: Object) -> bool:
+    """Return True for a pod that stays on a drained node (`--ignore-daemonsets`)."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
 
 
 def _ready(status: str) -> dict[str, str]:

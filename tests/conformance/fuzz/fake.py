@@ -3,20 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from fake_vllm.cli import options
-from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Engine, EngineClosed
-from fake_vllm.engine.timing import EngineTimes
-from fake_vllm.flavors import flavor_of
 from fake_vllm.http.messages import Request, Stream
 from fake_vllm.router import handle
 from tests.conformance.fuzz.answers import BROKEN, Answer
 from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.play import Play, Send
 from tests.conformance.profiles import PROFILES
-from tests.conformance.servers.engines import MODEL_FLAGS, fake_flags
+from tests.conformance.servers.in_process import engine_in_process
 from twin.kernel import loop
 
 
@@ -25,7 +19,7 @@ def play_to_fake(version: str, bodies: list[Body], loras: Path) -> Mapping[str, 
     answers: dict[str, Answer] = {}
 
     async def story() -> None:
-        engine = _engine(version)
+        engine = engine_in_process(version, PROFILES["lora"])
         await Play(_sender(engine), str(loras), answers).all(bodies)
         engine.close()
 
@@ -37,7 +31,7 @@ def response_of_fake(version: str, body: Body, loras: Path) -> tuple[int, str, b
     """Return status, content type and content of a new fake's answer to one body."""
 
     async def story() -> tuple[int, str, bytes]:
-        engine = _engine(version)
+        engine = engine_in_process(version, PROFILES["lora"])
         send = _sender(engine)
         await Play(send, str(loras), {}).restore()
         response = await send("POST", body.route, body.content.replace(b"<loras>", str(loras).encode()))
@@ -45,16 +39,6 @@ def response_of_fake(version: str, body: Body, loras: Path) -> tuple[int, str, b
         return response
 
     return loop.run(story())
-
-
-def _engine(version: str) -> Engine:
-    profile = PROFILES["lora"]
-    model, flags = fake_flags(version)
-    command = ["serve", model, "--served-model-name", "base", *flags, *MODEL_FLAGS, *profile.flags]
-    config, own = options.read(command, profile.environment)
-    times = EngineTimes(own.profile.load, own.profile.unload, own.profile.timing)
-    context = EngineContext(find_artifact=own.find, fetch=own.fetch)
-    return Engine(config, flavor_of(config), times, Randomness(np.random.default_rng(0)), context)
 
 
 def _sender(engine: Engine) -> Send:

@@ -14,10 +14,6 @@ from tests.conformance.playing.masking import HEADERS, Masker
 Answer = dict[str, Any]
 """`status`, `headers`, and one of `json`, `text`, `events`, `families`; or only `error` if the connection broke."""
 
-_TIMEOUT = 120.0
-"""Seconds. A real engine on a busy CPU takes some ten for the slowest of these requests."""
-_NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
-"""A server closes an idle connection after five seconds, which would look like an answer."""
 _COUNTER = re.compile(r"^(vllm:\w+_(?:total|count|sum))(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 """A sample of a counter, or of a histogram's count and sum: name, labels and value."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -29,24 +25,20 @@ class Player:
     """Plays to one server.
 
     Args:
-        url: base URL of the server.
+        client: sends requests to the server.
         loras: folder of the adapters, put in place of `<loras>` in request bodies.
         masker: masks the answers.
         headers: sent with every request of the player's own, such as the API key.
     """
 
-    def __init__(self, url: str, loras: str, masker: Masker, headers: Mapping[str, str] | None = None) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, limits=_NO_KEEP_ALIVE)
+    def __init__(
+        self, client: httpx.Client, loras: str, masker: Masker, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._client = client
         self._loras = loras
         self._masker = masker
         self._headers = dict(headers or {})
         self._loaded = False
-
-    def __enter__(self) -> "Player":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
 
     def play(self, case: Case) -> list[Answer]:
         """Unload every adapter, then return the answers to a case's steps."""

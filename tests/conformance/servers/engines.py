@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import httpx
+
 from tests.conformance.exchange import Profile
 from tests.conformance.servers.processes import ForkServer, Process
 
@@ -24,10 +26,12 @@ _REAL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "INFO",
 }
 _START_SECONDS = 600.0
+_TIMEOUT = 120.0
+"""Seconds. A real engine on a busy CPU takes some ten for the slowest request of the table."""
 _POLL_SECONDS = 0.05
 _PATIENCE_OF_A_LOOK = 20
 """Share of a server's patience after which it is taken to be alive: 3 s of a real one, 0.3 s of the fake."""
-_WITHOUT_DELAY = ("--load-latency", "0s", "--unload-latency", "0s")
+WITHOUT_DELAY = ("--load-latency", "0s", "--unload-latency", "0s")
 """The fake's own flags: the table asks for answers, not for times."""
 _DATA = Path(__file__).parents[1] / "data"
 
@@ -96,7 +100,7 @@ def fork_server_of_the_fake() -> ForkServer:
 def fake_engine(forks: ForkServer, version: str) -> Engine:
     """Return the fake, behaving like the CPU build of `version`, without repositories of adapters."""
     model, flags = fake_flags(version)
-    return Engine(forks, model, (*flags, *_WITHOUT_DELAY), {}, 6.0, has_admin=True)
+    return Engine(forks, model, (*flags, *WITHOUT_DELAY), {}, 6.0, has_admin=True)
 
 
 def fake_flags(version: str) -> tuple[str, tuple[str, ...]]:
@@ -114,6 +118,7 @@ class Running:
 
     Attributes:
         url: base URL.
+        client: sends requests to it.
         process: the process, a leader of its own group.
         patience: seconds that its end may take.
         admin_url: URL of the fake's admin port; empty for a real server.
@@ -121,6 +126,7 @@ class Running:
 
     def __init__(self, address: str, process: Process, log: Path, patience: float, admin_url: str = "") -> None:
         self.url = f"http://{address}"
+        self.client = _client(self.url)
         self._address = address
         self.process = process
         self.patience = patience
@@ -195,10 +201,19 @@ def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str]
     own = ("--admin-port", str(admin)) if admin else ()
     args = ("serve", engine.model, *names, *place, *own, *engine.flags, *flags)
     process = engine.forks.start(args, {**_inherited(), **engine.environment, **environment}, log)
+    admin_url = f"http://127.0.0.1:{admin}" if admin else ""
+    running = Running(f"127.0.0.1:{port}", process, log, engine.patience, admin_url)
     try:
-        yield Running(f"127.0.0.1:{port}", process, log, engine.patience, f"http://127.0.0.1:{admin}" if admin else "")
+        yield running
     finally:
+        running.client.close()
         _end(process)
+
+
+def _client(url: str) -> httpx.Client:
+    """Return a client that opens a connection for each request: a server closes idle ones after five seconds."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, limits=limits, verify=False)
 
 
 def _end(process: Process) -> None:

@@ -29,6 +29,7 @@ def main() -> None:
     server: Callable[[], Any] = importlib.import_module(modules[0]).main
     for name in modules[1:]:
         _import(name)
+    _check_instructions()
     _fork_workers()
     gc.freeze()  # a collection in a child would copy the pages of everything that is imported
     _answer(None)
@@ -84,6 +85,15 @@ def _import(name: str) -> None:
         importlib.import_module(name)
     except ImportError:
         print(f"{name} is not in this release", file=sys.stderr)
+
+
+def _check_instructions() -> None:
+    """Let torch find out which vector instructions the CPU has: it imports itself three times for that, at each start.
+
+    It keeps the result, so the forked servers have it.
+    """
+    if "torch" in sys.modules:
+        importlib.import_module("torch._inductor.cpu_vec_isa").valid_vec_isa_list()
 
 
 def _read_line() -> bytes:

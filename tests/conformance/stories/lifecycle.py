@@ -37,11 +37,8 @@ def play(engine: Engine, names: Iterable[str], masker: Masker, loras: Path, fold
     for name in names:
         story = STORIES[name]
         profile = replace(PROFILES["lora"], flags=(*PROFILES["lora"].flags, *story.flags))
-        with (
-            serving(engine, profile, folder / f"{name}.log") as running,
-            Player(running.url, str(loras), masker) as player,
-        ):
-            result[name] = story.act(running, player, loras)
+        with serving(engine, profile, folder / f"{name}.log") as running:
+            result[name] = story.act(running, Player(running.client, str(loras), masker), loras)
     return result
 
 

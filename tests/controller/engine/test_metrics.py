@@ -40,6 +40,13 @@ sglang:prompt_tokens_total{model_name="q"} 10.0
 sglang:e2e_request_latency_seconds_sum{model_name="q"} 6.0
 sglang:e2e_request_latency_seconds_count{model_name="q"} 4.0
 """
+PROCESS = b"""# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.78233e+09
+http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 90.0
+http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 3.0
+http_requests_total{handler="none",method="GET",status="4xx"} 1.0
+http_requests_total_of_others 7.0
+"""
 SIDECAR = b'aibrix:queue_size{model_name="q"} 4.0\naibrix:generation_tokens_total{model_name="q"} 7.0\n'
 
 
@@ -48,12 +55,13 @@ SIDECAR = b'aibrix:queue_size{model_name="q"} 4.0\naibrix:generation_tokens_tota
     [
         (VLLM, MetricsSample(16.0, 8.0, 2500.0, 4.0, frozenset({"sql", "chat", "code"}))),
         (SGLANG, MetricsSample(6.0, 4.0, 20.0, 7.0)),
+        (PROCESS, MetricsSample(started_at=1.78233e9, refused=4.0)),
         (SIDECAR, MetricsSample(None, None, 7.0, 4.0)),
         (b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 2\n", MetricsSample(requests=2.0)),
         (b"", MetricsSample()),
         (b"\xff\x00 no metrics at all\n<html></html>", MetricsSample()),
     ],
-    ids=["vllm", "sglang", "renamed by the sidecar", "no number", "empty", "something else"],
+    ids=["vllm", "sglang", "process and requests", "renamed by the sidecar", "no number", "empty", "something else"],
 )
 def test_a_page_of_each_kind(page: bytes, reading: MetricsSample) -> None:
     assert read(page) == reading

@@ -32,6 +32,24 @@ def test_a_key_added_while_it_is_worked_on_comes_again_after_that() -> None:
     run(main())
 
 
+def test_what_has_begun_is_taken_before_what_has_not() -> None:
+    async def main() -> list[str | None]:
+        queue = WorkQueue()
+        for key in ("a", "b", "c"):
+            queue.add(key)
+        queue.add("d", first=True)
+        queue.add("c", first=True)
+        taken = [await queue.get() for _ in range(4)]
+        queue.add("a")
+        queue.add("a", first=True)  # in progress: it is queued again, before the others, when it is done
+        queue.add("e")
+        queue.done("a")
+        assert len(queue) == 2
+        return [*taken, await queue.get(), await queue.get()]
+
+    assert run(main()) == ["d", "c", "a", "b", "a", "e"]
+
+
 def test_the_earliest_of_two_delays_stands() -> None:
     async def main() -> float:
         queue = WorkQueue()

@@ -4,6 +4,7 @@ Only the containers on the path to a change are copied; the rest is shared with 
 nothing returns the same object, so that an identity test shows whether anything changed.
 """
 
+from itertools import zip_longest
 from typing import Any
 
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
@@ -19,7 +20,9 @@ def json_equal(left: Any, right: Any) -> bool:
 def merge(target: Any, patch: Any) -> Any:
     """Return `target` after an RFC 7386 merge patch: `None` deletes a key, objects are merged, other values are set."""
     if type(patch) is not dict:
-        return target if json_equal(target, patch) else patch
+        if json_equal(target, patch):
+            return target
+        return _share_elements(target, patch) if type(patch) is type(target) is list else patch
     base: Object = target if type(target) is dict else {}
     merged: Object | None = None
     for key, value in patch.items():
@@ -36,6 +39,22 @@ def merge(target: Any, patch: Any) -> Any:
     if merged is not None:
         return merged
     return base if base is target else {}
+
+
+def _share_elements(old: list[Any], new: list[Any]) -> list[Any]:
+    """Return `new` with the elements of `old` that stand unchanged at the same place: they are not checked again."""
+    return [before if is_identical(before, after) else after for before, after in zip_longest(old[: len(new)], new)]
+
+
+def is_identical(left: Any, right: Any) -> bool:
+    """Return whether two JSON values are equal at every level, where `true` is not `1` and `1` is not `1.0`."""
+    if left is right:
+        return True
+    if type(left) is not type(right) or left != right:
+        return False
+    if type(left) is dict:
+        return all(is_identical(value, right[key]) for key, value in left.items())
+    return type(left) is not list or all(map(is_identical, left, right))
 
 
 def json_patch(target: Any, operations: Any) -> Any:

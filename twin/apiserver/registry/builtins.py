@@ -8,6 +8,7 @@ Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry`
 from twin.apiserver.meta.errors import FieldError, Object, invalid, required, unsupported
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
+from twin.apiserver.registry.controllers import admit_daemon_set, admit_job, admit_stateful_set
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
@@ -19,7 +20,14 @@ _TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 def builtin_kinds() -> list[ResourceType]:
     """Return the kinds of a new server; each call has its own range of Service addresses."""
-    return [*_core_kinds(), *_config_kinds(), *_controller_kinds(), *_workload_kinds(), *_policy_kinds()]
+    return [
+        *_core_kinds(),
+        *_config_kinds(),
+        *_controller_kinds(),
+        *_workload_kinds(),
+        *_identity_workload_kinds(),
+        *_policy_kinds(),
+    ]
 
 
 def _core_kinds() -> list[ResourceType]:
@@ -160,6 +168,49 @@ def _workload_kinds() -> list[ResourceType]:
             status=True,
             generation=True,
             admit=_admit_definition,
+        ),
+    ]
+
+
+def _identity_workload_kinds() -> list[ResourceType]:
+    """Return StatefulSets, DaemonSets and Jobs, and the revisions of the first two."""
+    return [
+        ResourceType(
+            "statefulsets",
+            "StatefulSet",
+            types=builtin_types.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("sts",),
+            status=True,
+            scale=ScalePaths(selector=("spec", "selector")),
+            generation=True,
+            admit=admit_stateful_set,
+            merge_type=merge_types.WORKLOAD,
+        ),
+        ResourceType(
+            "daemonsets",
+            "DaemonSet",
+            types=builtin_types.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("ds",),
+            status=True,
+            generation=True,
+            admit=admit_daemon_set,
+            merge_type=merge_types.WORKLOAD,
+        ),
+        ResourceType("controllerrevisions", "ControllerRevision", group="apps"),
+        ResourceType(
+            "jobs",
+            "Job",
+            types=builtin_types.WORKLOAD,
+            group="batch",
+            categories=("all",),
+            status=True,
+            generation=True,
+            admit=admit_job,
+            merge_type=merge_types.WORKLOAD,
         ),
     ]
 

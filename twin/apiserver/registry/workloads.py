@@ -199,7 +199,7 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
         rolling = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
         errors += _rolling_errors(rolling)
         strategy["rollingUpdate"] = rolling
-    return {**new, "spec": _workload({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
+    return {**new, "spec": workload_spec({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
 
 
 def _rolling_errors(rolling: Object) -> Iterator[FieldError]:
@@ -216,12 +216,12 @@ def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError])
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return new
-    return {**new, "spec": _workload({"replicas": 1, **spec}, old, errors)}
+    return {**new, "spec": workload_spec({"replicas": 1, **spec}, old, errors)}
 
 
-def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Object:
+def workload_spec(spec: Object, old: Object | None, errors: list[FieldError], kind: str = "deployment") -> Object:
     """Validate replicas, selector and template, and set the defaults of the template."""
-    replicas, selector, template = spec["replicas"], spec.get("selector"), spec.get("template") or {}
+    replicas, selector, template = spec.get("replicas", 0), spec.get("selector"), spec.get("template") or {}
     if type(replicas) is not int or replicas < 0:
         errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -229,7 +229,7 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     if not selector:
         errors.append(required("spec.selector"))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+        errors.append(invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
     elif not label_selector(selector)(labels):
         detail = "`selector` does not match template `labels`"
         errors.append(invalid("spec.template.metadata.labels", labels, detail))

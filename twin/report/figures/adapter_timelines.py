@@ -4,7 +4,19 @@ from collections.abc import Sequence
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, element, legend, number, text, tooltip
+from twin.report.svg import (
+    Figure,
+    Interaction,
+    Plot,
+    Scale,
+    element,
+    legend,
+    legend_group,
+    number,
+    text,
+    tooltip,
+    zoomable,
+)
 from twin.report.timeline import AdapterTimeline, Attempt, Timeline
 
 WIDTH, LEFT, ROW = 880.0, 232.0, 22.0
@@ -30,10 +42,14 @@ def adapter_timelines(timeline: Timeline) -> Figure | None:
         "adapter-timelines",
         "Adapter timelines",
         _alt(chosen, total),
-        _key() + strip(timeline.faults, x, 40) + shade(timeline.faults, x, top, plot.y.start) + rows + plot.time_axis(),
+        _key()
+        + strip(timeline.faults, x, 40)
+        + zoomable(shade(timeline.faults, x, top, plot.y.start) + rows)
+        + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
         f"A bar is a phase, a mark is a request to an engine. Hover over a mark to see the pod and the result.{limit}",
+        Interaction(x, "run"),
     )
 
 
@@ -120,20 +136,15 @@ def _waits(attempts: Sequence[Attempt], x: Scale, y: float) -> str:
 
 def _key() -> str:
     names = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed")
-    dot = element("circle", cx=LEFT + 5, cy=30, r=2.6, class_="done") + text(LEFT + 15, 34, "loaded", "tick")
-    ring = element("circle", cx=LEFT + 81, cy=30, r=3, class_="undone") + text(
-        LEFT + 91, 34, "unload, or no response", "tick"
+    marks = (
+        (0, element("circle", cx=LEFT + 5, cy=30, r=2.6, class_="done"), 15, "loaded"),
+        (76, element("circle", cx=LEFT + 81, cy=30, r=3, class_="undone"), 15, "unload, or no response"),
+        (249, element("path", d=f"M{LEFT + 249} 26.5l7 7m0 -7l-7 7", class_="fault"), 13, "failed"),
+        (320, element("line", x1=LEFT + 320, x2=LEFT + 342, y1=30, y2=30, class_="wait"), 28, "waiting to retry"),
+        (474, element("path", d=f"M{LEFT + 474} 25l4 5l-4 5l-4 -5z", class_="switch"), 10, "another pod"),
     )
-    cross = element("path", d=f"M{LEFT + 249} 26.5l7 7m0 -7l-7 7", class_="fault") + text(
-        LEFT + 262, 34, "failed", "tick"
-    )
-    wait = element("line", x1=LEFT + 320, x2=LEFT + 342, y1=30, y2=30, class_="wait") + text(
-        LEFT + 348, 34, "waiting to retry", "tick"
-    )
-    switch = element("path", d=f"M{LEFT + 474} 25l4 5l-4 5l-4 -5z", class_="switch") + text(
-        LEFT + 484, 34, "another pod", "tick"
-    )
-    return legend(((f"lane {name}", name) for name in names), LEFT, 14) + dot + ring + cross + wait + switch
+    shapes = (element("g", mark + text(LEFT + x + gap, 34, label, "tick")) for x, mark, gap, label in marks)
+    return legend(((f"lane {name}", name) for name in names), LEFT, 14) + legend_group(shapes)
 
 
 def _alt(chosen: Sequence[AdapterTimeline], total: int) -> str:

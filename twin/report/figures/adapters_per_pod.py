@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, element, text, tooltip
+from twin.report.svg import Figure, Interaction, Plot, Scale, element, legend_group, text, tooltip, zoomable
 from twin.report.timeline import PodTimeline, Timeline
 
 WIDTH, LEFT = 880.0, 232.0
@@ -50,20 +50,22 @@ def adapters_per_pod(timeline: Timeline) -> Figure | None:
             for i, (pod, row) in enumerate(zip(pods, rows, strict=True))
         )
         if drawn
-        else _image(rows, timeline.end, plot, most) + _margin(pods, plot)
+        else _image(rows, timeline.end, plot, most)
     )
+    margin = "" if drawn else _margin(pods, plot)
     return Figure(
         "adapters-per-pod",
         "Adapters loaded on each pod",
         _alt(pods, rows, timeline),
         _key(most, x.start, "held" if drawn else "mapped")
         + strip(timeline.faults, x, 22)
-        + field
-        + edges(timeline.faults, x, top, plot.y.start)
+        + zoomable(field + edges(timeline.faults, x, top, plot.y.start))
+        + margin
         + plot.time_axis(),
         WIDTH,
         plot.y.start + 44,
         _caption(timeline, len(pods)),
+        Interaction(x, "run"),
     )
 
 
@@ -187,23 +189,21 @@ def _margin(pods: Sequence[PodTimeline], plot: Plot) -> str:
 
 def _key(most: int, x: float, class_: str) -> str:
     """Return the legend of the colours."""
-    parts = [
-        element("rect", x=x, y=5, width=10, height=10, rx=2, class_="unready"),
-        text(x + 15, 14, "not ready", "tick"),
-    ]
-    x += 86
-    parts += [element("rect", x=x, y=5, width=10, height=10, rx=2, class_="empty"), text(x + 15, 14, "empty", "tick")]
-    x += 68
+    parts = [_entry(x, "not ready", "unready"), _entry(x + 86, "empty", "empty")]
+    x += 154
     if most:
         counts = sorted({1, round(most / 2) or 1, most})
         for count in counts:
-            parts.append(
-                element("rect", x=x, y=5, width=10, height=10, rx=2, class_=class_, fill_opacity=_depth(count, most))
-            )
-            parts.append(text(x + 15, 14, f"{count}", "tick"))
+            parts.append(_entry(x, f"{count}", class_, _depth(count, most)))
             x += 15 + 7 * len(str(count)) + 14
         parts.append(text(x - 4, 14, "adapters" if most > 1 else "adapter", "tick"))
-    return "".join(parts)
+    return legend_group(parts)
+
+
+def _entry(x: float, label: str, class_: str, depth: float = 1.0) -> str:
+    opacity: dict[str, str | float] = {"fill_opacity": depth} if depth < 1 else {}
+    swatch = element("rect", "", x=x, y=5, width=10, height=10, rx=2, class_=class_, **opacity)
+    return element("g", swatch + text(x + 15, 14, label, "tick"))
 
 
 def _caption(timeline: Timeline, rows: int) -> str:

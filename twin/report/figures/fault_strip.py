@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from formats.durations import format_clock
-from twin.report.svg import Scale, element, text, tooltip
+from twin.report.svg import Scale, element, text, tooltip, zoomable
 from twin.report.timeline import FaultTimeline
 
 ROW = 17.0
@@ -25,7 +25,7 @@ def strip(faults: Sequence[FaultTimeline], x: Scale, top: float) -> str:
     rows = "".join(_row(fault, x, top + 18 + i * ROW) for i, fault in enumerate(faults[:MOST]))
     rest = len(faults) - MOST
     more = text(x.start, top + 30 + MOST * ROW, f"and {rest} more", "unit") if rest > 0 else ""
-    return text(x.start, top + 10, "active faults", "unit") + rows + more
+    return text(x.start, top + 10, "active faults", "unit") + zoomable(rows) + more
 
 
 def shade(faults: Sequence[FaultTimeline], x: Scale, top: float, bottom: float) -> str:
@@ -69,7 +69,7 @@ def _row(fault: FaultTimeline, x: Scale, y: float) -> str:
         )
         for t, targets in fault.occurrences
     )
-    return bars + marks + _label(fault, x, y)
+    return element("g", bars + marks + _label(fault, x, y), class_="fault-row")
 
 
 def _label(fault: FaultTimeline, x: Scale, y: float) -> str:

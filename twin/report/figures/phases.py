@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from formats.durations import format_clock
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, time_ticks
+from twin.report.svg import Figure, Interaction, Plot, Scale, count_ticks, legend, path, step_path, time_ticks, zoomable
 from twin.report.timeline import AdapterTimeline, Timeline, steps
 
 WIDTH, PLOT_HEIGHT = 880.0, 230.0
@@ -22,15 +22,15 @@ def phases(timeline: Timeline) -> Figure | None:
     ticks = count_ticks(highest)
     x = Scale(0, timeline.end, 58, WIDTH - 28)
     plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
+    drawn = _thinned(levels, x)
     present = [i for i, _ in enumerate(BOTTOM_UP) if any(row[i] for _, row in levels)]
     body = (
         strip(timeline.faults, x, 26)
-        + shade(timeline.faults, x, top, plot.y.start)
+        + zoomable(shade(timeline.faults, x, top, plot.y.start))
         + plot.level_axis(ticks, "adapters")
-        + "".join(_area(plot, levels, i) for i in present)
-        + edges(timeline.faults, x, top, plot.y.start)
+        + zoomable("".join(_area(plot, drawn, i) for i in present) + edges(timeline.faults, x, top, plot.y.start))
         + plot.time_axis()
-        + legend(((_class(BOTTOM_UP[i]), BOTTOM_UP[i] or "not yet reconciled") for i in present), x.start, 14)
+        + legend(((_class(BOTTOM_UP[i]), _name(i)) for i in present), x.start, 14)
     )
     return Figure(
         "phases",
@@ -40,7 +40,12 @@ def phases(timeline: Timeline) -> Figure | None:
         WIDTH,
         plot.y.start + 44,
         "Phases as in kubectl get modeladapters, stacked. Dashed lines mark the start and end of faults.",
+        Interaction(x, "run", {_name(i): [(t, row[i]) for t, row in drawn] for i in present}),
     )
+
+
+def _name(index: int) -> str:
+    return BOTTOM_UP[index] or "not yet reconciled"
 
 
 def _class(phase: str) -> str:
@@ -71,9 +76,9 @@ def _levels(adapters: Sequence[AdapterTimeline], end: float) -> list[Level]:
 
 
 def _area(plot: Plot, levels: Sequence[Level], index: int) -> str:
-    """Return the band of one phase, at pixel resolution."""
+    """Return the band of one phase."""
     upper, lower = list[tuple[float, float]](), list[tuple[float, float]]()
-    for t, row in _thinned(levels, plot.x):
+    for t, row in levels:
         base = sum(row[:index])
         lower.append((plot.x(t), plot.y(base)))
         upper.append((plot.x(t), plot.y(base + row[index])))

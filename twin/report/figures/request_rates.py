@@ -1,9 +1,9 @@
 """Requests of the operator per minute, to engines and to the API server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from twin.report.figures.fault_strip import shade
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, text
+from twin.report.svg import Figure, Interaction, Plot, Scale, count_ticks, legend, path, step_path, text, zoomable
 from twin.report.timeline import Timeline
 from twin.trace.lines import Counts
 
@@ -29,7 +29,7 @@ def request_rates(timeline: Timeline) -> Figure | None:
     if not timeline.counts:
         return None
     x = Scale(0, timeline.end, 58, WIDTH - 28)
-    body, totals = "", list[str]()
+    body, totals, series = "", list[str](), dict[str, Sequence[tuple[float, float]]]()
     for i, (title, groups) in enumerate(PANELS):
         top = 46 + i * (PLOT_HEIGHT + GAP)
         curves = {name: _curve(timeline.counts, keys, timeline.end) for name, keys in groups.items()}
@@ -37,16 +37,26 @@ def request_rates(timeline: Timeline) -> Figure | None:
         plot = Plot(x, Scale(0, ticks[-1], top + PLOT_HEIGHT, top))
         body += text(x.start, top - 30, title, "strong")
         body += legend(zip(CLASSES, curves, strict=True), x.start + 200, top - 30)
-        body += plot.level_axis(ticks, "per minute") + shade(timeline.faults, x, top, plot.y.start)
-        for class_, curve in zip(CLASSES, curves.values(), strict=True):
-            body += path(step_path([(x(t), plot.y(level)) for t, level in curve], x.end), f"line {class_}")
+        series |= {f"{title}: {name}": curve for name, curve in curves.items()}
+        body += plot.level_axis(ticks, "per minute")
+        body += zoomable(shade(timeline.faults, x, top, plot.y.start) + _lines(plot, curves.values()))
         body += plot.time_axis("time since the start" if i else "")
         totals.append(
             f"{title}: " + ", ".join(f"{_total(timeline.counts, keys):,g} {name}" for name, keys in groups.items())
         )
     summary = "; ".join(totals)
     height = 46 + len(PANELS) * PLOT_HEIGHT + (len(PANELS) - 1) * GAP + 44
-    return Figure("request-rates", "Operator requests", f"{summary}.", body, WIDTH, height, f"Totals: {summary}.")
+    return Figure(
+        "request-rates", "Operator requests", f"{summary}.", body, WIDTH, height, f"Totals: {summary}.",
+        Interaction(x, "run", series),
+    )  # fmt: skip
+
+
+def _lines(plot: Plot, curves: Iterable[Sequence[tuple[float, float]]]) -> str:
+    return "".join(
+        path(step_path([(plot.x(t), plot.y(level)) for t, level in curve], plot.x.end), f"line {class_}")
+        for class_, curve in zip(CLASSES, curves, strict=True)
+    )
 
 
 def _curve(counts: Sequence[Counts], keys: Sequence[str], end: float) -> list[tuple[float, float]]:

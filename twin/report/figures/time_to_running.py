@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 from formats.durations import format_clock
 from twin.evaluate.percentiles import percentiles
-from twin.report.svg import Figure, Plot, Scale, element, number, path, step_path, text
+from twin.report.svg import Figure, Interaction, Plot, Scale, element, number, path, step_path, text, zoomable
 from twin.report.timeline import Timeline
 
 WIDTH, HEIGHT = 880.0, 300.0
@@ -30,13 +30,12 @@ def time_to_running(timeline: Timeline) -> Figure | None:
         _alt(times, total),
         plot.level_axis([0, 25, 50, 75, 100], "share of all adapters", "{:g} %")
         + plot.time_axis("time since the adapter was created")
-        + area
-        + guides
-        + path(drawn, "line one"),
+        + zoomable(area + guides + path(drawn, "line one")),
         WIDTH,
         HEIGHT,
         f"From the creation of a ModelAdapter to its first Running; {total} adapters."
         + _remark(never, len(times), total),
+        Interaction(plot.x, "clock", {"Running, %": points}),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from twin.evaluate.percentiles import percentiles
 from twin.evaluate.traffic_measures import NO_ENDPOINT
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
-from twin.report.svg import Figure, Plot, Scale, count_ticks, legend, path, step_path, text
+from twin.report.svg import Figure, Interaction, Plot, Scale, count_ticks, legend, path, step_path, text, zoomable
 from twin.report.timeline import Timeline
 from twin.trace.lines import TrafficLine
 
@@ -67,7 +67,8 @@ def traffic(timeline: Timeline) -> Figure | None:
     ):
         drawn, height = panel(top)
         if height > EMPTY:
-            drawn = shade(timeline.faults, x, top, top + PANEL) + drawn + edges(timeline.faults, x, top, top + PANEL)
+            drawn = zoomable(shade(timeline.faults, x, top, top + PANEL)) + drawn
+            drawn += zoomable(edges(timeline.faults, x, top, top + PANEL))
         body += drawn
         top += height + GAP
     last = Plot(x, Scale(0, 1, top - GAP, top - GAP - PANEL))
@@ -80,7 +81,16 @@ def traffic(timeline: Timeline) -> Figure | None:
         top - GAP + 44,
         "Requests for adapters that have been Running, in the minute in which they ended. A misrouted request was sent "
         "to a pod where the adapter was not loaded. Cold and queued requests may still have succeeded.",
+        Interaction(x, "run", _series(minutes)),
     )
+
+
+def _series(minutes: Minutes) -> dict[str, Sequence[tuple[float, float]]]:
+    """Return the curves of all panels by the name that is shown beside their value."""
+    panels = (("requests", ANSWERED), ("failed", FAILED), ("delayed", WAITED))
+    named = {f"{title}, {name}": count for title, counts in panels for name, (_, count) in counts.items()}
+    rates = {f"{name} (per minute)": _rates(minutes, count) for name, count in named.items()}
+    return {name: curve for name, curve in rates.items() if _any(curve)}
 
 
 def _minutes(lines: Sequence[TrafficLine]) -> list[tuple[float, float, Minute]]:
@@ -114,7 +124,7 @@ def _panel(title: str, counts: Counts, minutes: Minutes, x: Scale) -> Callable[[
         key = legend(((counts[name][0], name) for name in curves), x.start + 200, top - 24)
         head = text(x.start, top - 24, title, "strong") + key + plot.level_axis(ticks, "per minute")
         drawn = (_lines if counts is WAITED else _stacked)(plot, curves, counts)
-        return head + drawn + _base(plot), PANEL
+        return head + zoomable(drawn) + _base(plot), PANEL
 
     return draw
 
@@ -164,7 +174,7 @@ def _first_tokens(minutes: Minutes, x: Scale, top: float) -> tuple[str, float]:
             drawn += path([(plot.x(t), plot.y(value)) for t, value in stretch], f"line {class_}")
     key = legend(((class_, f"{name} within") for name, (class_, _) in FIRST.items()), x.start + 200, top - 24)
     title = text(x.start, top - 24, "Time to first token", "strong")
-    return title + key + plot.level_axis(ticks, "seconds") + drawn, PANEL
+    return title + key + plot.level_axis(ticks, "seconds") + zoomable(drawn), PANEL
 
 
 def _unbroken(points: Sequence[tuple[float, float]], minutes: Minutes) -> list[list[tuple[float, float]]]:

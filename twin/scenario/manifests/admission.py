@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ruamel.yaml import YAML
+import msgspec
 
 from controller.api.types import KINDS
 from twin.apiserver import ApiError, Store
@@ -20,6 +20,9 @@ _ADAPTER = next(kind for kind in KINDS if kind.kind == "ModelAdapter")
 ACCEPTED: dict[str, tuple[str, str]] = {
     "Deployment": ("apps/v1", "deployments.apps"),
     "ReplicaSet": ("apps/v1", "replicasets.apps"),
+    "StatefulSet": ("apps/v1", "statefulsets.apps"),
+    "DaemonSet": ("apps/v1", "daemonsets.apps"),
+    "Job": ("batch/v1", "jobs.batch"),
     "Pod": ("v1", "pods"),
     "Service": ("v1", "services"),
     "Secret": ("v1", "secrets"),
@@ -34,9 +37,11 @@ ACCEPTED: dict[str, tuple[str, str]] = {
 
 @cache
 def definition() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of ModelAdapter that the operator ships."""
-    manifest = (files("controller") / "deploy/crd.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(manifest)
+    """Return the CustomResourceDefinition of ModelAdapter that the operator ships.
+
+    `crd.json` is `controller/deploy/crd.yaml` as JSON (`make docs`), which is read a hundred times faster.
+    """
+    loaded: dict[str, Any] = msgspec.json.decode((files("twin.scenario.manifests") / "crd.json").read_bytes())
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""Pods of Deployments, ReplicaSets and bare Pods: their number, labels, containers and requested GPUs."""
+"""Pods of Deployments, StatefulSets, other workloads and bare Pods: number, labels, containers, requested GPUs."""
 
 import math
 import re
@@ -17,15 +17,29 @@ from twin.scenario.errors import Path, Problem
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.cluster import Cluster, Node, NodePool
 from twin.world.kubelet.pod_spec import (
+    HELPERS,
     command_of,
     dialect_of,
     engine_of,
     has_runtime_sidecar,
+    is_operator,
     looks_like_engine,
     version_of,
 )
 
 GPU = "nvidia.com/gpu"
+_REPLICAS = {
+    "Deployment": "replicas",
+    "ReplicaSet": "replicas",
+    "StatefulSet": "replicas",
+    "DaemonSet": "",
+    "Job": "parallelism",
+}
+"""Field with the number of pods, by kind; a DaemonSet counts as one pod."""
+WITH_PODS = tuple(_REPLICAS)
+"""Kinds whose objects create pods."""
+RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
+"""Kinds that `kubectl rollout restart` knows."""
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
 _GPUS_PER_NODE = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
@@ -76,6 +90,12 @@ class Workload:
         return looks_like_engine(self.engine) or bool(dialect_of(self.engine, self.labels))
 
     @property
+    def has_engine(self) -> bool:
+        """False for a DaemonSet or Job whose pods name no engine, and for an operator's pods."""
+        helper = self.entry.kind in HELPERS and not self.looks_like_engine
+        return not helper and not is_operator(self.containers)
+
+    @property
     def lacks_sglang_label(self) -> bool:
         """True if the engine is SGLang but the operator, which uses the label, treats it as vLLM."""
         without_sidecar = not has_runtime_sidecar(self.spec)
@@ -124,10 +144,10 @@ def _workload(entry: Entry) -> Workload | None:
     spec = _mapping(entry.object.get("spec"))
     if entry.kind == "Pod":
         return Workload(entry, 1, entry.object["metadata"], spec, ("spec",))
-    if entry.kind not in ("Deployment", "ReplicaSet"):
+    if entry.kind not in _REPLICAS:
         return None
     template = _mapping(spec.get("template"))
-    replicas = spec.get("replicas", 1)
+    replicas = spec.get(_REPLICAS[entry.kind], 1)
     count = replicas if isinstance(replicas, int) else 1
     return Workload(
         entry, count, _mapping(template.get("metadata")), _mapping(template.get("spec")), ("spec", "template", "spec")

@@ -171,7 +171,7 @@ _FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(ScenarioModel):
-    """Engines of one Deployment. Fields that are not set are taken from `default`."""
+    """Engines of one workload. Fields that are not set are taken from `default`."""
 
     parameters: str | None = None
     """Profile written by `twin calibrate`, relative to the scenario; fields set here take precedence."""
@@ -230,7 +230,7 @@ class Cluster(ScenarioModel):
     nodes: Nodes | None = None
     """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
-    """Engines by name of the Deployment (or bare Pod); `default` for all others."""
+    """Engines by name of the workload (or bare Pod); `default` for all others."""
     artifacts: Artifacts = Artifacts()
     """Registry that adapters are downloaded from."""
     api: Api = Api()
@@ -241,7 +241,7 @@ class Cluster(ScenarioModel):
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
 
     def engine(self, workload: str) -> Engine:
-        """Return the settings for the engines of a Deployment or bare Pod."""
+        """Return the settings for the engines of a workload or bare Pod."""
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 

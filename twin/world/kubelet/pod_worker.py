@@ -13,7 +13,7 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
-from twin.world.kubelet.pod_spec import engine_of, is_operator, long_running
+from twin.world.kubelet.pod_spec import engine_of, has_engine, long_running
 from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import Timer
@@ -64,13 +64,13 @@ class PodWorker:
         self._start_timer = Timer(self._env, self._start_containers)
         self._end_timer = Timer(self._env, self._finish)
         containers = long_running(pod["spec"])
-        engine, operator = engine_of(pod["metadata"], pod["spec"]), is_operator(pod["spec"]["containers"])
+        engine, runs_engine = engine_of(pod["metadata"], pod["spec"]), has_engine(pod["metadata"], pod["spec"])
         policy = pod["spec"].get("restartPolicy") or "Always"
         labels = pod["metadata"].get("labels") or {}
-        container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=not operator)
+        container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=runs_engine)
         self._containers = [
             ContainerRuntime(
-                spec, container_context, is_engine=spec["name"] == engine and not operator, on_change=self._on_container
+                spec, container_context, is_engine=spec["name"] == engine and runs_engine, on_change=self._on_container
             )
             for spec in containers
         ]

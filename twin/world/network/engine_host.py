@@ -13,7 +13,7 @@ from fake_vllm.distributions import Constant, Latency, LogNormal
 from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
 from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes, StepTimeModel
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle_immediate
 from twin.world.context import WorldContext

@@ -19,7 +19,7 @@ from controller.sidecar.protocol import LOAD_PATH as ORDER_PATH
 from controller.sidecar.protocol import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
 from fake_vllm.engine.engine import Completion, Engine, EngineError
-from fake_vllm.faults.rules import FaultEffect
+from fake_vllm.faults.effects import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,

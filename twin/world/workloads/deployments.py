@@ -70,19 +70,6 @@ class Deployments:
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
-    def pods_of(self, name: str) -> list[str]:
-        """Return the keys of a Deployment's pods, old and new."""
-        deployment = self._deployments.get(name)
-        if deployment is None:
-            return []
-        return [key(pod) for replica_set in self._sets.of(deployment) for pod in self._pods.of(replica_set)]
-
-    def of_pod(self, pod: Object) -> str:
-        """Return the name of a pod's Deployment, without namespace; empty if it has none."""
-        replica_set = self._controller.set_of(pod)
-        name = self._keys.get(controller_uid(replica_set)) if replica_set is not None else None
-        return "" if name is None else split(name)[1]
-
     def _on_deployment(self, change: Change) -> None:
         uid, name = change.object["metadata"]["uid"], key(change.object)
         if change.type == "DELETED":

@@ -36,6 +36,8 @@ class Index:
     def put(self, change: Change) -> None:
         """Apply a change."""
         name, owner = key(change.object), controller_uid(change.object)
+        if change.old is not None and has_new_owner(change):
+            self._by_owner.get(controller_uid(change.old), {}).pop(name, None)
         if change.type == "DELETED":
             self.by_key.pop(name, None)
             self._by_owner.get(owner, {}).pop(name, None)
@@ -47,6 +49,16 @@ class Index:
         """Return the objects that `owner` controls, by creation time and name."""
         objects = self._by_owner.get(owner["metadata"]["uid"], {})
         return sorted(objects.values(), key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+
+    def without_controller(self) -> list[Object]:
+        """Return the objects that nothing controls."""
+        return list(self._by_owner.get("", {}).values())
+
+
+def has_new_owner(change: Change) -> bool:
+    """Return True if the owners of an existing object have changed."""
+    before = change.old["metadata"] if change.old is not None else change.object["metadata"]
+    return before.get("ownerReferences") is not change.object["metadata"].get("ownerReferences")
 
 
 class ReplicaSets:

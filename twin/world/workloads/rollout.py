@@ -32,8 +32,8 @@ class Strategy:
             return cls(0, 0, recreate=True)
         rolling = strategy.get("rollingUpdate") or {}
         desired = desired_replicas(spec)
-        surge = math.ceil(_share(rolling.get("maxSurge", DEFAULT), desired))
-        unavailable = math.floor(_share(rolling.get("maxUnavailable", DEFAULT), desired))
+        surge = math.ceil(share(rolling.get("maxSurge", DEFAULT), desired))
+        unavailable = math.floor(share(rolling.get("maxUnavailable", DEFAULT), desired))
         return cls(surge, unavailable if surge or unavailable else 1)
 
 
@@ -43,7 +43,8 @@ def desired_replicas(spec: Mapping[str, Any]) -> int:
     return 1 if replicas is None else int(replicas)
 
 
-def _share(value: int | str, of: int) -> float:
+def share(value: int | str, of: int) -> float:
+    """Return a number, or the percentage of `of`."""
     if isinstance(value, str) and value.endswith("%"):
         return int(value[:-1]) * of / 100
     return int(value)

@@ -1,0 +1,19 @@
+"""Which part of the table each release is recorded for."""
+
+from collections.abc import Mapping
+
+from tests.conformance.table import TABLE, Selection, starting_with
+
+OPERATORS = (
+    *("startup/", "lifecycle/", "cases/loading/", "cases/unloading/", "cases/listing/", "cases/metrics/"),
+    *("cases/routing/", "cases/authentication/", "cases/completions/model/", "cases/chat/model/"),
+)
+"""What an operator depends on: start-ups, life and death, adapters, metrics, routes, and errors of a model's name."""
+
+PARTS: Mapping[str, tuple[str, ...]] = {"0.16.0": OPERATORS, "0.20.2": OPERATORS, "0.24.0": OPERATORS}
+"""First words of the recorded entries of each release that is not recorded for the whole table."""
+
+
+def part_of(version: str) -> Selection:
+    """Return the part of the table that a release is recorded for."""
+    return starting_with(*PARTS[version]) if version in PARTS else TABLE
