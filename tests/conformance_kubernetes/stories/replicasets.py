@@ -63,8 +63,8 @@ async def _unready_first(stage: Stage) -> None:
     await stage.step("one ready, one running, two pending")
     for replicas in (3, 2, 1):
         await stage.scale("ReplicaSet", "web", replicas)
-        await stage.kubelet.end_deleted()
         await stage.step(f"scale to {replicas}")
+        await stage.kubelet.end_deleted()
 
 
 async def _deletion_cost(stage: Stage) -> None:

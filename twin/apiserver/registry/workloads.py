@@ -13,7 +13,7 @@ from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
-from twin.apiserver.registry.pod_admission import with_plugin_fields
+from twin.apiserver.registry.pod_admission import with_pod_fields
 from twin.apiserver.schema.metadata import check_labels
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -50,7 +50,7 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
     spec = new.get("spec") or {}
     if old is None:
-        spec = with_plugin_fields(pod_spec(spec, "spec", errors))
+        spec = with_pod_fields(pod_spec(spec, "spec", errors))
         return {**new, "spec": spec, "status": {"phase": "Pending", "qosClass": _quality_of_service(spec)}}
     before = old["spec"]
     if spec is before:

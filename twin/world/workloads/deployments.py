@@ -21,6 +21,7 @@ from twin.apiserver.meta.objects import (
 from twin.world.context import WorldContext
 from twin.world.names import replica_set_name, template_hash
 from twin.world.work import DelayedQueue, Timer
+from twin.world.workloads.claims import claim_patches
 from twin.world.workloads.deployment_status import (
     Sets,
     has_deadline,
@@ -102,6 +103,7 @@ class Deployments:
         if is_terminating(deployment):
             self._write_status(name, plain_status(deployment, self._sets_of(deployment), self._now()))
             return
+        self._claim(deployment)
         if (status := resumed(deployment, self._now())) is not None:
             self._write_status(name, status)
             deployment = self._deployments[name]
@@ -110,6 +112,14 @@ class Deployments:
             self._write_status(name, plain_status(deployment, self._sets_of(deployment), self._now()))
         else:
             self._roll(name, deployment)
+
+    def _claim(self, deployment: Object) -> None:
+        """Adopt ReplicaSets that match the selector and belong to nothing."""
+        if free := self._sets.without_controller():
+            reference = owner_reference(deployment, "apps/v1", "Deployment")
+            for item, body in claim_patches(deployment, reference, free, ()):
+                meta = item["metadata"]
+                self._store.patch(SETS, meta["namespace"], meta["name"], body, manager=_MANAGER)
 
     def _roll(self, name: str, deployment: Object) -> None:
         sets = self._sets_of(deployment)
@@ -193,25 +203,25 @@ class Deployments:
         return any(not is_finished(pod) for old in sets.old for pod in self._pods.of(old))
 
     def _is_scaled(self, deployment: Object) -> bool:
-        """Return True if the Deployment has got another size since its ReplicaSets were told the last one."""
+        """Return True if the size in the annotation of a ReplicaSet is not the size of its Deployment."""
         active = [item for item in self._sets.of(deployment) if desired_replicas(item["spec"])]
-        told = [item["metadata"].get("annotations", {}).get(_DESIRED) for item in active]
-        return any(size is not None and int(size) != desired_replicas(deployment["spec"]) for size in told)
+        announced = [item["metadata"].get("annotations", {}).get(_DESIRED) for item in active]
+        return any(size is not None and int(size) != desired_replicas(deployment["spec"]) for size in announced)
 
     def _scale(self, deployment: Object) -> None:
-        """Size the ReplicaSets after the Deployment was scaled or paused."""
+        """Set the sizes of the ReplicaSets after the Deployment was scaled or paused."""
         sets, spec = self._sets_of(deployment), deployment["spec"]
         desired, strategy = desired_replicas(spec), Strategy.of(spec)
         active = [item for item in sets.all if desired_replicas(item["spec"])]
         if len(active) <= 1:
             only = active or ([sets.new] if sets.new is not None else list(sets.old[-1:]))
             self._set_sizes(deployment, only, [desired] * len(only))
-        elif sets.new is not None and is_saturated(desired, self._size(sets.new), _told(sets.new, _DESIRED)):
+        elif sets.new is not None and is_saturated(desired, self._size(sets.new), _annotated(sets.new, _DESIRED)):
             self._set_sizes(deployment, sets.old, [0] * len(sets.old))
         elif not strategy.recreate:
             grows = desired + strategy.surge > sum(desired_replicas(item["spec"]) for item in active)
             ordered = sorted(reversed(active) if grows else active, key=lambda item: -desired_replicas(item["spec"]))
-            before = [_told(item, _MAXIMUM) or desired for item in ordered]
+            before = [_annotated(item, _MAXIMUM) or desired for item in ordered]
             counts = [self._size(item) for item in ordered]
             sizes = proportional_sizes(desired, strategy, counts, before)
             self._set_sizes(deployment, ordered, sizes, always=True)
@@ -271,7 +281,7 @@ def _revision(replica_set: Object) -> int:
     return int(replica_set["metadata"].get("annotations", {}).get(REVISION, 0))
 
 
-def _told(replica_set: Object, annotation: str) -> int | None:
+def _annotated(replica_set: Object, annotation: str) -> int | None:
     text = replica_set["metadata"].get("annotations", {}).get(annotation)
     return None if text is None else int(text)
 

@@ -98,7 +98,7 @@ def _old_sizes(
 
 
 def is_saturated(desired: int, new: ReplicaCounts, announced: int | None) -> bool:
-    """Return True if the new ReplicaSet has all pods available; `announced` is the size that it was told last."""
+    """Return True if the new ReplicaSet has all pods available; `announced` is the size in its annotation."""
     return new.replicas == desired == announced and new.available == desired
 
 
