@@ -34,6 +34,7 @@ def controller_settings(scenario: Scenario) -> Settings:
         policy=controller.policy,
         policies=_plug_ins(scenario),
         scrape_interval=controller.scrape_interval,
+        autoscaling_budget=controller.autoscaling_budget,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),

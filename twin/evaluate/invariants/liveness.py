@@ -26,6 +26,7 @@ from twin.trace.lines import (
 )
 
 _GRACE = 30.0
+_STATUS = "patch of modeladapters/status"
 
 
 class Liveness:
@@ -87,7 +88,7 @@ class Liveness:
             if t > since:
                 self.checked += 1
                 line = self._state.adapters.get(object_)
-                if line is None or not says(line, OWN_FAULT):
+                if line is None or not (says(line, OWN_FAULT) or (what == _STATUS and _follows_demand(line))):
                     found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
         return found
 
@@ -131,3 +132,8 @@ class Liveness:
             if root is not None and artifact_of(root) != wanted:
                 return f"{pod} serves {root} as {name}, though its artifactURL is {line.artifact}"
         return ""
+
+
+def _follows_demand(line: AdapterLine) -> bool:
+    """Return whether users' requests, and not only the cluster, change the adapter's conditions."""
+    return line.conditions.get("ScalingActive", ("", ""))[0] == "True"

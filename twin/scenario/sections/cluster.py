@@ -320,7 +320,9 @@ class Controller(ScenarioModel):
     audit_interval: PositiveDuration = 60.0
     """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Interval of reading an engine's metrics, if a policy needs them."""
+    """Interval of reading an engine's metrics, if a policy or an adapter with autoscaling needs them."""
+    autoscaling_budget: Whole = 0
+    """Replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no limit."""
     list_timeout: PositiveDuration = 30.0
     """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0

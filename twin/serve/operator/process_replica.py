@@ -209,6 +209,7 @@ def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOpti
         "policies": ",".join(settings.policies),
         "max-concurrent-reconciles": settings.max_concurrent_reconciles,
         "max-requests-per-pod": settings.max_requests_per_pod,
+        "autoscaling-budget": settings.autoscaling_budget,
         "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",

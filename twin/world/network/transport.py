@@ -307,13 +307,13 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             return effect.response
         if effect is not None and effect.kind == "reset" and not effect.after:
             raise ConnectionResetError
-        factor = effect.factor if effect is not None and effect.kind == "slow" else 1.0
+        factor = effect.factor if effect is not None and effect.kind in ("slow", "alter") else 1.0
         work = handle(engine, sent, slow=factor)
         # Loads and unloads continue without the client; a completion does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
         if effect is not None and effect.kind == "reset":
             raise ConnectionResetError
-        return response
+        return effect.altered(response) if effect is not None else response
 
     async def _wait_link(self, host: EngineHost, timeout: float | None, failure: httpx.HTTPError) -> None:
         """Wait while the link is partitioned, at most until the client's timeout."""

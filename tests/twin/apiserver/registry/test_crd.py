@@ -67,11 +67,39 @@ def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: An
         ({"apiKeySecretRef": {"name": "s"}}, "spec.apiKeySecretRef.key: Required value"),
         ({"credentialsSecretRef": {}}, "spec.credentialsSecretRef.name: Required value"),
         ({"additionalConfig": {"rank": 16}}, 'spec.additionalConfig.rank in body must be of type string: "integer"'),
+        (
+            {"autoscaling": {"min": 4, "max": 2, "target": {"concurrency": 8}}},
+            "spec.autoscaling.min: Invalid value: 4: min is above max: lower min, or raise max",
+        ),
+        (
+            {"autoscaling": {"max": 2, "target": {}}},
+            'spec.autoscaling.target: Invalid value: "object": target names no metric: give concurrency, the number of',
+        ),
+        ({"autoscaling": {"max": 2}}, "spec.autoscaling.target: Required value"),
+        ({"autoscaling": {"target": {"concurrency": 8}}}, "spec.autoscaling.max: Required value"),
+        (
+            {"autoscaling": {"min": 0, "max": 2, "target": {"concurrency": 8}}},
+            "spec.autoscaling.min in body should be greater than or equal to 1",
+        ),
+        ({"autoscaling": {"max": 2, "target": {"concurrency": 0}}}, "should be greater than or equal to 0.1"),
         ({"schedulerName": "x" * 254}, "spec.schedulerName: Too long: may not be more than 253 bytes"),
     ],
 )
 def test_a_spec_is_refused(store: Store, an_adapter: Any, spec: dict[str, Any], message: str) -> None:
     assert message in refusal(store, an_adapter(**spec))
+
+
+def test_autoscaling_has_defaults(store: Store, an_adapter: Any) -> None:
+    stored = store.create(ADAPTERS, an_adapter(autoscaling={"max": 4, "target": {"concurrency": 8}}))
+    assert stored["spec"]["autoscaling"] == {
+        "min": 1,
+        "max": 4,
+        "target": {"concurrency": 8},
+        "scaleUp": {"stabilizationWindowSeconds": 30},
+        "scaleDown": {"stabilizationWindowSeconds": 300},
+        "cooldownSeconds": 30,
+        "priority": 0,
+    }
 
 
 def test_all_errors_are_reported_together_with_causes(store: Store) -> None:
