@@ -14,6 +14,7 @@ from twin.commands.experiments import (
     Jobs,
     Settings,
     experiment_path,
+    kept_runs,
     open_executor,
     parse_share,
     usage_errors,
@@ -98,7 +99,7 @@ def _run(
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar
 
-    with workers as execute, ResultStore(folder / "runs.parquet") as store:
+    with workers as execute, ResultStore(folder / "runs.parquet") as store, kept_runs(store):
         result = run_comparison(
             design, options, execute, store, lambda total: progress_bar("comparing", total, quiet=quiet)
         )

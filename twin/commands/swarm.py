@@ -14,6 +14,7 @@ from twin.commands.experiments import (
     Checkout,
     ExecutorName,
     Jobs,
+    kept_runs,
     open_executor,
     resolve_checkout,
     usage_errors,
@@ -61,7 +62,8 @@ def swarm(
     runs = Swarm(range(first_seed, first_seed + seeds), _fault_kinds(faults or []), resolve_checkout(checkout))
     with usage_errors(), ResultStore(out / "swarm.parquet") as store:
         missing = sum(runs.key(seed) not in store for seed in runs.seeds)
-        with open_executor(executor, jobs, address) as execute, progress_bar("swarm", missing, quiet=as_json) as on_row:
+        workers, bar = open_executor(executor, jobs, address), progress_bar("swarm", missing, quiet=as_json)
+        with kept_runs(store), workers as execute, bar as on_row:
             run_all(runs.tasks(store), execute, store, on_row)
         coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
         violations = _write_violations(coverage, runs, out, shrunk=shrunk)
