@@ -224,6 +224,15 @@ class Api(ScenarioModel):
     """Round-trip time of a request."""
 
 
+class ContainerEnd(ScenarioModel):
+    """A container that ends by itself: an init container, a Job's, or one that crashes again and again."""
+
+    runs: Distribution
+    """Time from its start to its end."""
+    exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] = 0
+    """Exit code; after another than 0 it is restarted as its restart policy says."""
+
+
 class Cluster(ScenarioModel):
     """Nodes, engines and latencies of the cluster."""
 
@@ -231,6 +240,9 @@ class Cluster(ScenarioModel):
     """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
     """Engines by name of the workload (or bare Pod); `default` for all others."""
+    containers: dict[str, ContainerEnd] = {}
+    """Containers that end by themselves, by name. Init containers run 1 to 3 s if absent, containers of Jobs 5 to 15 s;
+    others run until they are stopped. An engine's container cannot be named."""
     artifacts: Artifacts = Artifacts()
     """Registry that adapters are downloaded from."""
     api: Api = Api()
