@@ -83,6 +83,7 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         runs=ContainerRuns(
             {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()}
         ),
+        ip_families=cluster.ip_families,
     )
 
 

@@ -52,6 +52,8 @@ class WorldSettings:
     """Address of the first pod; later pods get the next ones."""
     runs: ContainerRuns = field(default_factory=ContainerRuns)
     """Runs of containers that end by themselves, by container name."""
+    ip_families: Sequence[str] = ("IPv4",)
+    """Address families of a pod, the primary one first."""
 
 
 class World:
@@ -78,7 +80,9 @@ class World:
         self._namespaces = Namespaces(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address, settings.runs)
+        kubelet_settings = KubeletSettings(
+            names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs
+        )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts

@@ -34,14 +34,14 @@ class KubeletContext:
         world: the simulated cluster.
         pod_start: seconds for image and sandbox.
         hosts: the hosts of all pods, by IP address.
-        new_ip: returns an address that was never used.
+        new_ips: returns addresses that were never used, one of each family of the cluster.
         runs: runs of containers that end by themselves.
     """
 
     world: WorldContext
     pod_start: Latency
     hosts: dict[str, EngineHost]
-    new_ip: Callable[[], str]
+    new_ips: Callable[[], tuple[str, ...]]
     runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
@@ -139,7 +139,7 @@ class PodWorker:
         self._cancel_timers()
         for container in self._containers:
             container.stop()
-        self._context.hosts.pop(self.host.ip, None)
+        self._release_addresses()
         self.host.reachable = False
 
     def exit_engine(self) -> None:
@@ -172,8 +172,8 @@ class PodWorker:
         if self.terminating:
             self._end_timer.set(self._env.now)
             return
-        self._context.hosts.pop(self.host.ip, None)
-        self.host.ip = ""
+        self._release_addresses()
+        self.host.ips = ()
         self.start()
 
     def update(self, pod: Object) -> None:
@@ -186,10 +186,14 @@ class PodWorker:
         for timer in (self._start_timer, self._end_timer, self._term_timer):
             timer.cancel()
 
+    def _release_addresses(self) -> None:
+        for ip in self.host.ips:
+            self._context.hosts.pop(ip, None)
+
     def _start_containers(self) -> None:
-        self.host.ip = self._context.new_ip()
+        self.host.ips = self._context.new_ips()
         self.host.reachable = True
-        self._context.hosts[self.host.ip] = self.host
+        self._context.hosts.update(dict.fromkeys(self.host.ips, self.host))
         self._waiting = list(self._containers)
         self._launch()
 
@@ -240,7 +244,7 @@ class PodWorker:
         status: dict[str, Any] = pod_status(
             self.pod,
             self._containers,
-            ip=self.host.ip,
+            ips=self.host.ips,
             forced_unready=self._forced_unready,
             now=self._env.now,
             at=lambda seconds: format_time(self._context.world.at(seconds)),
