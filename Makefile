@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
+.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,7 +38,10 @@ mutants: $(DEV)/.installed  ## Apply some seventy mistakes to the operator and n
 live: $(DEV)/.installed  ## Every scenario on a served cluster, the operator a process that is killed (about an hour)
 	@$(DEV)/bin/python -m tests.live.run
 
-images: $(DEV)/.installed  ## Build both images and run them; needs docker or podman
+chart: $(DEV)/.installed  ## Lint the Helm chart and record what helm makes of it; needs helm
+	@$(DEV)/bin/python -m tests.controller.deploy.record_chart
+
+images: $(DEV)/.installed  ## Build the images and run them; needs docker or podman
 	@LORA_TWIN_IMAGES=1 $(DEV)/bin/pytest -rs tests/images
 
 notebooks: $(DEV)/.installed  ## Run the notebooks and store their outputs

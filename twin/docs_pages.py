@@ -26,6 +26,7 @@ FOLDERS: Mapping[str, str] = {
     "stability": "Unstable pods: stability time, grace period, flapping",
     "density": "Density: how many adapters fit, and where to place them",
     "traffic": "User traffic",
+    "demand": "Demand: replicas that follow the load",
     "kubernetes": "What Kubernetes does: workloads, pods, namespaces",
     "outages": "Several faults at once",
     "troubleshooting": "Troubleshooting: one adapter for each cause",

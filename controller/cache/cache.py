@@ -60,6 +60,8 @@ class Cache:
         """Number of adapters by (namespace, schedulerName)."""
         self.unsettled: set[str] = set()
         """Keys of adapters for which another pod would be useful."""
+        self.autoscaled: set[str] = set()
+        """Keys of adapters with autoscaling."""
         self._wake = wake
         self._on_pod = on_pod
         self._views: dict[str, dict[str, PodView]] = {}
@@ -117,8 +119,13 @@ class Cache:
             self._persisted.pop(key, None)
             self.occupancy.hold(key, ())
             self.unsettled.discard(key)
+            self.autoscaled.discard(key)
         else:
             key, namespace = new.key, new.metadata.namespace
+            if new.spec.autoscaling is not None and new.metadata.deletion_timestamp is None:
+                self.autoscaled.add(key)
+            else:
+                self.autoscaled.discard(key)
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._selectors.add(new, self.pods_in(namespace).values())
             persisted = self.persisted_state(new)

@@ -58,6 +58,15 @@ class WriteAnnotations:
 
 
 @dataclass(frozen=True, slots=True)
+class SetReplicas:
+    """Set `spec.replicas` and the time of this change in one patch, which has to succeed before anything follows."""
+
+    replicas: int
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Send the load that the plan announces."""
 
@@ -97,6 +106,7 @@ Action = (
     | WriteStatus
     | PublishEndpoints
     | WriteAnnotations
+    | SetReplicas
     | AdoptSlices
     | Load
     | Unload

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.demand.scaling import ScalingDecision
 from controller.engine.errors import Scope
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.selection import Selection
@@ -21,6 +22,8 @@ class PlanContext:
     now: float
     """Seconds since 1970."""
     settings: Settings
+    scaling: ScalingDecision | None = None
+    """Decision about the replicas, for an adapter with autoscaling."""
 
     def serves(self, pod: str) -> bool:
         """Return whether the pod may be published: available, and its engine holds (or held) the adapter."""

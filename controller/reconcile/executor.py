@@ -31,6 +31,7 @@ from controller.reconcile.actions import (
     Plan,
     PublishEndpoints,
     RemoveFinalizer,
+    SetReplicas,
     Unload,
     Write,
     WriteAnnotations,
@@ -134,6 +135,8 @@ class PlanExecutor:
                 if not await self._prepare_loads():
                     return False
                 await self._write_annotations(action)
+            case SetReplicas(replicas=replicas, at=at):
+                await self._patch(annotations.set_replicas(replicas, at))
             case RemoveFinalizer():
                 kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": kept}})

@@ -17,6 +17,8 @@ from controller.cache.selector_index import candidate_selector
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
+SCALING = ("ScalingActive", "ScalingLimited")
+"""Condition types of autoscaling, as HorizontalPodAutoscaler has them."""
 _OF_OTHERS = ("ResourceCreated", "Failed")
 """Condition types that only AIBrix's controller sets, and never resets."""
 
@@ -48,6 +50,8 @@ class StatusInput:
     """Last refusal of a write of the Service or a slice."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
+    scaling: Sequence[Condition] = ()
+    """Conditions of an adapter with autoscaling; a former one is reset without."""
 
 
 def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> ModelAdapterStatus:
@@ -103,6 +107,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield from _scheduled_and_later(adapter, status_input)
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
     yield from _base_model(adapter, status_input)
+    yield from status_input.scaling or _not_scaled(adapter)
 
 
 def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
@@ -147,6 +152,13 @@ def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield _condition("BaseModelServed", "False", "BaseModelNotServed", status_input.foreign_base)
     elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
+
+
+def _not_scaled(adapter: ModelAdapter) -> Iterable[Condition]:
+    """Reset the conditions of an adapter that had autoscaling before."""
+    for condition in adapter.status.conditions:
+        if condition.type in SCALING:
+            yield _condition(condition.type, "False", "ScalingDisabled", "the spec has no autoscaling")
 
 
 def _not_ready(adapter: ModelAdapter, reason: str, message: str, *others: str) -> Iterable[Condition]:

@@ -6,10 +6,12 @@ calls `FaultRules.effect` before the engine gets the request, and applies the ef
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from fake_vllm.faults.rules import FaultRule
-from fake_vllm.router import Response, error_response, load_error, unauthorized
+from fake_vllm.faults.metrics_page import with_value
+from fake_vllm.faults.rules import ALTERING, FaultRule
+from fake_vllm.router import Response, Stream, error_response, load_error, unauthorized
 from formats.durations import parse_duration
 from formats.errors import FormatError
 
@@ -23,12 +25,18 @@ class FaultEffect:
 
     `refuse`: no connection. `reset`: closed without a response, before the engine starts or `after` its work. `hang`:
     no response. `respond`: `response`, without the engine. `slow`: the engine responds, in `factor` times the time.
+    `alter`: the engine responds, and `alter` returns the response to send instead.
     """
 
-    kind: Literal["refuse", "reset", "hang", "slow", "respond"]
+    kind: Literal["refuse", "reset", "hang", "slow", "respond", "alter"]
     factor: float = 1.0
     response: Response | None = None
     after: bool = False
+    alter: Callable[[Response], Response] | None = None
+
+    def altered(self, response: Response | Stream) -> Response | Stream:
+        """Return the response to send."""
+        return response if self.alter is None or isinstance(response, Stream) else self.alter(response)
 
 
 class FaultRules:
@@ -38,6 +46,8 @@ class FaultRules:
         self.on_change: list[Callable[[], None]] = []
         """Called after a rule was added or removed."""
         self._rules: dict[int, FaultRule] = {}
+        self._stale: dict[int, Response] = {}
+        """Pages that stale metrics repeat, by handle."""
         self._next = 1
 
     @property
@@ -72,6 +82,7 @@ class FaultRules:
         if handle not in self._rules:
             raise KeyError(f"no active fault has handle {handle}; it may have been removed already")
         del self._rules[handle]
+        self._stale.pop(handle, None)
         self._notify()
 
     def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
@@ -81,13 +92,20 @@ class FaultRules:
         [0, 1); it is called only for rules that apply and have a probability, so other rules do not shift the stream.
         """
         factor = 1.0
-        for rule in self._rules.values():
+        for handle, rule in self._rules.items():
             if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
                 continue
+            if rule.kind in ALTERING:
+                return FaultEffect("alter", factor, alter=partial(self._alter, handle, rule))
             if rule.kind != "slow":
                 return _effect(rule, path, adapter, factor)
             factor *= rule.factor
         return FaultEffect("slow", factor) if factor != 1.0 else None
+
+    def _alter(self, handle: int, rule: FaultRule, response: Response) -> Response:
+        if rule.kind == "metrics-wrong":
+            return with_value(response, rule.value)
+        return self._stale.setdefault(handle, response)
 
     def _notify(self) -> None:
         for callback in list(self.on_change):

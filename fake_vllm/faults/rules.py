@@ -85,7 +85,16 @@ _KINDS = (
         ),
     ),
     FaultKind("out-of-memory", "loads fail because the GPU has no memory left", (*_COMMON, _ADAPTERS)),
+    FaultKind("metrics-stale", "/metrics repeats the first page that it returns during the fault", _COMMON),
+    FaultKind(
+        "metrics-wrong",
+        "each of the engine's values in /metrics is the same wrong one",
+        (*_COMMON, Parameter("value", "number, also NaN or +Inf", "NaN", "value of each series")),
+    ),
 )
+ALTERING = ("metrics-stale", "metrics-wrong")
+"""Kinds that change what the engine responds."""
+_METRICS = "/metrics"
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
@@ -103,6 +112,7 @@ class FaultRule:
     message: str = ""
     retry_after: str = ""
     after: bool = False
+    value: str = "NaN"
 
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
@@ -118,7 +128,8 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the factor is {self.factor}; it must be above 0")
         if not 400 <= self.status <= 599:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
-
+        if not _is_number(self.value):
+            raise ValueError(f"{self.kind}: the value is {self.value!r}; it must be a number, NaN, +Inf or -Inf")
         if not (self.retry_after.isascii() and (self.retry_after + " ").isprintable()):
             raise ValueError(f"{self.kind}: retry_after is {self.retry_after!r}; it must be printable ASCII")
 
@@ -135,6 +146,8 @@ class FaultRule:
             return False
         if self.kind in ("invalid-adapter", "out-of-memory") and path not in LOADING:
             return False
+        if self.kind in ALTERING and path != _METRICS:
+            return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
 
 
@@ -146,3 +159,11 @@ def caller_of(path: str, agent: str) -> str:
     if path in PROBED or agent.startswith("kube-probe/"):
         return "probes"
     return "traffic" if path in GENERATING else "controller"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and text.strip() == text

@@ -197,6 +197,10 @@ class AsgiApp:
         if effect.kind == "slow":
             await self._call(scope, Call(self.engine, request, effect.factor), send)
             return
+        if effect.kind == "alter":
+            response = effect.altered(await router.handle(self.engine, request, slow=effect.factor))
+            await to_http(response)(scope, _nothing_more, send)
+            return
         if effect.after:
             response = await router.handle(self.engine, request, slow=effect.factor)
             if isinstance(response, Stream):

@@ -5,7 +5,7 @@ from tests.conformance_kubernetes.comparison import Known
 _NOT_SIMULATED = "not simulated"
 _BUDGETS = "the twin stores PodDisruptionBudgets and no controller reads them: evictions are never refused"
 _QUOTAS = "the twin has no ResourceQuotas and LimitRanges"
-_NAMESPACES = "the twin removes a namespace and its objects at once"
+_NAMESPACE_ROUNDS = "a real namespace controller looks again after a time that grows with the pods' grace"
 _SLICES = "the twin has EndpointSlices of the operator only, none of Services"
 _NODE_LIFE = "in the twin only simulated nodes are watched, not nodes that another client has created"
 _JOB_TRACKING = "the twin counts finished pods without finalizers and labels of the Job itself"
@@ -13,7 +13,8 @@ _JOB_TRACKING = "the twin counts finished pods without finalizers and labels of 
 KNOWN = (
     Known("*", "Node *: annotations", "the TTL controller's annotation is read by kubelets only"),
     Known("*", "ConfigMap kube-root-ca.crt*", "the twin publishes no CA bundle in namespaces"),
-    Known("namespace-*", "*", _NAMESPACES),
+    Known("namespace-graceful-pods", "*", _NAMESPACE_ROUNDS),
+    Known("namespace-workload", "*", _NAMESPACE_ROUNDS),
     Known("budget-*", "*", _BUDGETS),
     Known("quota-*", "*", _QUOTAS),
     Known("limit-range", "*", _QUOTAS),
@@ -25,7 +26,6 @@ KNOWN = (
     Known("job-indexed", "Job *: status.completedIndexes", _NOT_SIMULATED),
     Known("job-deadline", "*", "in the twin a Job has failed at once, a real one when its pods are gone"),
     Known("job-ttl", "*", "the twin keeps finished Jobs"),
-    Known("statefulset-adopts", "Pod web-other: owners", "the twin's StatefulSet also adopts pods of other names"),
     Known("delete-finalizers", "refusals: causes", "a real server lists this cause twice"),
     Known("daemonset-taints", "*", _NODE_LIFE),
     Known("node-cordoned", "Node *: spec.taints", "the twin has no taint for cordoned nodes, only the field"),

@@ -1,7 +1,8 @@
 """Shared parts of the commands: exit codes, error output, progress bar.
 
-Exit codes: 0 success; 1 an expectation or an invariant failed, or a replay differs; 2 invalid input, with one line for
-each error on stderr; 70 internal error; 130 interrupted.
+Exit codes: 0 success; 1 an expectation or an invariant failed, or a replay differs; 2 invalid input, or a disk that
+refuses, with one line for each error on stderr; 70 internal error; 130 interrupted; 141 the reader of the output has
+gone; 143 ended by SIGTERM.
 """
 
 import sys
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, ParamSpec
 import typer
 
 from formats.durations import format_clock
+from twin.commands.endings import INTERRUPTED as INTERRUPTED
+from twin.commands.endings import UNUSABLE as UNUSABLE
+from twin.commands.endings import guarded
 
 if TYPE_CHECKING:
     from twin.report import RunResult
     from twin.scenario import Scenario
 
-OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+OK, FAILED, FAULT = 0, 1, 70
 
 EXTRAS = {
     **dict.fromkeys(("scipy", "joblib", "optuna"), "lab"),
@@ -41,27 +45,26 @@ def print_errors(*lines: str) -> None:
 
 
 def exit_code(command: Callable[P, int]) -> Callable[P, None]:
-    """Wrap a command that returns its exit code; usage errors are printed as lines."""
+    """Wrap a command that returns its exit code; usage errors and interruptions are printed as lines."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            code = command(*args, **kwargs)
-        except UsageError as refused:
-            print_errors(*refused.args)
-            code = UNUSABLE
-        except ModuleNotFoundError as missing:
-            package = (missing.name or "").partition(".")[0]
-            if package not in EXTRAS:
-                raise
-            print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
-            code = UNUSABLE
-        except KeyboardInterrupt:
-            print_errors("twin: interrupted")
-            code = INTERRUPTED
-        raise typer.Exit(code)
+        raise typer.Exit(guarded(lambda: _run(command, *args, **kwargs)))
 
     return run
+
+
+def _run(command: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    try:
+        return command(*args, **kwargs)
+    except UsageError as refused:
+        print_errors(*refused.args)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
+    return UNUSABLE
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, str]:

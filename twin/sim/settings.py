@@ -15,6 +15,7 @@ from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
 from twin.world.cluster import WorldSettings
+from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineSettings
 from twin.world.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
@@ -34,6 +35,7 @@ def controller_settings(scenario: Scenario) -> Settings:
         policy=controller.policy,
         policies=_plug_ins(scenario),
         scrape_interval=controller.scrape_interval,
+        autoscaling_budget=controller.autoscaling_budget,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
@@ -78,6 +80,10 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         },
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
+        runs=ContainerRuns(
+            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()}
+        ),
+        ip_families=cluster.ip_families,
     )
 
 

@@ -1,21 +1,13 @@
-"""The assignment of a pod to a node; `pkg/registry/core/pod/storage`, `assignPod`.
+"""The write that binds a pod to a node (`assignPod` in `pkg/registry/core/pod/storage`)."""
 
-It is no change of the pod by a user: the generation stays.
-"""
-
-from twin.apiserver.meta.errors import Object, conflict
-from twin.apiserver.meta.objects import with_conditions
+from twin.apiserver.meta.objects import Object, with_conditions
 
 
 def bound(pod: Object, node: str, now: str) -> Object:
-    """Return the pod on a node, with the condition that says so.
+    """Return the patch that binds a pod at time `now`: its node, and the condition that it is scheduled.
 
-    Raises:
-        ApiError: 409 if it is assigned to a node already.
+    It is sent to the subresource `binding`, because a binding does not change the pod's generation.
     """
-    current, name = pod["spec"].get("nodeName"), pod["metadata"]["name"]
-    if current:
-        raise conflict("pods/binding", "", name, f'pod {name} is already assigned to node "{current}"')
-    status = pod.get("status") or {}
-    conditions = with_conditions(status.get("conditions") or (), [{"type": "PodScheduled", "status": "True"}], now)
-    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": {**status, "conditions": conditions}}
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    return {"spec": {"nodeName": node}, "status": {"conditions": with_conditions(conditions, [scheduled], now)}}

@@ -24,7 +24,7 @@ from twin.apiserver.patch.managed_fields import (
     with_client_owners,
     with_managed,
 )
-from twin.apiserver.registry import binding, crd, scale, strategy
+from twin.apiserver.registry import crd, scale, strategy
 from twin.apiserver.registry.builtins import builtin_kinds
 from twin.apiserver.registry.strategy import PatchType
 from twin.apiserver.schema.resource_types import Registry, ResourceType
@@ -180,7 +180,7 @@ class Store:
         strategy.check_identity(kind, obj)
         namespace = strategy.namespace_of(kind, obj, namespace)
         if namespace:
-            self._check_namespace(namespace)
+            self._check_namespace(kind, obj, namespace)
         objects = self._objects[resource]
         name = strategy.name_for(obj, self._suffix, lambda name: objects.get(namespace, name) is not None)
         new = self._prepare_create(kind, obj, name, namespace)
@@ -268,12 +268,6 @@ class Store:
             return None
         return old if new is old else self._commit("MODIFIED", kind, new, old, dry_run=dry_run)
 
-    def bind(self, namespace: str, pod: str, node: str, *, dry_run: bool = False) -> Object:
-        """Assign a pod to a node. Raises ApiError: 409 if it is assigned to one already."""
-        kind = self.kinds["pods"]
-        old = self._require(kind, namespace, pod)
-        return self._commit("MODIFIED", kind, binding.bound(old, node, self._timestamp()), old, dry_run=dry_run)
-
     def register_crd(self, manifest: Object) -> None:
         """Create or update a CustomResourceDefinition and serve its kind.
 
@@ -304,9 +298,9 @@ class Store:
             raise not_found(kind.plural, kind.group, name)
         return obj
 
-    def _check_namespace(self, namespace: str) -> None:
-        if self._objects["namespaces"].get("", namespace) is None:
-            raise not_found("namespaces", "", namespace)
+    def _check_namespace(self, kind: ResourceType, obj: Object, namespace: str) -> None:
+        name = namespace or "default"
+        deletion.check_accepting(kind, obj, self._objects["namespaces"].get("", name), name)
 
     def _prepare_create(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
@@ -334,7 +328,7 @@ class Store:
         if old is None:
             if options.subresource:
                 raise not_found(kind.plural, kind.group, name)
-            self._check_namespace(namespace or "default")
+            self._check_namespace(kind, body, namespace)
             new = self._prepare_create(kind, body, name, namespace)
             new = apply.with_first_owner(kind, new, body, owner, self._timestamp())
             return self._commit("ADDED", kind, new, None, dry_run=options.dry_run)

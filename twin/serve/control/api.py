@@ -1,7 +1,8 @@
 """The control API of `twin serve`: the status page, and what `twin fault`, `twin events` and `twin clock` call.
 
-`/` is the status page, `/docs` and `/openapi.json` describe the API below `/twin/v1`. On loopback, reading needs no
-token. Changes, and everything beyond loopback, need the administrator's token. Errors are Kubernetes `Status` objects.
+`/` is the status page, `/metrics` has the metrics of the operator, `/docs` and `/openapi.json` describe the API below
+`/twin/v1`. On loopback, reading needs no token. Changes, and everything beyond loopback, need the token of the
+administrator. Errors are Kubernetes `Status` objects.
 """
 
 import asyncio
@@ -27,11 +28,13 @@ from twin.serve.control.fault_requests import FaultRequestError, fault_from
 from twin.serve.control.models import ClockRequest, FaultRequest, FaultResponse, WorldStatus, error_line
 from twin.serve.control.status_page import StatusPage
 from twin.serve.operator.process_replica import SKEW, ProcessReplica
+from twin.serve.operator.scrape import scrape
 from twin.sim.simulation import Simulation
 from twin.trace.lines import Line
 from twin.trace.recorder import encode
 
 PREFIX = "/twin/v1"
+METRICS = "/metrics"
 DOCS = ("/docs", "/openapi.json")
 """Paths of the API's description, outside of the prefix."""
 _RENAMED = {f"{PREFIX}/pace": f"{PREFIX}/clock"}
@@ -95,6 +98,7 @@ class ControlApi:
         app.add_exception_handler(HTTPException, _on_http_error)
         for path in ("/", PREFIX):
             app.add_api_route(path, _page, methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route(METRICS, self._metrics, methods=["GET"], response_class=Response)
         app.add_api_route(f"{PREFIX}/world", self._world, methods=["GET"])
         app.add_api_route(f"{PREFIX}/report", self._report, methods=["GET"], response_class=HTMLResponse)
         app.add_api_route(f"{PREFIX}/events", self._events, methods=["GET"], response_class=StreamingResponse)
@@ -107,6 +111,13 @@ class ControlApi:
     async def _world(self) -> WorldStatus:
         """Return the present state of the world."""
         return self._status.now()
+
+    async def _metrics(self, request: Request, replica: str = "") -> Response:
+        """Return the operator's metrics, in Prometheus' format: those of one replica, of the leader by default."""
+        if not self._operated:
+            message = "this world has no operator (--no-controller); your own operator serves its metrics"
+            raise ApiError(404, "NotFound", message)
+        return await scrape(self._simulation.replicas, replica, request.headers.get("accept", ""))
 
     async def _report(self) -> Response:
         """Return the report of the run so far; it takes seconds for a long run."""

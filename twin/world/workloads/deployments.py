@@ -8,7 +8,7 @@ controller (`pkg/controller/deployment/deployment_controller.go`), held to recor
 from collections.abc import Sequence
 from functools import partial
 
-from twin.apiserver import Change
+from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import (
     Object,
     controller_uid,
@@ -180,7 +180,12 @@ class Deployments:
                 "template": {**template, "metadata": {**template.get("metadata", {}), "labels": labels}},
             },
         }
-        created = self._store.create(SETS, body, namespace=meta["namespace"], manager=_MANAGER)
+        try:
+            created = self._store.create(SETS, body, namespace=meta["namespace"], manager=_MANAGER)
+        except ApiError as error:
+            if error.reason != "Forbidden":  # its namespace is being deleted
+                raise
+            return
         self._annotate(deployment, revision)
         if has_deadline(deployment):
             message = f'Created new replica set "{created["metadata"]["name"]}"'
