@@ -79,6 +79,7 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         },
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
+        missing_images=cluster.missing_images or (),
     )
 
 

@@ -4,7 +4,7 @@
 that happens inside an engine is reported to `on_engine`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ class WorldSettings:
     """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
     first_address: IPv4Address = FIRST_ADDRESS
     """Address of the first pod; later pods get the next ones."""
+    missing_images: Collection[str] = ()
+    """Images without tag that no registry has."""
 
 
 class World:
@@ -73,7 +75,9 @@ class World:
         self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address)
+        kubelet_settings = KubeletSettings(
+            names, settings.pod_start, settings.first_address, frozenset(settings.missing_images)
+        )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts

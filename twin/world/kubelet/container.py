@@ -1,6 +1,6 @@
 """One container of a pod: its runs, its probes, and the back-off between restarts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from controller.sidecar.settings import Settings as SidecarSettings
@@ -13,6 +13,7 @@ from twin.apiserver.meta.objects import Object, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
+from twin.world.kubelet.images import pull_error
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
 from twin.world.network.engine_host import EngineHost
@@ -39,6 +40,7 @@ class ContainerContext:
         restart_policy: the pod's restart policy.
         labels: the pod's labels.
         has_engine: False for a pod without an engine, whose containers are ready without one.
+        missing_images: images without tag that no registry has.
     """
 
     world: WorldContext
@@ -46,6 +48,7 @@ class ContainerContext:
     restart_policy: str = "Always"
     labels: Mapping[str, str] = field(default_factory=dict)
     has_engine: bool = True
+    missing_images: Collection[str] = ()
 
 
 class ContainerRuntime(ContainerState):
@@ -83,6 +86,10 @@ class ContainerRuntime(ContainerState):
         return "readiness" not in self._probes or self._probers["readiness"].result is True
 
     def _start(self) -> None:
+        if message := pull_error(self.image, self._context.missing_images):
+            self.state, self.reason, self.message = "waiting", "ImagePullBackOff", message
+            self._on_change()
+            return
         if not self._is_engine:
             self._start_other()
             return

@@ -30,11 +30,13 @@ class KubeletSettings:
         nodes: names of the simulated nodes.
         pod_start: seconds for image and sandbox.
         first_address: address of the first pod; each later pod gets the next one, and none is used twice.
+        missing_images: images without tag that no registry has.
     """
 
     nodes: Collection[str]
     pod_start: Latency
     first_address: IPv4Address
+    missing_images: Collection[str] = ()
 
 
 class Kubelet:
@@ -50,7 +52,9 @@ class Kubelet:
         self._nodes = settings.nodes
         self._new_host = new_host
         addresses = (str(settings.first_address + number) for number in count())
-        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses))
+        self._context = KubeletContext(
+            context, settings.pod_start, self.hosts, lambda: next(addresses), settings.missing_images
+        )
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
         self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
         context.store.subscribe(self._on_pod, "pods")

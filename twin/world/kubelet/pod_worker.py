@@ -4,7 +4,7 @@
 containers, volumes, resource limits, and the download time of an image apart from the pod's start-up latency.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,14 @@ class KubeletContext:
         pod_start: seconds for image and sandbox.
         hosts: the hosts of all pods, by IP address.
         new_ip: returns an address that was never used.
+        missing_images: images without tag that no registry has.
     """
 
     world: WorldContext
     pod_start: Latency
     hosts: dict[str, EngineHost]
     new_ip: Callable[[], str]
+    missing_images: Collection[str] = ()
 
 
 class PodWorker:
