@@ -16,6 +16,7 @@ from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
+from twin.world.namespaces import Namespaces
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.registry import Artifacts, ArtifactSettings
@@ -73,6 +74,7 @@ class World:
         self._deployments = Deployments(context, self._sets)
         self._owners = Owners(context.store)
         self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
+        self._namespaces = Namespaces(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
         kubelet_settings = KubeletSettings(
