@@ -69,7 +69,9 @@ class PodWorker:
         engine, runs_engine = engine_of(pod["metadata"], pod["spec"]), has_engine(pod["metadata"], pod["spec"])
         policy = pod["spec"].get("restartPolicy") or "Always"
         labels = pod["metadata"].get("labels") or {}
-        container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=runs_engine)
+        container_context = ContainerContext(
+            context.world, host, policy, labels, has_engine=runs_engine, missing_images=context.missing_images
+        )
         self._containers = [
             ContainerRuntime(
                 spec, container_context, is_engine=spec["name"] == engine and runs_engine, on_change=self._on_container
