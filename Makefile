@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
+.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-weights record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,25 +57,16 @@ conform: $(DEV)/.installed  ## List where the fake engine differs from the recor
 conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
 	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
 
-record-record-kubernetes: $(DEV)/.installed  ## Play stories to real Kubernetes controllers and keep the states: needs KUBEBUILDER_ASSETS
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.record $(STORIES)
+record-weights: $(DEV)/.installed  ## Record which weights of a changed adapter a real vLLM answers with: make record-weights VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.stories.prefix_cache $(VLLM)
 
-conform-kubernetes: $(DEV)/.installed  ## List where the twin's controllers differ from the recordings of real ones
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.conform --by $(or $(BY),story) $(STORIES)
-
-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
+record-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.fuzz.record $(VLLM)
 
 record-schema: $(DEV)/.installed  ## Keep the schema of a real vLLM's request bodies: make record-schema VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.fuzz.record_schema $(VLLM)
 
-conform-record-kubernetes: $(DEV)/.installed  ## Play stories to real Kubernetes controllers and keep the states: needs KUBEBUILDER_ASSETS
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.record $(STORIES)
-
-conform-kubernetes: $(DEV)/.installed  ## List where the twin's controllers differ from the recordings of real ones
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.conform --by $(or $(BY),story) $(STORIES)
-
-fuzz: $(DEV)/.installed  ## List random bodies that the fake engine answers otherwise than real vLLM
+conform-fuzz: $(DEV)/.installed  ## List random bodies that the fake engine answers otherwise than real vLLM
 	@$(DEV)/bin/python -m tests.conformance.fuzz.conform $(VLLM)
 
 record-clients: $(DEV)/.installed  ## Drive openai, litellm, LangChain and lm-eval against a real vLLM: make record-clients VLLM=0.32.0

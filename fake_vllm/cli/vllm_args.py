@@ -71,7 +71,7 @@ def vllm_config(args: EngineArgs, version: str, shape: ModelShape | None = None)
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version.removesuffix(CPU_BUILD),
-        worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
+        worker_processes=args.worker_processes or _cpu_has_workers(args, version),
         frontend=replace(
             DEFAULT_FRONTEND,
             max_logprobs=DEFAULT_FRONTEND.max_logprobs if args.max_logprobs is None else args.max_logprobs,
@@ -156,3 +156,8 @@ def _below(name: str, least: int) -> EngineConfigError:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _cpu_has_workers(args: EngineArgs, version: str) -> bool:
+    """Return whether a CPU build computes in processes of its own; before 0.24 always, as recorded on 0.20.2."""
+    return version.endswith(CPU_BUILD) and (args.engine_processes or parse_release(version) < (0, 24))

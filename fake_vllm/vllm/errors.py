@@ -71,7 +71,8 @@ def invalid_body(engine: Engine, error: RequestValidationError) -> Response:
     if release.repeats_errors:
         message = f"{message} {list(error.errors)}"
     message = sanitize(message, hides_paths=quirks.hides_paths)
-    return error_response(quirks.validation_status, quirks.validation_type, message, error.param)
+    param = error.param if release.names_places else None
+    return error_response(quirks.validation_status, quirks.validation_type, message, param)
 
 
 def _refused(error: Exception) -> Response:
