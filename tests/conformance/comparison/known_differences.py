@@ -79,7 +79,6 @@ KNOWN: tuple[Known, ...] = (
     Known("cases/*-inference-v1-generate", "*", _SCALE_OUT, ("0.20.2",)),
     Known("cases/*", "[*].headers.vary", _NO_HANDLER, ("0.20.2",)),
     Known("lifecycle/resident-adapter-deleted", "[*].headers.vary", _NO_HANDLER, ("0.20.2",)),
-    Known("startup/max-model-len-zero", ".error", "another check is first", ("0.20.2",)),
     Known("cases/*/body/null", "[*].json.error.message", "FastAPI's text for a body of null", ("0.20.2",)),
     Known("cases/metrics/no-limit", "[0].*", "null as `max_tokens` fills the context and fails then", ("0.20.2",)),
     Known("cases/metrics/again", "[1].counts.vllm:iteration_*", "cached tokens count as computed", ("0.20.2",)),

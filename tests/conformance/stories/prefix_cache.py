@@ -268,10 +268,8 @@ def write(version: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         f"  {json.dumps(story)}: {json.dumps([asdict(outcome) for outcome in answers])}"
         for story, answers in outcomes.items()
     ]
-    text = (
-        f'{{"format": {FILES.format}, "version": {json.dumps(version)}, "stories": {{\n' + ",\n".join(lines) + "\n}}\n"
-    )
-    FILES.path(version).write_text(text, encoding="utf-8")
+    head = f'{{"format": {FILES.format}, "version": {json.dumps(version)}, "stories": {{\n'
+    FILES.path(version).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
 
 
 def read(version: str) -> dict[str, list[Outcome]]:
