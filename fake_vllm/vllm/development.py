@@ -76,7 +76,7 @@ def _unchecked_sleep(query: str) -> _Sleep:
     """Return the query of an older release, which takes every number.
 
     Raises:
-        EngineError: if the level is no number, or the engine does not know the mode.
+        EngineError: if the level is not a number, or the mode does not exist.
     """
     level, mode = (values_of(query, name) for name in ("level", "mode"))
     try:
