@@ -330,6 +330,16 @@ def former_slices_stay(patch: Patch) -> None:
     patch.setattr(plan_module, "publication", tidy)
 
 
+def retry_after_is_ignored(patch: Patch) -> None:
+    import controller.engine.errors as errors_module
+
+    patch.setattr(errors_module, "MAX_RETRY_AFTER", 0.0)
+
+
+ASKED_TO_WAIT: dict[str, Any] = {
+    "faults": [{"kind": "http-error", "status": 503, "retry_after": "40s", "from": "1s", "until": "3m"}],
+    "pods": 1,
+}
 SLOW_LOADS: dict[str, Any] = {"cluster": {"engines": {"default": {"startup": "2s", "load": "30s"}}}}
 SLOW_WRITES: dict[str, Any] = {"cluster": {"api": {"latency": "1100ms"}}}
 FORGOTTEN: dict[str, Any] = REFUSED | {
@@ -349,6 +359,7 @@ BUGS = [
     (4, every_pod_is_stable, FLAPS | {"adapters": [adapters(30, arrive={"poisson": "10/min"}, replicas=None)]}),
     (5, no_patience, REFUSED),
     (5, no_limit, REFUSED),
+    (5, retry_after_is_ignored, ASKED_TO_WAIT),
     (6, deletion_forgets_to_unload, LEAVING),
     (6, engines_are_given_up_in_silence, AWAY),
     (7, events_tell_the_key, KEYED),

@@ -53,6 +53,8 @@ class RequestsHaveCauses:
         """Adapter to its mark, and the time of the first write after it."""
         self._in_flight: dict[str, dict[int, RequestLine]] = defaultdict(dict)
         """Pod to its requests by id."""
+        self._sent_at: dict[int, Mark] = {}
+        """Request in flight to the adapter's mark when it was sent."""
         self._events: Counter[str] = Counter()
         self._loaded: dict[tuple[str, str], tuple[Mark, str, int]] = {}
         """(adapter, pod) to the mark of the last successful load, its engine, and the number of them."""
@@ -118,6 +120,7 @@ class RequestsHaveCauses:
         adapter, requests = f"{line.object.split('/')[0]}/{line.adapter}", self._in_flight[line.object]
         own = [request for request in requests.values() if request.by == line.by]
         requests[line.id] = line
+        self._sent_at[line.id] = self._causes.move_mark(adapter)
         self.deadlines.checked += 1
         if any(request.adapter == line.adapter for request in own):
             self._violate(line.t, adapter, f"a second request is sent to {line.object} while one is in flight")
@@ -131,11 +134,15 @@ class RequestsHaveCauses:
 
     def _done(self, line: RequestLine) -> None:
         self._in_flight[line.object].pop(line.id, None)
+        sent = self._sent_at.pop(line.id, None)
         if line.verb != "load" or line.status != 200:
             return
         adapter = f"{line.object.split('/')[0]}/{line.adapter}"
         mark, engine, count = self._loaded.get((adapter, line.object), ((0, 0, 0), "", 0))
         now = self._causes.move_mark(adapter)
+        if sent != now:
+            self._loaded.pop((adapter, line.object), None)  # something happened meanwhile, such as another artifact
+            return
         count = count + 1 if (mark, engine) == (now, line.engine) else 1
         self._loaded[adapter, line.object] = now, line.engine, count
 
