@@ -273,11 +273,11 @@ def adapters_are_loaded_again_now_and_then(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", restless)
 
 
-def everything_is_said_thirty_times(patch: Patch) -> None:
+def everything_is_said_a_hundred_times(patch: Patch) -> None:
     honest = EventRecorder.event
 
     def verbose(self: EventRecorder, *event: Any) -> None:
-        for _ in range(30):
+        for _ in range(100):
             honest(self, *event)
 
     patch.setattr(EventRecorder, "event", verbose)
@@ -377,7 +377,7 @@ BUGS = [
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
     (14, adapters_are_loaded_again_now_and_then, {}),
-    (14, everything_is_said_thirty_times, {}),
+    (14, everything_is_said_a_hundred_times, {}),
     (14, adapters_are_polled, QUIET),
     (14, no_silence, QUIET),
     ("liveness", one_adapter_is_ignored, QUIET),

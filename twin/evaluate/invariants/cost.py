@@ -18,8 +18,9 @@ The status passes five phases (Pending, Scheduled, Loading, Bound, Running), and
 made due may pass three of them once more. The object gets its finalizer, an announcement and its end, the first
 selection, and the removal of the finalizer; a Service is created, its port changes, and it is repaired.
 """
-EVENTS_OF_A_CAUSE = 1
-"""Events for one cause. A failed load has three, and two causes before it: the choice of its pod, and its begin."""
+EVENTS_OF_A_CAUSE = 2
+"""Events for one cause. A load that fails has two causes, its begin and its end, and up to four Events: the choice of
+the pod, the switch to it, a base model that it does not serve, and the failure."""
 SLICES_OF_A_POD = 2
 """EndpointSlices that one pod may be in: one for each address family."""
 MOST_LOADS = 1

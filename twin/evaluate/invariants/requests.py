@@ -55,9 +55,9 @@ class LoadsTargetReadyPods:
 class AttemptsRespectBackoff:
     """5. Attempts on one pod for one adapter never exceed the limit nor come earlier than the backoff allows.
 
-    An engine that answers with Retry-After is not asked again before that time, of which up to a minute counts. A series
-    of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod becomes
-    ready again, a Secret of the namespace changes, or the pod cooldown has passed since the last attempt.
+    An engine that answers with Retry-After is not asked again before that time, of which up to a minute counts. A
+    series of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod
+    becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since the last attempt.
     """
 
     def __init__(self, state: ClusterState) -> None:
