@@ -52,7 +52,7 @@ def _edit(draft: RawScenario, at: str, of: str, **change: Any) -> None:
 
 
 def _another_deployment(draft: RawScenario, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    other = deepcopy(draft["objects"][0])
+    other: dict[str, Any] = deepcopy(draft["objects"][0])
     other["metadata"]["name"] = name
     other["spec"]["replicas"] = 2
     other["spec"]["selector"]["matchLabels"] = other["spec"]["template"]["metadata"]["labels"] = dict(labels)

@@ -40,8 +40,8 @@ class RequestsHaveCauses:
       written at all: time alone changes nothing.
     - An adapter has at most one load or unload in flight on an engine, and an engine at most `max_requests_per_pod`.
     - A pod that comes and goes gets at most one load of an adapter: a second successful one needs another cause.
-    - In a minute in which nothing happens, the operator reconciles no adapter and lists each engine as often as
-      `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
+    - In a minute in which nothing happens, the operator reconciles each adapter at most once and lists each engine as
+      often as `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -153,7 +153,7 @@ class RequestsHaveCauses:
         looks = faulty * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
         most: Counter[str] = Counter(
             {
-                "reconciles.total": int(looks),
+                "reconciles.total": int(looks) + len(state.adapters),
                 "engine.list": int(looks + len(state.pods) * (_MINUTE / state.run.audit_interval + 1)),
                 "api.list": 0,
             }
