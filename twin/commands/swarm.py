@@ -164,6 +164,7 @@ def _progress_line() -> "Callable[[int, RawScenario], None] | None":
 def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
+    from twin.experiments.histories import HISTORIES
     from twin.experiments.swarm import possible_pairs
     from twin.report import terminal
 
@@ -172,6 +173,10 @@ def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list
     output.print(_table(coverage, kinds))
     output.print("  number of runs with each fault, and with an adapter in that phase while the fault was active")
     output.print(f"  pairs of faults at the same time: {len(coverage.pairs):,} of {len(possible_pairs(kinds)):,}")
+    output.print(_history_table(coverage))
+    output.print("  number of runs that met a history (first in its row), and that met both it and that of the column")
+    met, possible = len(coverage.history_pairs), len(possible_pairs(HISTORIES))
+    output.print(f"  histories: {len(coverage.histories)} of {len(HISTORIES)}, in pairs: {met} of {possible}")
     for row in coverage.crashed[:3]:
         output.print(f"  [red]crashed[/] seed {row.seed}: {escape(row.error)}")
     if not coverage.broken:
@@ -195,6 +200,25 @@ def _table(coverage: "Coverage", kinds: tuple[str, ...]) -> "Table":
     for kind in kinds:
         cells = [f"{coverage.phases[kind, phase]:,}" if coverage.phases[kind, phase] else "-" for phase in PHASES]
         table.add_row(escape(kind), f"{coverage.faults[kind]:,}", *cells)
+    return table
+
+
+def _history_table(coverage: "Coverage") -> "Table":
+    from rich.table import Table
+
+    from twin.experiments.histories import HISTORIES
+
+    table = Table(box=None, padding=(0, 1, 0, 1), header_style="dim")
+    table.add_column("")
+    table.add_column("history")
+    names = sorted(HISTORIES)
+    for number in range(1, len(names) + 1):
+        table.add_column(str(number), justify="right")
+    for number, name in enumerate(names, start=1):
+        pairs = [coverage.history_pairs[name, other] for other in names[number:]]
+        counts = [coverage.histories[name], *pairs]
+        cells = [""] * (number - 1) + [f"{count:,}" if count else "-" for count in counts]
+        table.add_row(str(number), name, *cells)
     return table
 
 

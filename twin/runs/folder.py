@@ -70,6 +70,9 @@ class RunFolder:
             raise FolderError(f"{self.path / EVENTS}: cannot be read ({str(error)[:200]}); {_DAMAGED}") from error
         if not lines or not isinstance(lines[0], Run):
             raise FolderError(f"{self.path / EVENTS}: does not begin with the description of a run; {_DAMAGED}")
+        count = self.summary.get("trace_lines", len(lines))
+        if count != len(lines):
+            raise FolderError(f"{self.path / EVENTS}: has {len(lines)} of {count} lines; {_DAMAGED}")
         return lines
 
 

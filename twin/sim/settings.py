@@ -79,6 +79,7 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         },
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
+        ip_families=cluster.ip_families,
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
+from itertools import chain
 from typing import Any, TypeVar
 
 import simpy
@@ -44,6 +45,8 @@ Progress = Callable[[float], None]
 
 _STEPS = 200
 """Number of progress reports in a run."""
+_ASK_AGAIN = 1.0
+"""Seconds after which a user tries again to create an object whose predecessor is still being deleted."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -266,8 +269,11 @@ class Simulation:
                     raise
 
     def _edit(self, edit: Edit) -> Any:
-        """Let a user change or delete an object; nothing happens if it does not exist any more."""
+        """Let a user change, delete or create an object; nothing is changed that does not exist any more."""
         yield self.env.timeout(edit.at)
+        if edit.create:
+            yield from self._create_again(edit)
+            return
         try:
             if edit.patch is None:
                 self.store.delete(edit.resource, edit.namespace, edit.name)
@@ -276,6 +282,21 @@ class Simulation:
         except ApiError as error:
             if error.code != 404:
                 raise
+
+    def _create_again(self, edit: Edit) -> Any:
+        """Create an object as the scenario has it, once its predecessor is gone."""
+        adapters = (template.manifest(i) for template in self.scenario.adapters for i in range(template.count))
+        place = (edit.kind, edit.namespace, edit.name)
+        manifest = next(item for item in chain(self.scenario.objects, adapters) if _place(item) == place)
+        while True:
+            try:
+                self.store.create(edit.resource, manifest, manager="kubectl")
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                yield self.env.timeout(_ASK_AGAIN)
+            else:
+                return
 
     def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
@@ -326,3 +347,8 @@ class Simulation:
         """Return five characters for `generateName`, from Kubernetes' alphabet."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))
+
+
+def _place(manifest: dict[str, Any]) -> tuple[str, str, str]:
+    meta = manifest["metadata"]
+    return manifest["kind"], meta.get("namespace", "default"), meta["name"]

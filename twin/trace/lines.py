@@ -111,6 +111,8 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     node: str = ""
     zone: str = ""
     ip: str = ""
+    ips: list[str] = []
+    """All addresses of a pod that has several, one of each family."""
     phase: str = ""
     ready: bool = False
     ready_since: float | None = None
@@ -184,6 +186,8 @@ class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):
     """HTTP status; 0 if there was no response."""
     error: str = ""
     """Exception type, or the engine's message."""
+    retry_after: str = ""
+    """Header Retry-After of the response."""
 
 
 class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
@@ -197,6 +201,8 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     code: int
     reason: str = ""
     """Kubernetes' reason of a failure."""
+    unchanged: bool = False
+    """True if the object already was what the write asked for."""
 
 
 class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):

@@ -194,8 +194,8 @@ class Recorder:
     def _pod(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
-        if status.get("podIP"):
-            self._pods[status["podIP"]] = _key(obj)
+        for item in status.get("podIPs", ()):
+            self._pods[item["ip"]] = _key(obj)
         ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
         view = pod_view(PODS.decode(obj), "")
         statuses = status.get("containerStatuses", [])
@@ -209,6 +209,7 @@ class Recorder:
             node=spec.get("nodeName", ""),
             zone=self._zones.get(spec.get("nodeName", ""), ""),
             ip=status.get("podIP", ""),
+            ips=list(view.ips) if len(view.ips) > 1 else [],
             phase=status.get("phase", ""),
             ready=ready.get("status") == "True",
             ready_since=self._seconds(ready.get("lastTransitionTime")),

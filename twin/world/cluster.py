@@ -16,6 +16,7 @@ from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
+from twin.world.namespaces import Namespaces
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.registry import Artifacts, ArtifactSettings
@@ -48,6 +49,8 @@ class WorldSettings:
     """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
     first_address: IPv4Address = FIRST_ADDRESS
     """Address of the first pod; later pods get the next ones."""
+    ip_families: Sequence[str] = ("IPv4",)
+    """Address families of a pod, the primary one first."""
 
 
 class World:
@@ -71,9 +74,10 @@ class World:
         self._deployments = Deployments(context, self._sets)
         self._owners = Owners(context.store)
         self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
+        self._namespaces = Namespaces(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address)
+        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address, settings.ip_families)
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts

@@ -21,7 +21,6 @@ from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
-TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod without one
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
 
@@ -130,7 +129,7 @@ class Nodes:
 
     def _evict_later(self, node: str, pod: Object) -> None:
         toleration = tolerates(pod, _TAINT)
-        seconds = TOLERATION if toleration is None else toleration.get("tolerationSeconds")
+        seconds = 0 if toleration is None else toleration.get("tolerationSeconds")
         if seconds is None or is_terminating(pod):
             return
         outage = self._outages[node]

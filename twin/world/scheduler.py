@@ -24,6 +24,7 @@ from twin.apiserver.meta.objects import (
     split,
     with_conditions,
 )
+from twin.apiserver.registry.binding import bound
 from twin.world.context import WorldContext
 from twin.world.node_affinity import is_allowed
 from twin.world.work import DelayedQueue
@@ -104,10 +105,14 @@ class Scheduler:
                 load = (self._used[node_name] + requested) / capacity if capacity else 0.0
                 fits.append((load, node_name))
         if fits:
-            namespace, short = split(name)
-            self._store.patch("pods", namespace, short, {"spec": {"nodeName": min(fits)[1]}}, manager="kube-scheduler")
+            self._bind(name, pod, min(fits)[1])
         else:
             self._set_unschedulable(name, pod, reasons)
+
+    def _bind(self, name: str, pod: Object, node: str) -> None:
+        namespace, short = split(name)
+        body = bound(pod, node, format_time(self._now()))
+        self._store.patch("pods", namespace, short, body, subresource="binding", manager="kube-scheduler")
 
     def _set_unschedulable(self, name: str, pod: Object, reasons: Counter[str]) -> None:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "no nodes"

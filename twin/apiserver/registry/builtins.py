@@ -40,6 +40,7 @@ def _core_kinds() -> list[ResourceType]:
             namespaced=False,
             short_names=("ns",),
             status=True,
+            finalize=True,
             name_rule=metadata.dns_label,
             admit=_admit_namespace,
         ),
@@ -51,6 +52,7 @@ def _core_kinds() -> list[ResourceType]:
             short_names=("po",),
             status=True,
             generation=True,
+            binding=True,
             admit=admit_pod,
             merge_type=merge_types.POD,
         ),
@@ -258,7 +260,11 @@ def _admit_binding(new: Object, old: Object | None, errors: list[FieldError]) ->
 def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
     name = new["metadata"]["name"]
     labels = {**new["metadata"].get("labels", {}), "kubernetes.io/metadata.name": name}
-    return {**new, "metadata": {**new["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+    new = {**new, "metadata": {**new["metadata"], "labels": labels}}
+    if old is not None:
+        return new
+    finalizers = dict.fromkeys([*((new.get("spec") or {}).get("finalizers") or ()), "kubernetes"])
+    return {**new, "spec": {"finalizers": list(finalizers)}, "status": {"phase": "Active"}}
 
 
 def _admit_node(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001

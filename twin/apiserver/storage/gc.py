@@ -79,8 +79,6 @@ class GarbageCollector:
                 self._collect(dependent)
             for owner in owners or ():
                 self._finish_foreground(owner["uid"])
-            if change.resource == "namespaces":
-                self._delete_namespaced_objects(meta["name"])
             return
         before = change.old["metadata"] if change.old else {}
         if owners and owners is not before.get("ownerReferences"):
@@ -194,15 +192,6 @@ class GarbageCollector:
             return
         left = [name for name in obj["metadata"].get("finalizers") or () if name != finalizer]
         self._client.patch(*reference, {"metadata": {"finalizers": left or None}}, manager=_MANAGER)
-
-    def _delete_namespaced_objects(self, namespace: str) -> None:
-        """Delete all objects of a deleted namespace. A real server does it before it removes the namespace."""
-        for kind in list(self._kinds):
-            if kind.namespaced:
-                for obj in self._client.list(kind.resource, namespace=namespace).items:
-                    name = obj["metadata"]["name"]
-                    if self._object(Reference(kind.resource, namespace, name)) is not None:
-                        self._client.delete(kind.resource, namespace, name, grace_period=0)
 
 
 def _reference(change: Change) -> Reference:

@@ -193,7 +193,7 @@ class Store:
         strategy.check_identity(kind, obj)
         namespace = strategy.namespace_of(kind, obj, namespace)
         if namespace:
-            self._check_namespace(namespace)
+            self._check_namespace(kind, obj, namespace)
         objects = self._objects[resource]
         name = strategy.name_for(obj, self._suffix, lambda name: objects.get(namespace, name) is not None)
         new = self._prepare_create(kind, obj, name, namespace)
@@ -311,9 +311,9 @@ class Store:
             raise not_found(kind.plural, kind.group, name)
         return obj
 
-    def _check_namespace(self, namespace: str) -> None:
-        if self._objects["namespaces"].get("", namespace) is None:
-            raise not_found("namespaces", "", namespace)
+    def _check_namespace(self, kind: ResourceType, obj: Object, namespace: str) -> None:
+        name = namespace or "default"
+        deletion.check_accepting(kind, obj, self._objects["namespaces"].get("", name), name)
 
     def _prepare_create(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
@@ -341,7 +341,7 @@ class Store:
         if old is None:
             if options.subresource:
                 raise not_found(kind.plural, kind.group, name)
-            self._check_namespace(namespace or "default")
+            self._check_namespace(kind, body, namespace)
             new = self._prepare_create(kind, body, name, namespace)
             new = apply.with_first_owner(kind, new, body, owner, self._timestamp())
             return self._commit("ADDED", kind, new, None, dry_run=options.dry_run)

@@ -50,6 +50,12 @@ class NodePool(ScenarioModel):
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
 
+def _each_once(families: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(families)) < len(families):
+        raise value_error("each family can be named once", "allowed: [IPv4], [IPv6], [IPv4, IPv6] or [IPv6, IPv4]")
+    return families
+
+
 def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
@@ -239,6 +245,10 @@ class Cluster(ScenarioModel):
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
+    ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (
+        "IPv4",
+    )
+    """Address families of pods, the primary one first: IPv4, IPv6, or both of them (dual-stack)."""
 
     def engine(self, workload: str) -> Engine:
         """Return the settings for the engines of a workload or bare Pod."""

@@ -6,9 +6,9 @@ Follows the store's pods. A status is written when it has changed, without delay
 compared with a probe's period and is not simulated.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
 from fake_vllm.distributions import Latency, Uniform
@@ -19,6 +19,7 @@ from twin.world.kubelet.pod_worker import KubeletContext, PodWorker
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import DelayedQueue
 
+_IPV6_PODS = IPv6Address("fd00:10:244::")  # kind's network of pods
 DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet handles a change: its watch, and its worker's queue
 
 
@@ -30,11 +31,13 @@ class KubeletSettings:
         nodes: names of the simulated nodes.
         pod_start: seconds for image and sandbox.
         first_address: address of the first pod; each later pod gets the next one, and none is used twice.
+        ip_families: address families of a pod, the primary one first.
     """
 
     nodes: Collection[str]
     pod_start: Latency
     first_address: IPv4Address
+    ip_families: Sequence[str] = ("IPv4",)
 
 
 class Kubelet:
@@ -49,7 +52,7 @@ class Kubelet:
         self._powered_off: set[str] = set()
         self._nodes = settings.nodes
         self._new_host = new_host
-        addresses = (str(settings.first_address + number) for number in count())
+        addresses = (_addresses(settings.first_address + number, settings.ip_families) for number in count())
         self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses))
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
         self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
@@ -110,3 +113,8 @@ class Kubelet:
         for worker in list(self.workers.values()):
             if split(worker.key)[0] == namespace:
                 worker.retry_config()
+
+
+def _addresses(address: IPv4Address, families: Sequence[str]) -> tuple[str, ...]:
+    """Return one address of each family; that of IPv6 ends in the same number."""
+    return tuple(str(address if family == "IPv4" else _IPV6_PODS + int(address)) for family in families)

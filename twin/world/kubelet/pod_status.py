@@ -11,31 +11,37 @@ Stamp = Callable[[float], str]
 
 
 def pod_status(
-    pod: Object, containers: Sequence[ContainerState], *, ip: str, forced_unready: bool, now: float, at: Stamp
+    pod: Object,
+    containers: Sequence[ContainerState],
+    *,
+    ips: Sequence[str],
+    forced_unready: bool,
+    now: float,
+    at: Stamp,
 ) -> dict[str, Any]:
-    """Return the whole status. Before its containers are created (`ip` is empty) a pod is Pending."""
+    """Return the whole status. Before its containers are created (`ips` is empty) a pod is Pending."""
     before: Object = pod.get("status") or {}
     ready = [container.ready and not forced_unready for container in containers]
     described = [(item, _container(item, is_ready, at)) for item, is_ready in zip(containers, ready, strict=True)]
     status: dict[str, Any] = {
-        "phase": _phase(before, containers, ip),
+        "phase": _phase(before, containers, started=bool(ips)),
         "conditions": with_conditions(before.get("conditions") or (), _conditions(containers, ready), at(now)),
         "startTime": before.get("startTime") or at(now),
         "containerStatuses": [status for item, status in described if not item.is_init],
     }
     if any(item.is_init for item in containers):
         status["initContainerStatuses"] = [status for item, status in described if item.is_init]
-    if ip:
-        status.update(podIP=ip, podIPs=[{"ip": ip}])
+    if ips:
+        status.update(podIP=ips[0], podIPs=[{"ip": ip} for ip in ips])
     return status
 
 
-def _phase(before: Object, containers: Sequence[ContainerState], ip: str) -> str:
+def _phase(before: Object, containers: Sequence[ContainerState], *, started: bool) -> str:
     main = [container for container in containers if not container.is_init]
     exits = [container.last for container in main if container.finished]
     if len(exits) == len(main):
         return "Failed" if any(item is not None and item.code for item in exits) else "Succeeded"
-    if before.get("phase") == "Running" or (ip and all(item.container_id for item in containers)):
+    if before.get("phase") == "Running" or (started and all(item.container_id for item in containers)):
         return "Running"
     return "Pending"
 

@@ -31,13 +31,13 @@ class KubeletContext:
         world: the simulated cluster.
         pod_start: seconds for image and sandbox.
         hosts: the hosts of all pods, by IP address.
-        new_ip: returns an address that was never used.
+        new_ips: returns addresses that were never used, one of each family of the cluster.
     """
 
     world: WorldContext
     pod_start: Latency
     hosts: dict[str, EngineHost]
-    new_ip: Callable[[], str]
+    new_ips: Callable[[], tuple[str, ...]]
 
 
 class PodWorker:
@@ -105,7 +105,7 @@ class PodWorker:
         self._end_timer.cancel()
         for container in self._containers:
             container.stop()
-        self._context.hosts.pop(self.host.ip, None)
+        self._release_addresses()
         self.host.reachable = False
 
     def exit_engine(self) -> None:
@@ -139,14 +139,18 @@ class PodWorker:
         if self.terminating:
             self._end_timer.set(self._env.now)
             return
-        self._context.hosts.pop(self.host.ip, None)
-        self.host.ip = ""
+        self._release_addresses()
+        self.host.ips = ()
         self.start()
 
+    def _release_addresses(self) -> None:
+        for ip in self.host.ips:
+            self._context.hosts.pop(ip, None)
+
     def _start_containers(self) -> None:
-        self.host.ip = self._context.new_ip()
+        self.host.ips = self._context.new_ips()
         self.host.reachable = True
-        self._context.hosts[self.host.ip] = self.host
+        self._context.hosts.update(dict.fromkeys(self.host.ips, self.host))
         self._waiting = list(self._containers)
         self._launch()
 
@@ -188,7 +192,7 @@ class PodWorker:
         status: dict[str, Any] = pod_status(
             self.pod,
             self._containers,
-            ip=self.host.ip,
+            ips=self.host.ips,
             forced_unready=self._forced_unready,
             now=self._env.now,
             at=lambda seconds: format_time(self._context.world.at(seconds)),

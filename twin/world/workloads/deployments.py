@@ -5,7 +5,7 @@ restoring the old template. A paused Deployment is left unchanged.
 """
 
 from formats.timestamps import format_time
-from twin.apiserver import Change
+from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import (
     Object,
     controller_uid,
@@ -108,7 +108,11 @@ class Deployments:
                 "template": {**template, "metadata": {**template.get("metadata", {}), "labels": labels}},
             },
         }
-        self._store.create(SETS, body, namespace=meta["namespace"], manager="kube-controller-manager")
+        try:
+            self._store.create(SETS, body, namespace=meta["namespace"], manager="kube-controller-manager")
+        except ApiError as error:
+            if error.reason != "Forbidden":  # its namespace is being deleted
+                raise
 
     def _annotate(self, deployment: Object, revision: int) -> None:
         meta = deployment["metadata"]

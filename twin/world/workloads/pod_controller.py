@@ -77,7 +77,7 @@ class PodController(ABC):
                 self._queue.add(self._keys[uid])
         if "" in uids and change.type != "DELETED":
             for name, obj in self._objects.items():
-                if _adopts(obj, change.object):
+                if self._adopts(obj, change.object):
                     self._queue.add(name)
 
     def _process(self, name: str) -> None:
@@ -86,12 +86,16 @@ class PodController(ABC):
             return
         if not is_terminating(obj):
             self._claim(obj)
-        self._sync(name, obj, self._pods.of(obj))
+        try:
+            self._sync(name, obj, self._pods.of(obj))
+        except ApiError as error:
+            if error.reason != "Forbidden":  # its namespace is being deleted
+                raise
 
     def _claim(self, obj: Object) -> None:
         matches = label_selector(obj["spec"]["selector"])
         for pod in self._pods.without_controller():
-            if _adopts(obj, pod):
+            if self._adopts(obj, pod):
                 owners = [*(pod["metadata"].get("ownerReferences") or ()), self._reference(obj)]
                 self._patch_pod(pod, {"metadata": {"ownerReferences": owners}})
         for pod in self._pods.of(obj):
@@ -99,6 +103,15 @@ class PodController(ABC):
                 uid = obj["metadata"]["uid"]
                 kept = [owner for owner in pod["metadata"]["ownerReferences"] if owner["uid"] != uid]
                 self._patch_pod(pod, {"metadata": {"ownerReferences": kept or None}})
+
+    def _adopts(self, obj: Object, pod: Object) -> bool:
+        """Return True if a pod without controller matches an object's selector."""
+        if is_terminating(obj) or is_terminating(pod) or controller_uid(pod):
+            return False
+        meta = pod["metadata"]
+        if meta["namespace"] != obj["metadata"]["namespace"]:
+            return False
+        return label_selector(obj["spec"]["selector"])(meta.get("labels") or {})
 
     def _reference(self, obj: Object) -> dict[str, Any]:
         return owner_reference(obj, self.api_version, self.kind)
@@ -155,13 +168,3 @@ def pod_from_template(
     }
     metadata["labels"] = {**((template.get("metadata") or {}).get("labels") or {}), **labels}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**template["spec"], **spec}}
-
-
-def _adopts(obj: Object, pod: Object) -> bool:
-    """Return True if a pod without controller matches an object's selector."""
-    if is_terminating(obj) or is_terminating(pod) or controller_uid(pod):
-        return False
-    meta = pod["metadata"]
-    if meta["namespace"] != obj["metadata"]["namespace"]:
-        return False
-    return label_selector(obj["spec"]["selector"])(meta.get("labels") or {})

@@ -104,13 +104,15 @@ class ReplicaSets:
         pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
         missing = desired_replicas(replica_set["spec"]) - len(pods)
         for _ in range(missing):
-            self._create_pod(name, replica_set)
+            if not self._create_pod(name, replica_set):
+                break
         for pod in deletion_order(pods)[:-missing] if missing < 0 else ():
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
         self._write_status(name, replica_set, pods)
 
-    def _create_pod(self, name: str, replica_set: Object) -> None:
+    def _create_pod(self, name: str, replica_set: Object) -> bool:
+        """Create a pod; return False if the API server refuses it, as in a namespace that is being deleted."""
         namespace, short = split(name)
         template = replica_set["spec"]["template"]
         rng = self._streams.get(f"replicaset/{name}/pod-names")
@@ -126,10 +128,12 @@ class ReplicaSets:
             try:
                 self._store.create("pods", pod, namespace=namespace, manager="kube-controller-manager")
             except ApiError as error:
+                if error.reason == "Forbidden":
+                    return False
                 if error.reason != "AlreadyExists":
                     raise
             else:
-                return
+                return True
 
     def _write_status(self, name: str, replica_set: Object, pods: list[Object]) -> None:
         min_ready = replica_set["spec"].get("minReadySeconds") or 0

@@ -52,6 +52,9 @@ class StatefulSets(PodController):
         self._revisions.trim(obj, used)
         self._wait_for_availability(name, obj, pods)
 
+    def _adopts(self, obj: Object, pod: Object) -> bool:
+        return super()._adopts(obj, pod) and _ordinal(obj, pod) is not None
+
     def _state(self, obj: Object, ordinal: int, pod: Object) -> StatefulPod:
         return StatefulPod(
             ordinal=ordinal,
