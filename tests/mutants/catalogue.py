@@ -699,4 +699,12 @@ MUTANTS = (
         "pass",
         "decision not persisted",
     ),
+    # -- ranks
+    Mutant(
+        "an adapter is sent to engines that cannot take its rank",
+        "reconcile/selection.py",
+        " and pod.takes_rank(rank)]",
+        "]",
+        "known fact not used",
+    ),
 )
