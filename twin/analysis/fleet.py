@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from twin.analysis.columns import column_list
 from twin.analysis.run_data import Source, lines_of, scenario_of
 from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
@@ -38,7 +39,11 @@ def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hour
 
     `passed` is true if the lower end of the 95 % interval of the mean over seeds reaches `availability`; the first such
     row is the cheapest sufficient fleet. A single seed has no interval, so `passed` is false.
+
+    Raises:
+        ValueError: if there is no column `cost`.
     """
+    (cost,) = column_list(cost, runs.columns, "cost")
     rows = []
     for variant, group in runs.groupby("variant"):
         values = group["availability"].dropna().to_numpy(dtype=float)

@@ -148,6 +148,7 @@ def _print_result(result: "ComparisonResult", page: Path) -> None:
     output.print(f"against {escape(design.baseline.name)}:")
     for name, sentence in result.sentences().items():
         output.print(f"  [bold]{escape(name)}[/]: {escape(sentence)}")
+    output.print(f"[bold]recommendation[/]: {escape(result.recommendation())}")
     table = _table(result)
     if table.row_count:
         output.print(table)
@@ -176,14 +177,18 @@ def _cells(c: "Comparison", *, one_path: bool) -> list[str]:
     from rich.markup import escape
 
     from twin.experiments.page import conclusion
-    from twin.report.wording import format_number
+    from twin.report.directions import verdict
+    from twin.report.wording import format_measure
 
-    text = f"[green]{conclusion(c)}[/]" if c.significant else escape(conclusion(c))
+    colour = {"better": "green", "worse": "red"}.get(verdict(c), "bold")
+    text = f"[{colour}]{conclusion(c)}[/]" if c.significant else escape(conclusion(c))
     return [
         escape(c.measure),
         escape(c.variant.rpartition("=")[2] if one_path else c.variant),
-        *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)),
-        f"{format_number(c.ci_low)} to {format_number(c.ci_high)}",
+        format_measure(c.measure, c.baseline_mean),
+        format_measure(c.measure, c.variant_mean),
+        format_measure(c.measure, c.difference, sign=True),
+        f"{format_measure(c.measure, c.ci_low, sign=True)} to {format_measure(c.measure, c.ci_high, sign=True)}",
         "—" if c.p_value is None else f"{c.p_value:.2g}",
         text,
     ]

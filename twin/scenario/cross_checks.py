@@ -23,6 +23,7 @@ from twin.scenario.sections.cluster import Cluster, Node
 from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
 from twin.scenario.yaml.positions import Document
+from twin.world.kubelet.pod_spec import in_start_order
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[Note]]:
@@ -103,6 +104,7 @@ def check_references(
         if name != "default" and name not in names:
             message = f'workload "{name}" not found in the manifests'
             yield document.problem(("cluster", "engines", name), message, choices(name, [*names, "default"]), key=True)
+    yield from _check_containers(file, document, workloads)
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
         if isinstance(fault, Rollout):
@@ -113,6 +115,20 @@ def check_references(
         chosen = getattr(fault, "nodes", None)
         if isinstance(chosen, NodeTargets):
             yield from _check_nodes(document, (*at, "nodes"), chosen, [node.name for node in nodes])
+
+
+def _check_containers(file: ScenarioFile, document: Document, workloads: Sequence[Workload]) -> Iterator[Problem]:
+    """Check that containers that end by themselves exist and are no engines."""
+    names = sorted({str(item.get("name")) for workload in workloads for item in in_start_order(workload.spec)})
+    engines = {str(workload.engine["name"]) for workload in workloads if workload.has_engine}
+    for name in file.cluster.containers:
+        at = ("cluster", "containers", name)
+        if name not in names:
+            yield document.problem(at, f'container "{name}" not found in the manifests', choices(name, names), key=True)
+        elif name in engines:
+            yield document.problem(
+                at, "is an engine", "allowed: other containers; see the fault engine-restart", key=True
+            )
 
 
 def _check_workload(

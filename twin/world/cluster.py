@@ -14,6 +14,7 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
+from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.namespaces import Namespaces
@@ -49,6 +50,8 @@ class WorldSettings:
     """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
     first_address: IPv4Address = FIRST_ADDRESS
     """Address of the first pod; later pods get the next ones."""
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
+    """Runs of containers that end by themselves, by container name."""
     ip_families: Sequence[str] = ("IPv4",)
     """Address families of a pod, the primary one first."""
 
@@ -77,7 +80,9 @@ class World:
         self._namespaces = Namespaces(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address, settings.ip_families)
+        kubelet_settings = KubeletSettings(
+            names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs
+        )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts

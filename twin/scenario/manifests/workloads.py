@@ -106,7 +106,7 @@ class Workload:
     def references(self) -> list["Reference"]:
         """Return every Secret and ConfigMap that the containers need to start, once for each key."""
         references = list[Reference]()
-        for container in self.containers:
+        for container in [*_list(self.spec.get("initContainers")), *self.containers]:
             sources = [*_list(container.get("envFrom"))]
             sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
             for source in sources:

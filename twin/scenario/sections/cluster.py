@@ -230,6 +230,15 @@ class Api(ScenarioModel):
     """Round-trip time of a request."""
 
 
+class ContainerEnd(ScenarioModel):
+    """A container that ends by itself: an init container, a Job's, or one that crashes again and again."""
+
+    runs: Distribution
+    """Time from its start to its end."""
+    exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] = 0
+    """Exit code; after another than 0 it is restarted as its restart policy says."""
+
+
 class Cluster(ScenarioModel):
     """Nodes, engines and latencies of the cluster."""
 
@@ -237,12 +246,17 @@ class Cluster(ScenarioModel):
     """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
     """Engines by name of the workload (or bare Pod); `default` for all others."""
+    containers: dict[str, ContainerEnd] = {}
+    """Containers that end by themselves, by name. Init containers run 1 to 3 s if absent, containers of Jobs 5 to 15 s;
+    others run until they are stopped. An engine's container cannot be named."""
     artifacts: Artifacts = Artifacts()
     """Registry that adapters are downloaded from."""
     api: Api = Api()
     """API server."""
     missing_secrets: Literal["stand-in", "absent"] = "stand-in"
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
+    missing_images: tuple[str, ...] | None = None
+    """Images that no registry has, as in manifests but without tag; their pods wait with `ImagePullBackOff`."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
     ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (

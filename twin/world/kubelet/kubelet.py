@@ -7,7 +7,7 @@ compared with a probe's period and is not simulated.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
@@ -15,6 +15,7 @@ from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
+from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_worker import KubeletContext, PodWorker
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import DelayedQueue
@@ -32,12 +33,14 @@ class KubeletSettings:
         pod_start: seconds for image and sandbox.
         first_address: address of the first pod; each later pod gets the next one, and none is used twice.
         ip_families: address families of a pod, the primary one first.
+        runs: runs of containers that end by themselves.
     """
 
     nodes: Collection[str]
     pod_start: Latency
     first_address: IPv4Address
     ip_families: Sequence[str] = ("IPv4",)
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
 class Kubelet:
@@ -53,7 +56,7 @@ class Kubelet:
         self._nodes = settings.nodes
         self._new_host = new_host
         addresses = (_addresses(settings.first_address + number, settings.ip_families) for number in count())
-        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses))
+        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses), settings.runs)
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
         self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
         context.store.subscribe(self._on_pod, "pods")
@@ -86,7 +89,7 @@ class Kubelet:
                 del self.workers[name]
                 worker.delete_now()
         elif worker is not None:
-            worker.pod = pod
+            worker.update(pod)
             if is_terminating(pod) and not worker.terminating:
                 worker.terminate()
         elif pod["spec"].get("nodeName") in self._nodes and not is_finished(pod):

@@ -44,6 +44,11 @@ def engine_of(meta: Object, spec: Object) -> str:
         return ""
 
 
+def in_start_order(spec: Object) -> list[Object]:
+    """Return all containers: init containers and native sidecars in their order, then the pod's own."""
+    return [*(spec.get("initContainers") or ()), *spec["containers"]]
+
+
 def long_running(spec: Object) -> list[Object]:
     """Return the containers that run as long as the pod: native sidecars, then the pod's own."""
     return [*native_sidecars(spec), *spec["containers"]]
