@@ -32,8 +32,8 @@ bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 crashes: $(DEV)/.installed  ## Kill the operator at every point of an adapter's life; prints at how many it recovers
 	@$(DEV)/bin/python -m tests.harness.run
 
-mutants: $(DEV)/.installed  ## Apply some seventy mistakes to the operator and name the check that finds each
-	@$(DEV)/bin/python -m tests.mutants.run
+mutants: $(DEV)/.installed  ## Apply listed mistakes to the operator, or random ones: make mutants SAMPLE=200 SEED=1
+	@$(DEV)/bin/python -m $(if $(SAMPLE),tests.mutants.generated.run --sample $(SAMPLE) --seed $(or $(SEED),1),tests.mutants.run)
 
 live: $(DEV)/.installed  ## Every scenario on a served cluster, the operator a process that is killed (about an hour)
 	@$(DEV)/bin/python -m tests.live.run

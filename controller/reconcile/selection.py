@@ -7,6 +7,7 @@ takes it. With `retry_switch: eager` a pod without recent errors takes the place
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from random import Random
 
@@ -176,6 +177,9 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
 
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
+    if not metrics:
+        adapters = snapshot.adapters_on(pod)
+        return _candidate_without_metrics(pod.name, adapters, pod.max_loras, pod.max_cpu_loras, pod.node, pod.zone)
     return Candidate(
         name=pod.name,
         adapters=snapshot.adapters_on(pod),
@@ -183,9 +187,17 @@ def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
         max_cpu_loras=pod.max_cpu_loras,
         node=pod.node,
         zone=pod.zone,
-        load=snapshot.engine_load(pod) if metrics else None,
-        expected_requests=snapshot.expected_requests(pod) if metrics else 0.0,
+        load=snapshot.engine_load(pod),
+        expected_requests=snapshot.expected_requests(pod),
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _candidate_without_metrics(
+    name: str, adapters: int, max_loras: int, max_cpu_loras: int, node: str, zone: str
+) -> Candidate:
+    """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter."""
+    return Candidate(name, adapters, max_loras, max_cpu_loras, node, zone)
 
 
 def _wake(

@@ -11,7 +11,7 @@ import typer
 
 from formats.durations import parse_positive_duration
 from formats.errors import FormatError
-from twin.commands.common import FAILED, OK, UsageError, exit_code
+from twin.commands.common import FAILED, OK, UsageError, exit_code, require
 
 if TYPE_CHECKING:
     from twin.capture import CapturedScenario, Observation, PhaseComparison
@@ -45,6 +45,7 @@ def capture(
     """Watch a cluster for a while, read-only; write a scenario with its objects and events."""
     import asyncio
 
+    require("kubernetes", "scipy")
     from twin.capture import CaptureError, build_history, build_scenario, compare_phases
 
     seconds = _parse_duration(duration)

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
 from formats.durations import format_clock
+from formats.installation import install_command
 from twin.commands.endings import INTERRUPTED as INTERRUPTED
 from twin.commands.endings import UNUSABLE as UNUSABLE
 from twin.commands.endings import guarded
@@ -63,8 +65,23 @@ def _run(command: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
         package = (missing.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
+        print_errors(f"twin: package {package} is required: {install_command(EXTRAS[package])}")
     return UNUSABLE
+
+
+def require(*packages: str) -> None:
+    """Refuse a command before it begins if it will need optional packages that are not installed.
+
+    Raises:
+        UsageError: with one command that installs them all.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
+        plural = "s" if len(missing) > 1 else ""
+        verb = "are" if len(missing) > 1 else "is"
+        names = " and ".join(missing)
+        raise UsageError(f"twin: package{plural} {names} {verb} required: {install_command(extras)}")
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, str]:

@@ -81,7 +81,8 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
         runs=ContainerRuns(
-            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()}
+            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()},
+            cluster.missing_images or (),
         ),
         ip_families=cluster.ip_families,
     )

@@ -49,7 +49,7 @@ _ASK_AGAIN = 1.0
 """Seconds after which a user tries again to create an object whose predecessor is still being deleted."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_GC_THRESHOLDS = (100_000, 50, 10)
 FAILED = "SimulationFailed"
 """Reason of the Event about an object that the simulated cluster could not handle."""
 
@@ -81,7 +81,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 def _infrequent_gc() -> Iterator[None]:
     """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
     before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:

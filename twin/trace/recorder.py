@@ -74,6 +74,8 @@ class Recorder:
         self._zones: dict[str, str] = {}
         self._managed_slices: set[str] = set()
         """Slices that the operator manages or did before, by `namespace/name`."""
+        self._sidecars: dict[str, tuple[Object, bool]] = {}
+        """Adapter to its spec, and whether only the sidecar can fetch the artifact."""
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
@@ -182,7 +184,7 @@ class Recorder:
             message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
             scheduler=spec.get("schedulerName", "default"),
-            sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
+            sidecar=self._needs_sidecar(obj),
             instances=status.get("instances", []),
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
@@ -190,6 +192,14 @@ class Recorder:
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )
+
+    def _needs_sidecar(self, adapter: Object) -> bool:
+        """Return whether only the sidecar can fetch the artifact; decided once for each version of the spec."""
+        key, spec = _key(adapter), adapter["spec"]
+        known = self._sidecars.get(key)
+        if known is None or known[0] is not spec:
+            known = self._sidecars[key] = spec, bool(sidecar_needed(MODEL_ADAPTERS.decode(adapter).spec))
+        return known[1]
 
     def _pod(self, change: Change) -> Line:
         obj = change.object

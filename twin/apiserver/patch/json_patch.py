@@ -4,7 +4,6 @@ Only the containers on the path to a change are copied; the rest is shared with 
 nothing returns the same object, so that an identity test shows whether anything changed.
 """
 
-from itertools import zip_longest
 from typing import Any
 
 from twin.apiserver.meta.errors import ApiError, Object, bad_request
@@ -20,9 +19,9 @@ def json_equal(left: Any, right: Any) -> bool:
 def merge(target: Any, patch: Any) -> Any:
     """Return `target` after an RFC 7386 merge patch: `None` deletes a key, objects are merged, other values are set."""
     if type(patch) is not dict:
-        if json_equal(target, patch):
-            return target
-        return _share_elements(target, patch) if type(patch) is type(target) is list else patch
+        if type(patch) is type(target) is list:
+            return _share_elements(target, patch)
+        return target if json_equal(target, patch) else patch
     base: Object = target if type(target) is dict else {}
     merged: Object | None = None
     for key, value in patch.items():
@@ -43,7 +42,10 @@ def merge(target: Any, patch: Any) -> Any:
 
 def _share_elements(old: list[Any], new: list[Any]) -> list[Any]:
     """Return `new` with the elements of `old` that stand unchanged at the same place: they are not checked again."""
-    return [before if is_identical(before, after) else after for before, after in zip_longest(old[: len(new)], new)]
+    if is_identical(old, new):
+        return old
+    kept = [before if is_identical(before, after) else after for before, after in zip(old, new, strict=False)]
+    return kept + new[len(old) :]
 
 
 def is_identical(left: Any, right: Any) -> bool:

@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
 from twin.evaluate.invariants.own_faults import OWN_FAULT, SAID_BY_ENGINE, says
-from twin.evaluate.invariants.placement import can_take
+from twin.evaluate.invariants.placement import ready_takers
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import settled_at
 from twin.evaluate.invariants.violations import Violation
@@ -111,8 +111,7 @@ class Liveness:
             return "its deletion does not finish"
         if says(line, OWN_FAULT - SAID_BY_ENGINE):
             return ""
-        pods = self._state.pods.values()
-        usable = [pod.line.object for pod in pods if pod.bad_since is None and can_take(self._state, pod, line)]
+        usable = ready_takers(self._state, line)
         if says(line, SAID_BY_ENGINE):
             late = usable and self._tried.get(line.object, 0.0) < self._quiet_since
             return f"it is {line.phase} and was not tried again: {line.message}" if late else ""

@@ -255,6 +255,8 @@ class Cluster(ScenarioModel):
     """API server."""
     missing_secrets: Literal["stand-in", "absent"] = "stand-in"
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
+    missing_images: tuple[str, ...] | None = None
+    """Images that no registry has, as in manifests but without tag; their pods wait with `ImagePullBackOff`."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
     ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (

@@ -13,6 +13,7 @@ from twin.apiserver.meta.objects import Object, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
+from twin.world.kubelet.images import pull_error
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
@@ -97,6 +98,10 @@ class ContainerRuntime(ContainerState):
         return "readiness" not in self._probes or self._probers["readiness"].result is True
 
     def _start(self) -> None:
+        if message := pull_error(self.image, self._context.runs.missing_images):
+            self.state, self.reason, self.message = "waiting", "ImagePullBackOff", message
+            self._on_change()
+            return
         if not self._is_engine:
             self._start_other()
             return

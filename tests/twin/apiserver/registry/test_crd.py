@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twin.apiserver import ApiError, FieldError, Store
-from twin.apiserver.schema.cel import compile_expression
+from twin.apiserver.schema.cel import Rule, compile_expression
 from twin.apiserver.schema.structural import compile_schema
 from twin.apiserver.schema.value_validations import ROOT
 
@@ -333,3 +335,14 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error_of_the_value(store: Store) 
     store.register_crd(definition(schema))
     with pytest.raises(ApiError, match="rule evaluation error: no such key: a"):
         store.create("widgets.example.com", {"metadata": {"name": "w"}, "x": {}})
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 3))), max_size=8))
+def test_a_result_that_is_kept_is_that_of_the_rule(pairs: list[tuple[int, int | None]]) -> None:
+    rule = Rule.compile({"rule": "self.size >= oldSelf.size", "message": "must not shrink"}, "spec")
+    for size, before in pairs:
+        old = None if before is None else {"size": before}
+        expected = None if before is None or size >= before else "must not shrink"
+        assert rule.violation({"size": size}, old) == expected
+        if old is not None:
+            assert rule.evaluate({"size": size}, old) == expected
