@@ -229,6 +229,8 @@ class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
     first_token_seconds: list[float] = []
     """Times of successful requests, in the order in which they ended, measured by the user."""
     end_to_end_seconds: list[float] = []
+    good: int | None = None
+    """Successful requests whose first token came within the objective; None without an objective."""
 
 
 class AnswerLine(_Line, frozen=True, kw_only=True, tag="answer"):
