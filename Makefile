@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live images notebooks examples record conform conform-operator record-weights record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
+.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-weights record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,13 +32,16 @@ bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 crashes: $(DEV)/.installed  ## Kill the operator at every point of an adapter's life; prints at how many it recovers
 	@$(DEV)/bin/python -m tests.harness.run
 
-mutants: $(DEV)/.installed  ## Apply some seventy mistakes to the operator and name the check that finds each
-	@$(DEV)/bin/python -m tests.mutants.run
+mutants: $(DEV)/.installed  ## Apply listed mistakes to the operator, or random ones: make mutants SAMPLE=200 SEED=1
+	@$(DEV)/bin/python -m $(if $(SAMPLE),tests.mutants.generated.run --sample $(SAMPLE) --seed $(or $(SEED),1),tests.mutants.run)
 
 live: $(DEV)/.installed  ## Every scenario on a served cluster, the operator a process that is killed (about an hour)
 	@$(DEV)/bin/python -m tests.live.run
 
-images: $(DEV)/.installed  ## Build both images and run them; needs docker or podman
+chart: $(DEV)/.installed  ## Lint the Helm chart and record what helm makes of it; needs helm
+	@$(DEV)/bin/python -m tests.controller.deploy.record_chart
+
+images: $(DEV)/.installed  ## Build the images and run them; needs docker or podman
 	@LORA_TWIN_IMAGES=1 $(DEV)/bin/pytest -rs tests/images
 
 notebooks: $(DEV)/.installed  ## Run the notebooks and store their outputs
@@ -111,9 +114,9 @@ $(DEV)/.installed: requirements-dev.lock pyproject.toml
 
 define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")' && \
-	echo "installing into $(1) from $(2)" && \
+	echo "installing into $(1) from $(2): once, a minute or two" && \
 	$(PYTHON) -m venv $(1) && \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2) && \
+	$(1)/bin/python .ci/install-lock $(2) && \
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	touch $@
 endef

@@ -16,6 +16,7 @@ from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import ClientError, Conflict, NotFound
+from controller.demand.tracker import DemandTracker
 from controller.dependencies import Dependencies
 from controller.engine.client import EngineClient
 from controller.policies import Policies
@@ -56,9 +57,10 @@ class Controller:
         self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
+        self._demand = DemandTracker(self._cache, clock, settings, wake)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
         hints = Hints(restarted=self._restarted, refusing=self._auditor.audit_now)
-        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints)
+        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints, self._demand.observe)
         self._reconciler = Reconciler(
             ReconcilerDependencies(
                 client=client,
@@ -74,6 +76,7 @@ class Controller:
                 slots=self._slots,
                 tracker=self._tracker,
                 load_monitor=self._load_monitor,
+                demand=self._demand,
                 events=self._events,
             )
         )
@@ -175,6 +178,7 @@ class Controller:
         if new is None and old is not None:
             self._tracker.forget_pod(old)
             self._load_monitor.forget_pod(old)
+            self._demand.forget_pod(old)
 
 
 async def _wait_for(task: asyncio.Task[None]) -> None:

@@ -112,7 +112,13 @@ class Options:
     scrape_interval: float = _option(
         POSITIVE_DURATION,
         _SETTINGS.scrape_interval,
-        "Interval between reads of engine metrics, while a policy in use needs them.",
+        "Interval between reads of engine metrics, while a policy in use or autoscaling needs them.",
+    )
+    autoscaling_budget: int = _option(
+        integer(0),
+        _SETTINGS.autoscaling_budget,
+        "Maximum number of replicas above their minimum that all adapters with autoscaling have in total. 0 sets no "
+        "limit.",
     )
     max_concurrent_reconciles: int = _option(
         integer(1), _SETTINGS.max_concurrent_reconciles, "Maximum number of adapters reconciled concurrently."

@@ -31,7 +31,9 @@ class Settings:
     Attributes:
         policy: placement policy of adapters whose `schedulerName` is `default`.
         policies: further policies that a `schedulerName` may name, as `module:Class`.
-        scrape_interval: time between reads of an engine's metrics, while a policy in use needs them.
+        scrape_interval: time between reads of an engine's metrics, while a policy in use or autoscaling needs them.
+        autoscaling_budget: replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no
+            limit.
         backoff: delays between attempts to load an adapter on one pod.
         retry_switch: `exhausted` waits for the last retry on a pod; `eager` moves to a healthy candidate at once.
         stable_for: time that a pod must have been Ready before a new load (seed document, "Stability requirements").
@@ -53,6 +55,7 @@ class Settings:
     policy: str = "default"
     policies: tuple[str, ...] = ()
     scrape_interval: float = 15.0
+    autoscaling_budget: int = 0
     backoff: Backoff = field(default_factory=Backoff)
     retry_switch: Switch = "exhausted"
     stable_for: float = 5.0

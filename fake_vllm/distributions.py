@@ -71,7 +71,7 @@ class Uniform:
         )
 
     def draw(self, rng: "np.random.Generator") -> float:
-        return float(rng.uniform(self.low, self.high))
+        return self.low + (self.high - self.low) * rng.random()  # the same as `rng.uniform`, several times faster
 
     def mean(self) -> float:
         return (self.low + self.high) / 2
@@ -93,7 +93,7 @@ class Exponential:
         )
 
     def draw(self, rng: "np.random.Generator") -> float:
-        return float(rng.exponential(self.average))
+        return self.average * rng.standard_exponential()  # the same as `rng.exponential`, faster
 
     def mean(self) -> float:
         return self.average

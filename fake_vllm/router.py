@@ -20,16 +20,24 @@ from fake_vllm.http.messages import (
     json_response,
     unauthorized,
 )
+from fake_vllm.http.paths import (
+    CHANGES,
+    COMPLETIONS_PATH,
+    GENERATING,
+    LOAD_PATH,
+    LOADING,
+    MODELS_PATH,
+    PROBED,
+    SGLANG_LOAD_PATH,
+    SGLANG_UNLOAD_PATH,
+    UNLOAD_PATH,
+)
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import CompletionTask, GenerationPlan
 from fake_vllm.openai.flavor import Load, Perform, Route, ServerFlavor, Step
-from fake_vllm.sglang.routes import GENERATE_PATH as SGLANG_GENERATE_PATH
-from fake_vllm.sglang.routes import LOAD_PATH as SGLANG_LOAD_PATH
-from fake_vllm.sglang.routes import UNLOAD_PATH as SGLANG_UNLOAD_PATH
 from fake_vllm.sglang.routes import SglangServer, lora_update_output
 from fake_vllm.vllm.errors import CALL_FAILED
-from fake_vllm.vllm.optional_routes import LOAD_PATH, UNLOAD_PATH
-from fake_vllm.vllm.routes import CHAT_PATH, COMPLETIONS_PATH, MODELS_PATH, VllmServer
+from fake_vllm.vllm.routes import VllmServer
 
 __all__ = [
     "CHANGES",
@@ -59,11 +67,6 @@ __all__ = [
     "split_root",
     "unauthorized",
 ]
-
-GENERATING = (COMPLETIONS_PATH, CHAT_PATH, SGLANG_GENERATE_PATH)
-LOADING = (LOAD_PATH, SGLANG_LOAD_PATH)
-PROBED = ("/health", "/ping", "/health_generate")
-CHANGES = (*LOADING, UNLOAD_PATH, SGLANG_UNLOAD_PATH)
 
 _DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")  # FastAPI's own paths
 

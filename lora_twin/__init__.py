@@ -6,6 +6,7 @@ programs find it by a `.pth` file after everything else; `import lora_twin` puts
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -27,9 +28,11 @@ _import_from(str(packages_folder()))
 
 
 def run_twin() -> None:
-    """Run `twin`."""
-    from twin.cli import main
-
+    """Run `twin`; Ctrl-C while it imports its modules ends it without a traceback."""
+    try:
+        from twin.cli import main
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     main()
 
 

@@ -23,7 +23,8 @@ from twin.commands import (
     swarm,
     sweep,
 )
-from twin.commands.common import FAULT, print_errors
+from twin.commands.common import FAULT, OK, print_errors
+from twin.commands.endings import guarded
 from twin.commands.renamed import RenamingGroup
 
 app = typer.Typer(
@@ -39,11 +40,14 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line. Unexpected errors are printed without a traceback and exit with 70."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    # httpx imports its own command line, with rich and pygments, which takes longer than the rest of it.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
-        app()
+        sys.exit(guarded(_run))
     except Exception as error:
         if os.environ.get("TWIN_TRACEBACK"):
             raise
@@ -51,6 +55,22 @@ def main() -> None:
         print_errors(f"twin: Internal error: {type(error).__name__}: {message}")
         print_errors("twin: please report it with the scenario; TWIN_TRACEBACK=1 shows the traceback")
         sys.exit(FAULT)
+
+
+def _open_closed_streams() -> None:
+    """Replace standard streams that the shell has closed (`>&-`), which Python sets to None."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+
+
+def _run() -> int:
+    """Run the command line; return its exit code."""
+    try:
+        app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else OK
+    return OK
 
 
 def _show_version(requested: bool) -> None:

@@ -6,13 +6,14 @@
 
 `read` parses them into a `PersistedState`; `changes` returns the merge patch from one `PersistedState` to another. A
 value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
-it; the next change removes it.
+it; the next change removes it. `last-scale-time` is the time at which the operator itself set `spec.replicas`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ SCHEDULED_PODS = f"{DOMAIN}/scheduled-pods"
 PLACEMENTS = f"{DOMAIN}/placements"
 RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
+LAST_SCALE_TIME = f"{DOMAIN}/last-scale-time"
 
 _LONGEST_POD = 63 - len("last-retry-time.")
 """The name part of an annotation key has at most 63 characters (Kubernetes, "Labels and Selectors", syntax)."""
@@ -115,6 +117,20 @@ def changes(before: PersistedState, after: PersistedState) -> dict[str, str | No
             None if attempt is None else format_micro_time(datetime.fromtimestamp(attempt.announced, UTC))
         )
     return patch
+
+
+def scaled_at(annotations: Mapping[str, str]) -> float:
+    """Return the time of the operator's last change of `spec.replicas`, in seconds since 1970; 0 if unknown."""
+    try:
+        return parse_timestamp(annotations[LAST_SCALE_TIME]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return 0.0
+
+
+def set_replicas(replicas: int, at: float) -> dict[str, Any]:
+    """Return the merge patch that sets `spec.replicas` at a time in seconds since 1970."""
+    timestamp = format_micro_time(datetime.fromtimestamp(at, UTC))
+    return {"metadata": {"annotations": {LAST_SCALE_TIME: timestamp}}, "spec": {"replicas": replicas}}
 
 
 def _attempt(count: str, announced: str) -> Attempt | None:

@@ -89,6 +89,27 @@ class SecretKeyReference(_Object, frozen=True, kw_only=True):
     key: str
 
 
+class AutoscalingTarget(_Object, frozen=True, kw_only=True):
+    concurrency: float
+    """Requests in flight per replica."""
+
+
+class StabilizationWindow(_Object, frozen=True, kw_only=True):
+    stabilization_window_seconds: float
+
+
+class Autoscaling(_Object, frozen=True, kw_only=True):
+    """Replicas by demand."""
+
+    max: int
+    target: AutoscalingTarget
+    min: int = 1
+    scale_up: StabilizationWindow = StabilizationWindow(stabilization_window_seconds=30)
+    scale_down: StabilizationWindow = StabilizationWindow(stabilization_window_seconds=300)
+    cooldown_seconds: float = 30
+    priority: int = 0
+
+
 class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     pod_selector: LabelSelector
     artifact_url: str = msgspec.field(name="artifactURL")
@@ -98,6 +119,7 @@ class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     credentials_secret_ref: LocalReference | None = None
     additional_config: dict[str, str] = {}
     api_key_secret_ref: SecretKeyReference | None = None
+    autoscaling: Autoscaling | None = None
 
 
 class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
@@ -109,6 +131,8 @@ class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
     ready_replicas: int = 0
     selector: str = ""
     """Selector of the pods that may hold the adapter, as text: autoscalers read it through the scale subresource."""
+    rank: int = 0
+    """Rank of the adapter; 0 if unknown."""
 
 
 class ModelAdapter(Resource, frozen=True, kw_only=True):

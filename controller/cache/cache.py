@@ -60,6 +60,10 @@ class Cache:
         """Number of adapters by (namespace, schedulerName)."""
         self.unsettled: set[str] = set()
         """Keys of adapters for which another pod would be useful."""
+        self.short_of_capacity: set[str] = set()
+        """Keys of adapters for which the policy found ready pods and no capacity on them."""
+        self.autoscaled: set[str] = set()
+        """Keys of adapters with autoscaling."""
         self._wake = wake
         self._on_pod = on_pod
         self._views: dict[str, dict[str, PodView]] = {}
@@ -115,16 +119,30 @@ class Cache:
             key = old.key
             self._selectors.remove(key)
             self._persisted.pop(key, None)
-            self.occupancy.hold(key, ())
+            left = self.occupancy.hold(key, ())
             self.unsettled.discard(key)
+            self.short_of_capacity.discard(key)
+            self.autoscaled.discard(key)
         else:
             key, namespace = new.key, new.metadata.namespace
+            if new.spec.autoscaling is not None and new.metadata.deletion_timestamp is None:
+                self.autoscaled.add(key)
+            else:
+                self.autoscaled.discard(key)
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._selectors.add(new, self.pods_in(namespace).values())
             persisted = self.persisted_state(new)
             loaded = {pod for pod in persisted.placements if persisted.attempt(pod) is None}
-            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
+            left = self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
         self._wake(key)
+        if left:
+            self._wake_short_of_capacity(key.split("/")[0])
+
+    def _wake_short_of_capacity(self, namespace: str) -> None:
+        """Wake the adapters that a policy found no capacity for: another adapter has left a pod."""
+        for key in sorted(self.short_of_capacity):
+            if key.startswith(f"{namespace}/"):
+                self._wake(key)
 
     def _count_scheduler(self, adapter: ModelAdapter | None, n: int) -> None:
         if adapter is not None:

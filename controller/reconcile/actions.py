@@ -58,6 +58,15 @@ class WriteAnnotations:
 
 
 @dataclass(frozen=True, slots=True)
+class SetReplicas:
+    """Set `spec.replicas` and the time of this change in one patch, which has to succeed before anything follows."""
+
+    replicas: int
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Send the load that the plan announces."""
 
@@ -97,6 +106,7 @@ Action = (
     | WriteStatus
     | PublishEndpoints
     | WriteAnnotations
+    | SetReplicas
     | AdoptSlices
     | Load
     | Unload
@@ -118,5 +128,7 @@ class Plan:
     """Pods whose engines have as many requests in flight as they may: plan again when one ends."""
     unsettled: bool = False
     """True if another pod would be useful: wake this adapter when one appears or becomes ready."""
+    short_of_capacity: bool = False
+    """True if the policy found no capacity on ready pods: wake this adapter when another one leaves a pod."""
     refused: bool = False
     """True if another Secret may help: wake this adapter when one that it names changes."""

@@ -15,6 +15,7 @@ from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.context import PlanContext
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
+from controller.reconcile.scaling import scaling_conditions
 from controller.reconcile.status import Phase, Progress, StatusInput, status_of
 from formats.timestamps import format_time
 
@@ -79,6 +80,7 @@ class ConditionBuilder:
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
             foreign_base=self._foreign_base(),
+            scaling=scaling_conditions(self.context.scaling),
         )
 
     def _not_serving(self) -> StatusInput:

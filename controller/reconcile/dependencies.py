@@ -9,6 +9,7 @@ from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import Client
 from controller.clock import Clock
+from controller.demand.tracker import DemandTracker
 from controller.policies import Policies
 from controller.requests.engine_records import EngineRecords
 from controller.requests.load_monitor import LoadMonitor
@@ -35,4 +36,5 @@ class ReconcilerDependencies:
     slots: RequestSlots
     tracker: RequestTracker
     load_monitor: LoadMonitor
+    demand: DemandTracker
     events: EventRecorder

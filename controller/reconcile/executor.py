@@ -31,6 +31,7 @@ from controller.reconcile.actions import (
     Plan,
     PublishEndpoints,
     RemoveFinalizer,
+    SetReplicas,
     Unload,
     Write,
     WriteAnnotations,
@@ -116,6 +117,10 @@ class PlanExecutor:
             cache.unsettled.add(key)
         else:
             cache.unsettled.discard(key)
+        if self._plan.short_of_capacity:
+            cache.short_of_capacity.add(key)
+        else:
+            cache.short_of_capacity.discard(key)
         for action in self._plan.actions:
             match action:
                 case Load(pod=pod) | Unload(pod=pod):
@@ -134,6 +139,8 @@ class PlanExecutor:
                 if not await self._prepare_loads():
                     return False
                 await self._write_annotations(action)
+            case SetReplicas(replicas=replicas, at=at):
+                await self._patch(annotations.set_replicas(replicas, at))
             case RemoveFinalizer():
                 kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": kept}})

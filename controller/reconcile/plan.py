@@ -35,6 +35,7 @@ from controller.reconcile.deletion import plan_deletion
 from controller.reconcile.endpoints import publication
 from controller.reconcile.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.replica_state import replica_states
+from controller.reconcile.scaling import plan_scaling, scaling_decision
 from controller.reconcile.selection import Selection, select
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase
@@ -51,12 +52,15 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
     states = replica_states(snapshot, sorted(tracked), now, settings)
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
+    scaling = scaling_decision(snapshot, now, settings)
+    if scaling is not None and (scaled := plan_scaling(snapshot, scaling, now)) is not None:
+        return scaled
     if snapshot.problem is None:
         selection = select(snapshot, states, now, settings, policy, rng)
     else:
         selection = Selection(pods=snapshot.selected, desired=snapshot.adapter.spec.replicas or 0)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
-    return _assemble(PlanContext(snapshot, states, selection, now, settings))
+    return _assemble(PlanContext(snapshot, states, selection, now, settings, scaling))
 
 
 def _assemble(context: PlanContext) -> Plan:
@@ -95,6 +99,7 @@ def _assemble(context: PlanContext) -> Plan:
         or selection.missing > 0
         or snapshot.adapter.spec.replicas is None
         or any(not context.serves(pod) for pod in selection.pods),
+        short_of_capacity=selection.missing > 0 and selection.candidates > len(selection.pods),
         refused=snapshot.problem is not None
         or any(state.outcome is not None and state.outcome.is_final for state in context.states.values()),
     )

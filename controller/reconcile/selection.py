@@ -7,10 +7,12 @@ takes it. With `retry_switch: eager` a pod without recent errors takes the place
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS
+from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
@@ -52,8 +54,9 @@ def select(
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
     yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    if yielding:
-        candidates = [pod for pod in candidates if pod.name not in yielding]
+    rank = rank_of(snapshot.adapter.spec)
+    if yielding or rank:
+        candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
     kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
     if requested is None:
@@ -166,6 +169,7 @@ class _Chooser:
             candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
             placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
             seed=self.seed,
+            rank=rank_of(self.snapshot.adapter.spec),
         )
         return choose(self.policy, view)
 
@@ -176,16 +180,28 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
 
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
+    if not metrics:
+        adapters = snapshot.adapters_on(pod)
+        return _candidate_without_metrics(pod.name, adapters, pod.max_loras, pod.max_cpu_loras, pod.node, pod.zone)
     return Candidate(
         name=pod.name,
         adapters=snapshot.adapters_on(pod),
         max_loras=pod.max_loras,
         max_cpu_loras=pod.max_cpu_loras,
+        max_lora_rank=pod.max_lora_rank,
         node=pod.node,
         zone=pod.zone,
-        load=snapshot.engine_load(pod) if metrics else None,
-        expected_requests=snapshot.expected_requests(pod) if metrics else 0.0,
+        load=snapshot.engine_load(pod),
+        expected_requests=snapshot.expected_requests(pod),
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _candidate_without_metrics(
+    name: str, adapters: int, max_loras: int, max_cpu_loras: int, node: str, zone: str
+) -> Candidate:
+    """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter."""
+    return Candidate(name, adapters, max_loras, max_cpu_loras, node, zone)
 
 
 def _wake(

@@ -9,6 +9,7 @@ from controller.api.types import EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationError
+from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
@@ -50,6 +51,8 @@ class Snapshot:
     publication_error: PublicationError | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
     problem: SpecProblem | None = None
+    demand: Demand | None = None
+    """Measured demand, for an adapter with autoscaling."""
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
     key: str = field(init=False, repr=False)

@@ -11,12 +11,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from controller.api.spec import rank_of
 from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
 from controller.cache.publication_errors import PublicationError
 from controller.cache.selector_index import candidate_selector
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
+SCALING = ("ScalingActive", "ScalingLimited")
+"""Condition types of autoscaling, as HorizontalPodAutoscaler has them."""
 _OF_OTHERS = ("ResourceCreated", "Failed")
 """Condition types that only AIBrix's controller sets, and never resets."""
 
@@ -48,6 +51,8 @@ class StatusInput:
     """Last refusal of a write of the Service or a slice."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
+    scaling: Sequence[Condition] = ()
+    """Conditions of an adapter with autoscaling; a former one is reset without."""
 
 
 def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> ModelAdapterStatus:
@@ -65,6 +70,7 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
         desired_replicas=status_input.desired,
         ready_replicas=len(status_input.instances),
         selector=candidate_selector(adapter.spec.pod_selector),
+        rank=rank_of(adapter.spec),
     )
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
@@ -74,7 +80,8 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
 def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
     """Return the merge patch for the status subresource."""
     old, new = _with_defaults(before), _with_defaults(after)
-    return {"status": {key: new[key] for key in new if new[key] != old[key] or not before.phase}}
+    changed = {key: new[key] for key in new if key not in old or new[key] != old[key] or not before.phase}
+    return {"status": changed | dict.fromkeys(key for key in old if key not in new)}
 
 
 def _with_defaults(status: ModelAdapterStatus) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield from _scheduled_and_later(adapter, status_input)
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
     yield from _base_model(adapter, status_input)
+    yield from status_input.scaling or _not_scaled(adapter)
 
 
 def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
@@ -147,6 +155,13 @@ def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield _condition("BaseModelServed", "False", "BaseModelNotServed", status_input.foreign_base)
     elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
+
+
+def _not_scaled(adapter: ModelAdapter) -> Iterable[Condition]:
+    """Reset the conditions of an adapter that had autoscaling before."""
+    for condition in adapter.status.conditions:
+        if condition.type in SCALING:
+            yield _condition(condition.type, "False", "ScalingDisabled", "the spec has no autoscaling")
 
 
 def _not_ready(adapter: ModelAdapter, reason: str, message: str, *others: str) -> Iterable[Condition]:

@@ -1,7 +1,7 @@
-"""Load of engines, for the policies that need it: each pod's `/metrics` is read once per interval by the leader.
+"""Load of engines, for policies and autoscaling: each pod's `/metrics` is read once per interval by the leader.
 
-Nothing is read while no adapter uses such a policy. A reconcile never waits for a reading; a load that is missing or
-too old is unknown to the policy, which then falls back on the number of adapters.
+Nothing is read while no adapter uses autoscaling or a policy that needs it. A reconcile never waits for a reading; a
+load that is missing or too old is unknown to the policy, which then falls back on the number of adapters.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ from controller.engine.errors import EngineError
 from controller.engine.metrics import MetricsSample, read
 from controller.policies import EngineLoad, Policies
 from controller.settings import Settings
+
+Round = Mapping[str, tuple[PodView, MetricsSample]]
+"""Pages read at about the same time, by pod (`namespace/name`)."""
 
 _TIMEOUT = 5.0
 """Seconds for one page."""
@@ -80,11 +83,14 @@ class LoadMonitor:
         policies: Policies,
         settings: Settings,
         hints: Hints | None = None,
+        on_round: Callable[[Round], None] = lambda _: None,
     ) -> None:
+        """`on_round` is called once per interval, also if nothing was read."""
         self._client = client
         self._cache = cache
         self._policies = policies
         self._hints = hints or Hints()
+        self._on_round = on_round
         self._interval = settings.scrape_interval
         self._samples: dict[str, LoadSample] = {}
         self._demand: dict[str, float] = {}
@@ -100,28 +106,32 @@ class LoadMonitor:
         self._samples.pop(pod.uid, None)
 
     async def run(self) -> None:
-        """Read all pods once per interval while a policy needs it."""
+        """Read all pods once per interval while a policy or an adapter needs it."""
         while True:
             await self._sample_all(self._pods())
             await asyncio.sleep(self._interval)
 
     def _pods(self) -> list[PodView]:
-        """Return the pods on which adapters with such a policy can be."""
-        spaces = sorted({space for space, name in self._cache.schedulers if self._policies.needs_metrics(name)})
-        pods = (pod for space in spaces for pod in self._cache.pods_in(space).values())
+        """Return the pods on which adapters with such a policy, or with autoscaling, can be."""
+        spaces = {space for space, name in self._cache.schedulers if self._policies.needs_metrics(name)}
+        spaces |= {key.partition("/")[0] for key in self._cache.autoscaled}
+        pods = (pod for space in sorted(spaces) for pod in self._cache.pods_in(space).values())
         return [pod for pod in pods if pod.enabled and pod.available and pod.engine]
 
     async def _sample_all(self, pods: list[PodView]) -> None:
+        pages: dict[str, tuple[PodView, MetricsSample]] = {}
         async with asyncio.TaskGroup() as tasks:
             for pod in pods:
-                tasks.create_task(self._sample(pod), name=f"metrics of {pod.name}")
+                tasks.create_task(self._sample(pod, pages), name=f"metrics of {pod.name}")
         self._update_demand(pods)
+        self._on_round(pages)
 
-    async def _sample(self, pod: PodView) -> None:
+    async def _sample(self, pod: PodView, pages: dict[str, tuple[PodView, MetricsSample]]) -> None:
         try:
             metrics = read(await self._client.metrics(Address(pod.ip, pod.port), min(_TIMEOUT, self._interval)))
         except (EngineError, ValueError):
             return
+        pages[pod.key] = pod, metrics
         before = self._samples.get(pod.uid)
         now = asyncio.get_running_loop().time()
         if before is not None and before.engine != pod.engine:

@@ -30,6 +30,8 @@ def check_unknown(args: EngineArgs) -> None:
     Not all of SGLang's flags are known, so that only a likely typo and a surplus word are refused there. Flags of the
     fake's own are no error: a simulated container may be started with them.
     """
+    if not args.unknown:
+        return
     known = [*engine_parser(args.flavor).flags, *(f"--{name}" for name in OWN_FLAGS)]
     refused: list[str] = []
     hint = ""

@@ -1,19 +1,14 @@
-"""Faults of an engine's requests: rules, and the effect of the rules on one request.
+"""Kinds of faults of an engine's requests, and the rule that a user writes; `effects.py` applies rules to requests.
 
-Rules are added and removed at run time. The transport (the simulated network, the kubelet's probes, `server/asgi.py`)
-calls `FaultRules.effect` before the engine gets the request, and applies the effect. Faults of the engine itself, such
-as a restart, are not here: the server or the simulated container carries them out.
+Faults of the engine itself, such as a restart, are not here: the server or the simulated container carries them out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Literal
 
-from fake_vllm.router import CHANGES, GENERATING, LOADING, PROBED, Response, error_response, load_error, unauthorized
-from formats.durations import parse_duration
-from formats.errors import FormatError
+from fake_vllm.http.paths import CHANGES, GENERATING, LOADING, PROBED
 
 CALLERS = ("controller", "probes", "traffic")
 
@@ -90,11 +85,17 @@ _KINDS = (
         ),
     ),
     FaultKind("out-of-memory", "loads fail because the GPU has no memory left", (*_COMMON, _ADAPTERS)),
+    FaultKind("metrics-stale", "/metrics repeats the first page that it returns during the fault", _COMMON),
+    FaultKind(
+        "metrics-wrong",
+        "each of the engine's values in /metrics is the same wrong one",
+        (*_COMMON, Parameter("value", "number, also NaN or +Inf", "NaN", "value of each series")),
+    ),
 )
+ALTERING = ("metrics-stale", "metrics-wrong")
+"""Kinds that change what the engine responds."""
+_METRICS = "/metrics"
 CATALOGUE: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _KINDS})
-
-NO_MEMORY = "CUDA out of memory. Tried to allocate 80.00 MiB."
-_BROKEN = "Error while deserializing header: invalid header length"  # safetensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class FaultRule:
     message: str = ""
     retry_after: str = ""
     after: bool = False
+    value: str = "NaN"
 
     def __post_init__(self) -> None:
         if self.kind not in CATALOGUE:
@@ -126,7 +128,8 @@ class FaultRule:
             raise ValueError(f"{self.kind}: the factor is {self.factor}; it must be above 0")
         if not 400 <= self.status <= 599:
             raise ValueError(f"{self.kind}: the status is {self.status}; it must be between 400 and 599")
-
+        if not _is_number(self.value):
+            raise ValueError(f"{self.kind}: the value is {self.value!r}; it must be a number, NaN, +Inf or -Inf")
         if not (self.retry_after.isascii() and (self.retry_after + " ").isprintable()):
             raise ValueError(f"{self.kind}: retry_after is {self.retry_after!r}; it must be printable ASCII")
 
@@ -143,6 +146,8 @@ class FaultRule:
             return False
         if self.kind in ("invalid-adapter", "out-of-memory") and path not in LOADING:
             return False
+        if self.kind in ALTERING and path != _METRICS:
+            return False
         return not self.adapters or any(fnmatchcase(adapter, pattern) for pattern in self.adapters)
 
 
@@ -156,118 +161,9 @@ def caller_of(path: str, agent: str) -> str:
     return "traffic" if path in GENERATING else "controller"
 
 
-@dataclass(frozen=True, slots=True)
-class FaultEffect:
-    """Effect of the faults on one request.
-
-    `refuse`: no connection. `reset`: closed without a response, before the engine starts or `after` its work. `hang`:
-    no response. `respond`: `response`, without the engine. `slow`: the engine responds, in `factor` times the time.
-    """
-
-    kind: Literal["refuse", "reset", "hang", "slow", "respond"]
-    factor: float = 1.0
-    response: Response | None = None
-    after: bool = False
-
-
-class FaultRules:
-    """Active rules of one engine, oldest first."""
-
-    def __init__(self) -> None:
-        self.on_change: list[Callable[[], None]] = []
-        """Called after a rule was added or removed."""
-        self._rules: dict[int, FaultRule] = {}
-        self._next = 1
-
-    @property
-    def rules(self) -> tuple[FaultRule, ...]:
-        """Rules in the order in which they were added."""
-        return tuple(self._rules.values())
-
-    @property
-    def affects_probes(self) -> bool:
-        """True if a rule applies to probes, so a probe has to evaluate the rules."""
-        return any("probes" in rule.callers for rule in self._rules.values())
-
-    @property
-    def probes_are_random(self) -> bool:
-        """True if the result of a probe is random, so each probe has to be made."""
-        return any("probes" in rule.callers and rule.probability < 1 for rule in self._rules.values())
-
-    def add(self, rule: FaultRule) -> int:
-        """Add a rule; return the handle to remove it."""
-        handle = self._next
-        self._next += 1
-        self._rules[handle] = rule
-        self._notify()
-        return handle
-
-    def remove(self, handle: int) -> None:
-        """Remove a rule.
-
-        Raises:
-            KeyError: if there is no rule with this handle.
-        """
-        if handle not in self._rules:
-            raise KeyError(f"no active fault has handle {handle}; it may have been removed already")
-        del self._rules[handle]
-        self._notify()
-
-    def effect(self, caller: str, path: str, adapter: str, draw: Callable[[], float]) -> FaultEffect | None:
-        """Return the effect on a request, None if no rule applies.
-
-        The first rule that applies decides, except that `slow` is combined with what follows. `draw` returns numbers in
-        [0, 1); it is called only for rules that apply and have a probability, so other rules do not shift the stream.
-        """
-        factor = 1.0
-        for rule in self._rules.values():
-            if not rule.applies(caller, path, adapter) or (rule.probability < 1 and draw() >= rule.probability):
-                continue
-            if rule.kind != "slow":
-                return _effect(rule, path, adapter, factor)
-            factor *= rule.factor
-        return FaultEffect("slow", factor) if factor != 1.0 else None
-
-    def _notify(self) -> None:
-        for callback in list(self.on_change):
-            callback()
-
-
-def _effect(rule: FaultRule, path: str, adapter: str, factor: float) -> FaultEffect:
-    match rule.kind:
-        case "connection-refused":
-            return FaultEffect("refuse", factor)
-        case "connection-reset":
-            return FaultEffect("reset", factor, after=rule.after)
-        case "timeout":
-            return FaultEffect("hang", factor)
-        case "unauthorized":
-            return FaultEffect("respond", factor, unauthorized())
-        case "invalid-adapter":
-            message = (rule.message or _BROKEN).replace("{adapter}", adapter)
-            return FaultEffect("respond", factor, load_error(path, message))
-        case "out-of-memory":
-            return FaultEffect("respond", factor, load_error(path, NO_MEMORY))
-        case _:
-            return FaultEffect("respond", factor, _http_error(rule))
-
-
-def _http_error(rule: FaultRule) -> Response:
-    if rule.body:
-        kind = "application/json" if rule.body.lstrip().startswith(("{", "[")) else "text/plain; charset=utf-8"
-        response = Response(rule.status, {"content-type": kind}, rule.body.encode())
-    else:
-        type = "InternalServerError" if rule.status >= 500 else "BadRequestError"
-        response = error_response(rule.status, type, rule.message or "injected fault")
-    if not rule.retry_after:
-        return response
-    headers = {**response.headers, "retry-after": _retry_after(rule.retry_after)}
-    return Response(response.status, headers, response.body)
-
-
-def _retry_after(text: str) -> str:
-    """Return the header's value: the seconds of a duration, any other text as it is (a date, `inf`)."""
+def _is_number(text: str) -> bool:
     try:
-        return f"{parse_duration(text):.0f}"
-    except FormatError:
-        return text
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and text.strip() == text

@@ -17,7 +17,8 @@ from starlette.requests import Request as HttpRequest
 
 from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
-from fake_vllm.faults.rules import FaultEffect, FaultRules, caller_of
+from fake_vllm.faults.effects import FaultEffect, FaultRules
+from fake_vllm.faults.rules import caller_of
 from fake_vllm.router import Request, Response, Stream
 from fake_vllm.server.front import Front, sending
 from fake_vllm.server.http_metrics import Exchange, HttpMetrics, content_length, handler_of
@@ -195,6 +196,10 @@ class AsgiApp:
             return
         if effect.kind == "slow":
             await self._call(scope, Call(self.engine, request, effect.factor), send)
+            return
+        if effect.kind == "alter":
+            response = effect.altered(await router.handle(self.engine, request, slow=effect.factor))
+            await to_http(response)(scope, _nothing_more, send)
             return
         if effect.after:
             response = await router.handle(self.engine, request, slow=effect.factor)

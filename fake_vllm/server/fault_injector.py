@@ -1,7 +1,7 @@
 """Injects faults at their times, with asyncio's timers.
 
-`faults/windows.py` says when a fault is in force, and `faults/rules.py` which requests it hits: the same code as in the
-simulation. A restart or a crash is carried out by the process itself.
+`faults/windows.py` says when a fault is in force, and `faults/effects.py` which requests it hits: the same code as in
+the simulation. A restart or a crash is carried out by the process itself.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.effects import FaultRules
+from fake_vllm.faults.rules import FaultRule
 from fake_vllm.faults.spec import CORE_CRASH, FLAP, INSTANT, RESTART, FaultSpec
 from fake_vllm.faults.windows import flap_windows, occurrences, window
 

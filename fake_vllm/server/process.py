@@ -14,7 +14,7 @@ from fake_vllm.cli.options import Options
 from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.engine.timing import EngineTimes
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import AsgiApp
 from fake_vllm.server.fault_injector import FaultInjector

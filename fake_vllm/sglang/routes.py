@@ -6,6 +6,7 @@ from typing import Any
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, json_response
+from fake_vllm.http.paths import SGLANG_GENERATE_PATH, SGLANG_LOAD_PATH, SGLANG_UNLOAD_PATH
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import Builder, GenerationPlan
 from fake_vllm.openai.flavor import Load, Route, Unload
@@ -23,10 +24,6 @@ from fake_vllm.sglang.protocol import (
 )
 from fake_vllm.sglang.responses import GenerateResponseBuilder, SglangResponseBuilder, error_content
 from fake_vllm.vllm import routes as vllm
-
-LOAD_PATH = "/load_lora_adapter"
-UNLOAD_PATH = "/unload_lora_adapter"
-GENERATE_PATH = "/generate"
 
 _OPEN = ("/health", "/metrics")  # paths that begin with these never need the key
 _FLUSHED = (
@@ -173,12 +170,12 @@ def _embeddings(engine: Engine, request: Request) -> Response:
 _ROUTES: Mapping[str, Route] = {
     "/v1/completions": Route(("POST",), _completion, SglangCompletionRequest),
     "/v1/chat/completions": Route(("POST",), _chat, SglangChatCompletionRequest),
-    GENERATE_PATH: Route(("POST", "PUT"), _generate, GenerateReqInput),
+    SGLANG_GENERATE_PATH: Route(("POST", "PUT"), _generate, GenerateReqInput),
     "/v1/models": Route(("GET",), vllm.models),
     "/health": Route(("GET",), vllm.health),
     "/metrics": Route(("GET",), _metrics),
-    LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterReqInput),
-    UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterReqInput),
+    SGLANG_LOAD_PATH: Route(("POST",), _load, LoadLoRAAdapterReqInput),
+    SGLANG_UNLOAD_PATH: Route(("POST",), _unload, UnloadLoRAAdapterReqInput),
     "/v1/embeddings": Route(("POST",), _embeddings, EmbeddingRequest),
     "/health_generate": Route(("GET",), vllm.health),
     "/ping": Route(("GET",), vllm.health),

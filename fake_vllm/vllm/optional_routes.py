@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fake_vllm.anthropic import serving as messages
 from fake_vllm.anthropic.protocol import AnthropicCountTokensRequest, AnthropicMessagesRequest
 from fake_vllm.engine.config import EngineConfig
+from fake_vllm.http.paths import LOAD_PATH, UNLOAD_PATH
 from fake_vllm.openai.flavor import Route
 from fake_vllm.openai.protocol.batch import BatchChatCompletionRequest
 from fake_vllm.openai.responses_api import serving as responses
@@ -22,9 +23,6 @@ from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
 from formats.engine_releases import parse_release
-
-LOAD_PATH = "/v1/load_lora_adapter"
-UNLOAD_PATH = "/v1/unload_lora_adapter"
 
 _FIRST, _NEVER = (0,), (10**6,)
 _SCALE_OUT = (

@@ -5,7 +5,7 @@ See vllm/entrypoints/serve/lora/protocol.py and vllm/entrypoints/serve/tokenize/
 
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, model_validator
 
 from fake_vllm.openai.protocol.base import INT64_MAX, OpenAIBaseModel
 from fake_vllm.openai.protocol.chat_completion import check_generation_prompt
@@ -69,7 +69,7 @@ class TokenizeChatRequest(OpenAIBaseModel):
 
 
 TokenizeRequest: TypeAlias = TokenizeCompletionRequest | TokenizeChatRequest
-TOKENIZE_REQUEST: TypeAdapter[TokenizeRequest] = TypeAdapter(TokenizeRequest)
+TOKENIZE_REQUEST: TypeAdapter[TokenizeRequest] = TypeAdapter(TokenizeRequest, config=ConfigDict(defer_build=True))
 
 
 class DetokenizeRequest(OpenAIBaseModel):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import JSON, Request, Response, error_response, json_response
+from fake_vllm.http.paths import CHAT_PATH, COMPLETIONS_PATH, MODELS_PATH
 from fake_vllm.http.sanitize import sanitize
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import GenerationPlan
@@ -21,10 +22,6 @@ from fake_vllm.vllm.generation import PreparedCompletions, chat_plan
 from fake_vllm.vllm.optional_routes import optional_route, optional_routes
 from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizeCompletionRequest
 from fake_vllm.vllm.tokenize import detokenize, tokenize
-
-COMPLETIONS_PATH = "/v1/completions"
-CHAT_PATH = "/v1/chat/completions"
-MODELS_PATH = "/v1/models"
 
 
 class VllmServer:

@@ -26,6 +26,11 @@ class FlexibleArgumentParser(argparse.ArgumentParser):
     def __init__(self) -> None:
         super().__init__(add_help=False)
         self.register("action", "ignored", IgnoredAction)
+        self._formatter = argparse.HelpFormatter("")
+
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        """Return one formatter for all arguments: `add_argument` asks for it each time, to check a metavar."""
+        return self._formatter
 
     @property
     def flags(self) -> list[str]:

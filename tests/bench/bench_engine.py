@@ -15,7 +15,8 @@ from fake_vllm.distributions import Constant
 from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.engine.timing import EngineTimes
-from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.effects import FaultRules
+from fake_vllm.faults.rules import FaultRule
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import LOAD_PATH, UNLOAD_PATH, Request, handle, handle_immediate
 

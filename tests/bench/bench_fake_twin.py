@@ -19,7 +19,7 @@ from fake_vllm.distributions import Constant
 from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Engine, EngineConfig
 from fake_vllm.engine.timing import EngineTimes
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle
 from fake_vllm.server.asgi import AsgiApp

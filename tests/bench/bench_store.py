@@ -7,12 +7,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from twin.apiserver import Store
+from twin.scenario.manifests.admission import definition
 
 ADAPTERS = "modeladapters.model.aibrix.ai"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +18,7 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 def _store(adapters: int) -> Store:
     store = Store(lambda: _EPOCH, lambda: "abcde")
-    store.register_crd(YAML(typ="safe").load((files("controller") / "deploy/crd.yaml").read_text()))
+    store.register_crd(definition())
     for number in range(adapters):
         store.create(ADAPTERS, _adapter(f"adapter-{number}"))
         store.patch(ADAPTERS, "default", f"adapter-{number}", _announcement(0))

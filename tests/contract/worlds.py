@@ -6,7 +6,6 @@ user) go through the other methods of the world, which use JSON.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from io import StringIO
 from itertools import count
 from random import Random
@@ -15,13 +14,13 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import simpy
 import structlog
-from ruamel.yaml import YAML
 
 from controller.api.types import MODEL_ADAPTERS, Kind, Resource
 from controller.client.interface import Client
 from controller.clock import SystemClock
 from fake_vllm.distributions import Constant
 from twin.apiserver import ApiError, Object, Store
+from twin.scenario.manifests.admission import definition
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
 from twin.world.store_client import StoreClient, StoreContext, map_error
@@ -82,8 +81,7 @@ def a_log() -> structlog.typing.FilteringBoundLogger:
 
 
 def crd() -> Object:
-    manifest: Object = YAML(typ="safe").load((files("controller") / "deploy/crd.yaml").read_text())
-    return manifest
+    return definition()
 
 
 def a_store() -> Store:

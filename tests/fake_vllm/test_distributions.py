@@ -64,3 +64,10 @@ def test_impossible_figures_are_refused(build: object, says: str) -> None:
     assert callable(build)
     with pytest.raises(ValueError, match=says):
         build()
+
+
+@given(low=st.floats(0, 1e6), width=st.floats(0, 1e6), seed=st.integers(0, 2**32))
+def test_a_draw_is_the_one_that_numpy_would_make(low: float, width: float, seed: int) -> None:
+    drawn, expected = np.random.default_rng(seed), np.random.default_rng(seed)
+    assert Uniform(low, low + width).draw(drawn) == expected.uniform(low, low + width)
+    assert Exponential(width).draw(drawn) == expected.exponential(width)

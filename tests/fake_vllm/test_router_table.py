@@ -18,7 +18,7 @@ from fake_vllm.distributions import Constant
 from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import Artifact, Engine, EngineConfig
 from fake_vllm.engine.timing import EngineTimes, StepTimeModel
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.server.asgi import DIRECT, AsgiApp
 from tests.fake_vllm.router_cases import CASES, NOW, Case

@@ -677,4 +677,41 @@ MUTANTS = (
         "return False",
         "stale state acted on",
     ),
+    # -- replicas by demand
+    Mutant(
+        "replicas are taken away as soon as a page shows no requests",
+        "demand/scaling.py",
+        "if not _covers(samples, start, _MAX_AGE * interval):",
+        "if False:",
+        "acted on a single sample",
+    ),
+    Mutant(
+        "a page with a thousand million requests adds replicas",
+        "demand/estimate.py",
+        "if requests is None or not 0 <= requests <= _MOST_REQUESTS:",
+        "if requests is None:",
+        "input not validated",
+    ),
+    Mutant(
+        "replicas that are decided are never written",
+        "reconcile/executor.py",
+        "await self._patch(annotations.set_replicas(replicas, at))",
+        "pass",
+        "decision not persisted",
+    ),
+    Mutant(
+        "requests reach a pod that was unloaded as soon as it was withdrawn",
+        "reconcile/steps.py",
+        "if (drained := context.drained_at()) > context.now:",
+        "if (drained := 0.0) > context.now:",
+        "news travel slowly",
+    ),
+    # -- ranks
+    Mutant(
+        "an adapter is sent to engines that cannot take its rank",
+        "reconcile/selection.py",
+        " and pod.takes_rank(rank)]",
+        "]",
+        "known fact not used",
+    ),
 )

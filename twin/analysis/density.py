@@ -16,15 +16,21 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import ArrayLike
 
+from twin.analysis.columns import Columns, column_list
+
 Placements: TypeAlias = pd.DataFrame | pa.Table | str | Path | Sequence[str | Path]
 """A frame of `placements`, or `placement.parquet` files, of which only the needed columns are read."""
 
 
-def adapters_held(placements: Placements, end_seconds: float, by: Sequence[str] = ("pod",)) -> pd.DataFrame:
+def adapters_held(placements: Placements, end_seconds: float, by: Columns = "pod") -> pd.DataFrame:
     """Return `mean_adapters` from the first load to `end_seconds`, `max_adapters`, and the number of `loads`.
 
     `by` are columns of the placements: `pod`, `node`, or further columns of a frame of many runs.
+
+    Raises:
+        ValueError: if there is no such column.
     """
+    by = [by] if isinstance(by, str) else list(by)
     table = _table(placements, by)
     change = pc.if_else(pc.equal(table["state"], "loaded"), 1.0, -1.0)
     area = pc.multiply(change, pc.subtract(pa.scalar(float(end_seconds)), table["time_seconds"]))
@@ -42,13 +48,18 @@ def adapters_held(placements: Placements, end_seconds: float, by: Sequence[str] 
     return result.sort_index().reset_index()
 
 
-def adapters_over_time(placements: pd.DataFrame, by: str = "pod") -> pd.DataFrame:
-    """Return the number of adapters on each pod (or node) after each change: `time_seconds`, `by`, `adapters`."""
+def adapters_over_time(placements: pd.DataFrame, by: Columns = "pod") -> pd.DataFrame:
+    """Return the number of adapters on each pod (or node) after each change: `time_seconds`, `by`, `adapters`.
+
+    Raises:
+        ValueError: if there is no such column.
+    """
+    by = column_list(by, placements.columns)
     frame = placements.sort_values("time_seconds", kind="stable")
     change = np.where(frame["state"] == "loaded", 1, -1)
-    counted = pd.Series(change, index=frame.index).groupby(frame[by]).cumsum()
-    table = pd.DataFrame({"time_seconds": frame["time_seconds"], by: frame[by], "adapters": counted})
-    return table.groupby(["time_seconds", by], sort=True).last().reset_index()
+    counted = pd.Series(change, index=frame.index).groupby([frame[name] for name in by]).cumsum()
+    table = frame[["time_seconds", *by]].assign(adapters=counted)
+    return table.groupby(["time_seconds", *by], sort=True).last().reset_index()
 
 
 def evenness(placements: pd.DataFrame, pods: Sequence[str], at_seconds: Sequence[float]) -> pd.DataFrame:
@@ -90,12 +101,16 @@ def gini(values: ArrayLike) -> float:
 def _table(placements: Placements, by: Sequence[str]) -> pa.Table:
     columns = list(dict.fromkeys(["time_seconds", *by, "state"]))
     if isinstance(placements, pa.Table):
+        column_list(by, placements.column_names)
         return placements.select(columns)
     if isinstance(placements, pd.DataFrame):
+        column_list(by, placements.columns)
         return pa.Table.from_pandas(placements[columns], preserve_index=False)
     files = [placements] if isinstance(placements, str | Path) else list(placements)
     stored = ["time" if name == "time_seconds" else name for name in columns]
-    return ds.dataset([str(file) for file in files]).to_table(columns=stored).rename_columns(columns)
+    dataset = ds.dataset([str(file) for file in files])
+    column_list(by, ["time_seconds" if name == "time" else name for name in dataset.schema.names])
+    return dataset.to_table(columns=stored).rename_columns(columns)
 
 
 def _max_held(table: pa.Table, by: Sequence[str]) -> "pd.Series[Any]":

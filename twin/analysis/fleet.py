@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from twin.analysis.columns import column_list
 from twin.analysis.run_data import Source, lines_of, scenario_of
 from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
+from twin.scenario.manifests.workloads import WITH_PODS
 from twin.trace.lines import EngineLine, PodLine
 from twin.world.scheduler import gpus_of
 
@@ -37,7 +39,11 @@ def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hour
 
     `passed` is true if the lower end of the 95 % interval of the mean over seeds reaches `availability`; the first such
     row is the cheapest sufficient fleet. A single seed has no interval, so `passed` is false.
+
+    Raises:
+        ValueError: if there is no column `cost`.
     """
+    (cost,) = column_list(cost, runs.columns, "cost")
     rows = []
     for variant, group in runs.groupby("variant"):
         values = group["availability"].dropna().to_numpy(dtype=float)
@@ -122,8 +128,8 @@ def _gpus_by_workload(scenario: Scenario) -> dict[str, int]:
     """Return the GPU request of a pod, by the name of its Deployment or of the pod itself."""
     gpus = {}
     for item in scenario.objects:
-        template = item["spec"]["template"] if item["kind"] in ("Deployment", "ReplicaSet") else item
-        if item["kind"] in ("Deployment", "ReplicaSet", "Pod"):
+        template = item["spec"]["template"] if item["kind"] in WITH_PODS else item
+        if item["kind"] in ("Pod", *WITH_PODS):
             gpus[item["metadata"]["name"]] = gpus_of(template)
     return gpus
 

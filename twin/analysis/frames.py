@@ -1,7 +1,8 @@
 """Runs as frames: one row for each event, one column for each property.
 
 A run is given by its folder (written by `twin run`) or by its `RunResult`. Times are seconds since the start of the
-run. Pods are `namespace/name`; adapters have their name only, as in engines.
+run. Pods are `namespace/name`; adapters have their name only, as in engines. Frames of one run know its end
+(`frame.attrs["end_seconds"]`), to which plots draw their time axis.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from controller.engine.errors import name_taken
 from formats.durations import parse_duration
 from formats.errors import FormatError
 from twin.analysis.fleet import gpu_hours
-from twin.analysis.run_data import Source, lines_of
+from twin.analysis.run_data import Source, end_of, lines_of
 from twin.evaluate.measures import placement_rows
 from twin.evaluate.traffic_measures import traffic_rows
 from twin.experiments.execution.trial import comparable_measures
@@ -44,7 +45,7 @@ def placements(run: Source) -> pd.DataFrame:
         table = pd.read_parquet(Path(run) / runfolder.PLACEMENT)
     else:
         table = pd.DataFrame(dict(placement_rows(run.lines)))
-    return table.rename(columns={"time": "time_seconds"})
+    return _with_end(table.rename(columns={"time": "time_seconds"}), run)
 
 
 def attempts(run: Source) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def attempts(run: Source) -> pd.DataFrame:
             series[key] = (row["attempt"], line.t)
         else:
             series.pop(key, None)
-    return pd.DataFrame(list(sent.values()), columns=list(_ATTEMPTS))
+    return _with_end(pd.DataFrame(list(sent.values()), columns=list(_ATTEMPTS)), run)
 
 
 def loads(run: Source) -> pd.DataFrame:
@@ -122,6 +123,11 @@ def traffic(run: Source) -> pd.DataFrame:
     names = table["adapter"].str.partition("/")
     table["adapter"] = names[2]
     table.insert(1, "namespace", names[0])
+    return _with_end(table, run)
+
+
+def _with_end(table: pd.DataFrame, run: Source) -> pd.DataFrame:
+    table.attrs["end_seconds"] = end_of(run)
     return table
 
 

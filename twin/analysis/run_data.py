@@ -17,6 +17,14 @@ def lines_of(run: Source) -> Sequence[Line]:
     return run.lines if isinstance(run, RunResult) else runfolder.read(Path(run)).lines()
 
 
+def end_of(run: Source) -> float:
+    """Return the end of the run, in seconds since its start; of an interrupted run, where it was interrupted."""
+    if isinstance(run, RunResult):
+        return run.covered
+    folder = runfolder.read(Path(run))
+    return folder.lines()[-1].t if folder.partial else float(folder.summary["duration_seconds"])
+
+
 def scenario_of(run: Source) -> Scenario:
     """Return the scenario as it was run."""
     if not isinstance(run, RunResult):

@@ -52,9 +52,10 @@ ADAPTERS = Resource(
 )
 PODS = Resource("pods", "/api/v1/pods", "Pod", "v1")
 DEPLOYMENTS = Resource("deployments", "/apis/apps/v1/deployments", "Deployment", "apps/v1")
+STATEFUL_SETS = Resource("statefulsets", "/apis/apps/v1/statefulsets", "StatefulSet", "apps/v1", required=False)
 SERVICES = Resource("services", "/api/v1/services", "Service", "v1", required=False)
 NODES = Resource("nodes", "/api/v1/nodes", "Node", "v1", namespaced=False, required=False)
-RESOURCES = (ADAPTERS, PODS, DEPLOYMENTS, SERVICES, NODES)
+RESOURCES = (ADAPTERS, PODS, DEPLOYMENTS, STATEFUL_SETS, SERVICES, NODES)
 
 
 class ClusterReader:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from twin.capture.accessors import workload_of
-from twin.capture.client import ADAPTERS, DEPLOYMENTS, PODS, SERVICES, Object
+from twin.capture.client import ADAPTERS, DEPLOYMENTS, PODS, SERVICES, STATEFUL_SETS, Object
 from twin.capture.watcher import Observation
 from twin.scenario.manifests.secrets import SecretRedactor, secrets_of
 from twin.world.kubelet.pod_spec import command_of, is_operator
@@ -39,9 +39,8 @@ def captured_objects(observation: Observation) -> tuple[list[Object], list[str]]
     """Return the initial engines, Services and adapters, and notes on what was ignored."""
     adapters = observation.first.get(ADAPTERS.kind, [])
     later = [c.object for c in observation.changes if c.kind == ADAPTERS.kind and c.type == "ADDED"]
-    engines = [
-        item for item in observation.first.get(DEPLOYMENTS.kind, []) if _hosts(_template(item), [*adapters, *later])
-    ]
+    workloads = [item for kind in (DEPLOYMENTS, STATEFUL_SETS) for item in observation.first.get(kind.kind, [])]
+    engines = [item for item in workloads if _hosts(_template(item), [*adapters, *later])]
     pods = [item for item in observation.first.get(PODS.kind, []) if _hosts(item, [*adapters, *later])]
     alone = [pod for pod in pods if not pod["metadata"].get("ownerReferences")]
     owners = {f"{item['metadata'].get('namespace')}/{item['metadata']['name']}" for item in engines}
@@ -50,7 +49,10 @@ def captured_objects(observation: Observation) -> tuple[list[Object], list[str]]
         for pod in pods
         if pod["metadata"].get("ownerReferences")
     }
-    notes = [f"ignored {owner}: it owns pods and is not a Deployment" for owner in sorted(others - owners)]
+    notes = [
+        f"ignored {owner}: it owns pods and is neither a Deployment nor a StatefulSet"
+        for owner in sorted(others - owners)
+    ]
     labels = [_labels(_template(item)) for item in engines] + [_labels(pod) for pod in alone]
     services = [item for item in observation.first.get(SERVICES.kind, []) if _serves(item, labels)]
     kept = [item for item in (*engines, *alone, *services, *adapters) if "deletionTimestamp" not in item["metadata"]]

@@ -63,7 +63,7 @@ def build_scenario(observation: Observation, history: History, name: str) -> Cap
     cleaned = redact_secrets([*objects, *templates, *placeholder_secrets(objects, templates)])
     manifests = [*cleaned[: len(objects)], *cleaned[len(objects) + len(templates) :]]
     arriving = dict(zip(history.arrivals, cleaned[len(objects) : len(objects) + len(templates)], strict=True))
-    engines = [item for item in manifests if item["kind"] in ("Deployment", "Pod")]
+    engines = [item for item in manifests if item["kind"] in ("Deployment", "StatefulSet", "Pod")]
     times = _times(history, notes)
     controller = _controller(observation, notes)
     lead = _lead(manifests, times, int(controller.get("max_requests_per_pod", Settings().max_requests_per_pod)))
@@ -212,7 +212,14 @@ def _lead(manifests: Sequence[Object], times: _Times, loads_per_pod: int) -> flo
     """Return the seconds until all initial engines and adapters are running again, in whole minutes."""
     start = max((latency.upper() for latency in times.startup.values()), default=90.0)
     start += times.pod_start.upper() if times.pod_start is not None else 10.0
-    pods = sum(item["spec"].get("replicas", 1) for item in manifests if item["kind"] in ("Deployment", "Pod")) or 1
+    pods = (
+        sum(
+            item["spec"].get("replicas", 1)
+            for item in manifests
+            if item["kind"] in ("Deployment", "StatefulSet", "Pod")
+        )
+        or 1
+    )
     held = sum(item["spec"].get("replicas", pods) for item in manifests if item["kind"] == ADAPTERS.kind)
     load = max((latency.mean() for latency in times.load.values()), default=3.0)
     worst = max((latency.upper() for latency in times.load.values()), default=20.0)

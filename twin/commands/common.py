@@ -1,24 +1,28 @@
 """Shared parts of the commands: exit codes, error output, progress bar.
 
-Exit codes: 0 success; 1 an expectation or an invariant failed, or a replay differs; 2 invalid input, with one line for
-each error on stderr; 70 internal error; 130 interrupted.
+Exit codes: 0 success; 1 an expectation or an invariant failed, or a replay differs; 2 invalid input, or a disk that
+refuses, with one line for each error on stderr; 70 internal error; 130 interrupted; 141 the reader of the output has
+gone; 143 ended by SIGTERM.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from formats.durations import format_clock
+from formats.installation import install_command
+from twin.commands.endings import INTERRUPTED as INTERRUPTED
+from twin.commands.endings import UNUSABLE as UNUSABLE
+from twin.commands.endings import guarded
 
 if TYPE_CHECKING:
     from twin.report import RunResult
-    from twin.scenario import Scenario
 
-OK, FAILED, UNUSABLE, FAULT, INTERRUPTED = 0, 1, 2, 70, 130
+OK, FAILED, FAULT = 0, 1, 70
 
 EXTRAS = {
     **dict.fromkeys(("scipy", "joblib", "optuna"), "lab"),
@@ -41,27 +45,41 @@ def print_errors(*lines: str) -> None:
 
 
 def exit_code(command: Callable[P, int]) -> Callable[P, None]:
-    """Wrap a command that returns its exit code; usage errors are printed as lines."""
+    """Wrap a command that returns its exit code; usage errors and interruptions are printed as lines."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            code = command(*args, **kwargs)
-        except UsageError as refused:
-            print_errors(*refused.args)
-            code = UNUSABLE
-        except ModuleNotFoundError as missing:
-            package = (missing.name or "").partition(".")[0]
-            if package not in EXTRAS:
-                raise
-            print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
-            code = UNUSABLE
-        except KeyboardInterrupt:
-            print_errors("twin: interrupted")
-            code = INTERRUPTED
-        raise typer.Exit(code)
+        raise typer.Exit(guarded(lambda: _run(command, *args, **kwargs)))
 
     return run
+
+
+def _run(command: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
+    try:
+        return command(*args, **kwargs)
+    except UsageError as refused:
+        print_errors(*refused.args)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print_errors(f"twin: package {package} is required: {install_command(EXTRAS[package])}")
+    return UNUSABLE
+
+
+def require(*packages: str) -> None:
+    """Refuse a command before it begins if it will need optional packages that are not installed.
+
+    Raises:
+        UsageError: with one command that installs them all.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
+        plural = "s" if len(missing) > 1 else ""
+        verb = "are" if len(missing) > 1 else "is"
+        names = " and ".join(missing)
+        raise UsageError(f"twin: package{plural} {names} {verb} required: {install_command(extras)}")
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
@@ -72,27 +90,6 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: not a setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
-
-
-@contextmanager
-def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """Show a progress bar on a terminal; do nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    whole = format_clock(scenario.duration)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
-        yield lambda t: progress.update(task, completed=t, now=f"{format_clock(t)} of {whole}")
 
 
 @contextmanager

@@ -14,10 +14,12 @@ from twin.commands.experiments import (
     Jobs,
     Settings,
     experiment_path,
+    kept_runs,
     open_executor,
     parse_share,
     usage_errors,
 )  # fmt: skip
+from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,7 +76,8 @@ def compare(
             runs=folder / "runs" if keep_runs and not address else None,
         )
         result = _run(design, options, open_executor(executor, jobs, address), folder, quiet=as_json)
-        _write_files(result, folder, str(file), Path("runs") if options.runs else None)
+        with busy(DRAWING, quiet=as_json):
+            _write_files(result, folder, str(file), Path("runs") if options.runs else None)
     if as_json:
         print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
     else:
@@ -98,7 +101,7 @@ def _run(
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar
 
-    with workers as execute, ResultStore(folder / "runs.parquet") as store:
+    with workers as execute, ResultStore(folder / "runs.parquet") as store, kept_runs(store):
         result = run_comparison(
             design, options, execute, store, lambda total: progress_bar("comparing", total, quiet=quiet)
         )
@@ -147,6 +150,7 @@ def _print_result(result: "ComparisonResult", page: Path) -> None:
     output.print(f"against {escape(design.baseline.name)}:")
     for name, sentence in result.sentences().items():
         output.print(f"  [bold]{escape(name)}[/]: {escape(sentence)}")
+    output.print(f"[bold]recommendation[/]: {escape(result.recommendation())}")
     table = _table(result)
     if table.row_count:
         output.print(table)
@@ -175,14 +179,18 @@ def _cells(c: "Comparison", *, one_path: bool) -> list[str]:
     from rich.markup import escape
 
     from twin.experiments.page import conclusion
-    from twin.report.wording import format_number
+    from twin.report.directions import verdict
+    from twin.report.wording import format_measure
 
-    text = f"[green]{conclusion(c)}[/]" if c.significant else escape(conclusion(c))
+    colour = {"better": "green", "worse": "red"}.get(verdict(c), "bold")
+    text = f"[{colour}]{conclusion(c)}[/]" if c.significant else escape(conclusion(c))
     return [
         escape(c.measure),
         escape(c.variant.rpartition("=")[2] if one_path else c.variant),
-        *map(format_number, (c.baseline_mean, c.variant_mean, c.difference)),
-        f"{format_number(c.ci_low)} to {format_number(c.ci_high)}",
+        format_measure(c.measure, c.baseline_mean),
+        format_measure(c.measure, c.variant_mean),
+        format_measure(c.measure, c.difference, sign=True),
+        f"{format_measure(c.measure, c.ci_low, sign=True)} to {format_measure(c.measure, c.ci_high, sign=True)}",
         "—" if c.p_value is None else f"{c.p_value:.2g}",
         text,
     ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from twin.experiments.execution.executors import Executor
+    from twin.experiments.execution.results import ResultStore
 
     Workers = AbstractContextManager[Executor]
 
@@ -39,6 +40,23 @@ def open_executor(name: Literal["joblib", "dask", "ray"], jobs: int, address: st
 
     with executors.open_executor(name, jobs or default_jobs(), address) as execute:
         yield execute
+
+
+@contextmanager
+def kept_runs(store: "ResultStore") -> Iterator[None]:
+    """Add what is stored, and how to continue, to the message of an interruption or of an executor's failure."""
+    from twin.experiments.execution.executors import ExecutorError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_kept(store)) from None
+    except ExecutorError as error:
+        raise UsageError(f"{error}; {_kept(store)}") from None
+
+
+def _kept(store: "ResultStore") -> str:
+    return f"{store.path} contains {len(store):,} finished runs; run the same command again to continue"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from twin.commands.common import OK, UsageError, exit_code
-from twin.commands.serve import KUBECONFIG, no_response, server_connection, sigterm_as_interrupt
+from twin.commands.serve import KUBECONFIG, no_response, server_connection
 
 
 def register(app: typer.Typer) -> None:
@@ -49,8 +49,7 @@ def node(
             await node.run()
 
     try:
-        with sigterm_as_interrupt():
-            asyncio.run(run())
+        asyncio.run(run())
     except KeyboardInterrupt:
         return OK
     except ApiError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
     AsJson,
@@ -16,6 +16,7 @@ from twin.commands.experiments import (
     Jobs,
     Settings,
     experiment_path,
+    kept_runs,
     open_executor,
     usage_errors,
 )  # fmt: skip
@@ -97,15 +98,11 @@ def _run(
     from twin.experiments.execution.runner import progress_bar
     from twin.experiments.search import search as run_search
 
-    with workers as execute, ResultStore(path.with_name(f"{path.name}.parquet")) as store:
-        try:
-            return run_search(
-                space, objective, options, execute, store,
-                lambda total: progress_bar("searching", total, quiet=quiet),
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            print_errors(f"{len(store):,} finished runs are stored; run the same command again to continue")
-            raise
+    with workers as execute, ResultStore(path.with_name(f"{path.name}.parquet")) as store, kept_runs(store):
+        return run_search(
+            space, objective, options, execute, store,
+            lambda total: progress_bar("searching", total, quiet=quiet),
+        )  # fmt: skip
 
 
 def _parse_objective(minimise: str, maximise: str, satisfy: list[str]) -> "Objective":

@@ -1,7 +1,6 @@
 """`twin serve`, and the commands that act on a running one: `fault`, `events` and `clock`."""
 
 import json
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import typer
 
 from formats.durations import parse_duration
 from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
+from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
     import ssl
@@ -84,8 +84,7 @@ def serve(
     )
     _check(options)
     try:
-        with sigterm_as_interrupt():
-            result = serve_world(scenarios[0], options, _print_endpoints)
+        result = serve_world(scenarios[0], options, _print_endpoints)
     except ServeError as error:
         raise UsageError(f"twin serve: {error}") from error
     if not until_end:
@@ -93,7 +92,8 @@ def serve(
     from twin.report import terminal
     from twin.runs import run as running
 
-    findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
+    with busy(DRAWING):
+        findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
     terminal.show(findings, page)
     return exit_code_of(findings)
 
@@ -125,22 +125,6 @@ def _print_endpoints(served: "ServedEndpoints") -> None:
     print(f"gateway         {served.gateway.url}   (models by name; status page at /, API at /docs)")
     print(f"pods' engines   at 10.x.y.z by the HTTP proxy {proxy} (lora-controller --engine-proxy), or at 127.x.y.z")
     print("Press Ctrl-C to stop.", flush=True)
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, also in a background process of a script, which ignores SIGINT by default."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @exit_code

@@ -14,6 +14,7 @@ from twin.commands.experiments import (
     Checkout,
     ExecutorName,
     Jobs,
+    kept_runs,
     open_executor,
     resolve_checkout,
     usage_errors,
@@ -36,6 +37,7 @@ Faults = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="KIND", help="Kind of fault to inject; repeatable (default: all)."),
 ]
+Mistakes = Annotated[bool, typer.Option("--mistakes", help="Let users make mistakes instead of injecting faults.")]
 Shrink = Annotated[bool, typer.Option("--shrink/--no-shrink", help="Shrink scenarios that violate an invariant.")]
 Out = Annotated[Path, typer.Option(help="Output folder.")]
 
@@ -45,6 +47,7 @@ def swarm(
     seeds: Seeds = 1000,
     first_seed: FirstSeed = 0,
     faults: Faults = None,
+    mistakes: Mistakes = False,
     checkout: Checkout = None,
     shrunk: Shrink = True,
     jobs: Jobs = 0,
@@ -54,14 +57,18 @@ def swarm(
     as_json: AsJson = False,
 ) -> int:
     """Run random scenarios with random faults; report coverage, shrink those that violate an invariant."""
+    if mistakes and faults:
+        raise UsageError("--mistakes: has no faults; leave --fault out")
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar, run_all
     from twin.experiments.swarm import Swarm, measure_coverage
 
-    runs = Swarm(range(first_seed, first_seed + seeds), _fault_kinds(faults or []), resolve_checkout(checkout))
+    kinds = _fault_kinds(faults or [])
+    runs = Swarm(range(first_seed, first_seed + seeds), kinds, resolve_checkout(checkout), mistakes)
     with usage_errors(), ResultStore(out / "swarm.parquet") as store:
         missing = sum(runs.key(seed) not in store for seed in runs.seeds)
-        with open_executor(executor, jobs, address) as execute, progress_bar("swarm", missing, quiet=as_json) as on_row:
+        workers, bar = open_executor(executor, jobs, address), progress_bar("swarm", missing, quiet=as_json)
+        with kept_runs(store), workers as execute, bar as on_row:
             run_all(runs.tasks(store), execute, store, on_row)
         coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
         violations = _write_violations(coverage, runs, out, shrunk=shrunk)
@@ -115,12 +122,12 @@ def _fault_kinds(names: list[str]) -> tuple[str, ...]:
 
 def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk: bool) -> list[dict[str, Any]]:
     """Write a scenario file for each violated invariant, shrunk if requested, and describe each."""
-    from twin.experiments import random_scenario, shrink
+    from twin.experiments import shrink
 
     violations = []
     for name, rows in sorted(coverage.broken.items())[:MAX_SHRUNK]:
         seed = min(row.seed for row in rows)
-        raw = random_scenario.draw(seed, runs.kinds)
+        raw = runs.draft(seed)
         result = shrink.ShrinkResult(raw, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
             result = shrink.shrink(raw, runs.source, name, _progress_line())
@@ -162,6 +169,7 @@ def _progress_line() -> "Callable[[int, RawScenario], None] | None":
 def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
+    from twin.experiments.histories import HISTORIES
     from twin.experiments.swarm import possible_pairs
     from twin.report import terminal
 
@@ -170,6 +178,10 @@ def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list
     output.print(_table(coverage, kinds))
     output.print("  number of runs with each fault, and with an adapter in that phase while the fault was active")
     output.print(f"  pairs of faults at the same time: {len(coverage.pairs):,} of {len(possible_pairs(kinds)):,}")
+    output.print(_history_table(coverage))
+    output.print("  number of runs that met a history (first in its row), and that met both it and that of the column")
+    met, possible = len(coverage.history_pairs), len(possible_pairs(HISTORIES))
+    output.print(f"  histories: {len(coverage.histories)} of {len(HISTORIES)}, in pairs: {met} of {possible}")
     for row in coverage.crashed[:3]:
         output.print(f"  [red]crashed[/] seed {row.seed}: {escape(row.error)}")
     if not coverage.broken:
@@ -193,6 +205,25 @@ def _table(coverage: "Coverage", kinds: tuple[str, ...]) -> "Table":
     for kind in kinds:
         cells = [f"{coverage.phases[kind, phase]:,}" if coverage.phases[kind, phase] else "-" for phase in PHASES]
         table.add_row(escape(kind), f"{coverage.faults[kind]:,}", *cells)
+    return table
+
+
+def _history_table(coverage: "Coverage") -> "Table":
+    from rich.table import Table
+
+    from twin.experiments.histories import HISTORIES
+
+    table = Table(box=None, padding=(0, 1, 0, 1), header_style="dim")
+    table.add_column("")
+    table.add_column("history")
+    names = sorted(HISTORIES)
+    for number in range(1, len(names) + 1):
+        table.add_column(str(number), justify="right")
+    for number, name in enumerate(names, start=1):
+        pairs = [coverage.history_pairs[name, other] for other in names[number:]]
+        counts = [coverage.histories[name], *pairs]
+        cells = [""] * (number - 1) + [f"{count:,}" if count else "-" for count in counts]
+        table.add_row(str(number), name, *cells)
     return table
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides, print_errors
+from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
 from twin.commands.experiments import (
     Address,
     AsJson,
@@ -15,13 +15,13 @@ from twin.commands.experiments import (
     Jobs,
     Settings,
     experiment_path,
+    kept_runs,
     open_executor,
     usage_errors,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
-    from twin.experiments.execution.results import ResultStore
     from twin.experiments.sweep import SweepResult
 
 MAX_POINTS = 100_000
@@ -55,7 +55,6 @@ def sweep(
     as_json: AsJson = False,
 ) -> int:
     """Run a grid of variants, or random points, with every seed; write one row for each run to a Parquet file."""
-    from twin.experiments.execution.executors import ExecutorError
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar
     from twin.experiments.sweep import sweep as run_sweep
@@ -64,14 +63,8 @@ def sweep(
         design = _build_design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
         path = experiment_path(out, design.baseline.scenario.name, "sweep", design.paths)
         target = path.with_name(f"{path.name}.parquet")
-        with open_executor(executor, jobs, address) as execute, ResultStore(target) as store:
-            try:
-                result = run_sweep(design, execute, store, lambda total: progress_bar("sweeping", total, quiet=as_json))
-            except KeyboardInterrupt:
-                print_errors(_stored(store))
-                raise
-            except ExecutorError as error:
-                raise UsageError(f"{error}; {_stored(store)}") from None
+        with open_executor(executor, jobs, address) as execute, ResultStore(target) as store, kept_runs(store):
+            result = run_sweep(design, execute, store, lambda total: progress_bar("sweeping", total, quiet=as_json))
     if as_json:
         _print_json(result, design, target)
     else:
@@ -90,10 +83,6 @@ def _build_design(
     if len(distinct) > MAX_POINTS:
         raise UsageError(f"{len(distinct):,} points are too many; allowed: up to {MAX_POINTS:,}")
     return build_design(file, distinct, overrides, seeds)
-
-
-def _stored(store: "ResultStore") -> str:
-    return f"{store.path} contains {len(store):,} finished runs; run the same command again to continue"
 
 
 def _print_json(result: "SweepResult", design: "Design", target: Path) -> None:

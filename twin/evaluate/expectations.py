@@ -26,6 +26,8 @@ class ExpectationResult:
     """An expectation and its result."""
 
     text: str
+    measure: str
+    """Dotted name of the measure."""
     passed: bool
     actual: float | None
     """Measured value, if any."""
@@ -49,5 +51,7 @@ def measure(summary: Mapping[str, Any], name: str) -> float | None:
 def _outcome(expectation: "Expectation", summary: Mapping[str, Any]) -> ExpectationResult:
     actual = measure(summary, expectation.name)
     if actual is None:
-        return ExpectationResult(str(expectation), False, None, f"{expectation.name} has no value in this run")
-    return ExpectationResult(str(expectation), _COMPARE[expectation.op](actual, expectation.value), actual)
+        message = f"{expectation.name} has no value in this run"
+        return ExpectationResult(str(expectation), expectation.name, False, None, message)
+    passed = _COMPARE[expectation.op](actual, expectation.value)
+    return ExpectationResult(str(expectation), expectation.name, passed, actual)

@@ -9,8 +9,8 @@ from twin.evaluate.expectations import ExpectationResult, measure
 from twin.evaluate.invariants import Violation
 from twin.trace.lines import Line, Run
 
-_PHASES = ("adapters.running ", "adapters.failed ", "adapters.pending ")
-"""Beginnings of expectations that say in which phases adapters are at the end."""
+_PHASES = frozenset({"adapters.running", "adapters.failed", "adapters.pending"})
+"""Measures of the phases in which adapters are at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class RunResult:
     @property
     def nothing_runs(self) -> bool:
         """True if adapters existed at the end, none was Running, and no expectation says so."""
-        expected = any(e.passed and e.text.startswith(_PHASES) for e in self.expectations)
+        expected = any(e.passed and e.measure in _PHASES for e in self.expectations)
         return self.left > 0 and not self.count("running") and not expected
 
     @property
@@ -64,6 +64,7 @@ class RunResult:
             "policy": run.policy,
             "duration_seconds": run.duration,
             "partial": self.partial,
+            "trace_lines": len(self.lines),
             "passed": self.passed,
             "verdict": self.verdict(),
             **self.measures,

@@ -18,6 +18,7 @@ from twin.experiments.execution.executors import Executor
 from twin.experiments.execution.results import ResultStore
 from twin.experiments.execution.runner import RowCallback, run_all
 from twin.experiments.execution.task import Row
+from twin.report.recommendation import recommend
 from twin.report.wording import HEADLINES, sentence
 from twin.scenario import MEASURES, unknown_measure
 
@@ -55,6 +56,13 @@ class ComparisonResult:
         """Return a sentence for each variant."""
         return {variant.name: sentence(self.of_variant(variant.name)) for variant in self.others}
 
+    def recommendation(self) -> str:
+        """Return which variant to use, and the condition under which that is right."""
+        comparisons = {variant.name: self.of_variant(variant.name) for variant in self.others}
+        choice = any(path.startswith("controller.") for path in self.design.paths)
+        broken = dict.fromkeys(row.variant for row in self.broken)
+        return recommend(self.design.baseline.name, comparisons, tuple(broken), choice=choice)
+
     @property
     def broken(self) -> list[Row]:
         """Runs that crashed or violated an invariant."""
@@ -69,6 +77,7 @@ class ComparisonResult:
             "seeds": list(self.design.seeds),
             "level": self.level,
             "precision": self.precision,
+            "recommendation": self.recommendation(),
             "sentences": self.sentences(),
             "remarks": list(self.remarks),
             "comparisons": [asdict(comparison) for comparison in self.comparisons],

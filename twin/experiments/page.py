@@ -11,11 +11,12 @@ import jinja2
 
 from twin.evaluate.statistics import Comparison
 from twin.experiments.comparison import ComparisonResult, run_folder
+from twin.report.directions import verdict
 from twin.report.figures.ecdf import Point, ecdf, samples
 from twin.report.figures.forest import forest
 from twin.report.page import source
 from twin.report.svg import Figure, stylesheet
-from twin.report.wording import HEADLINES, describe, format_number, headlines_first, label
+from twin.report.wording import HEADLINES, describe, format_measure, headlines_first, label
 
 POOLED = {
     "time_to_running_seconds": ("Time to Running, every adapter", "seconds from creation to Running"),
@@ -58,14 +59,18 @@ def render(result: ComparisonResult, file: str, runs: Path | None) -> str:
         result=result,
         scenario=result.design.baseline.scenario,
         style=source("page.css") + stylesheet() + source("comparison.css"),
+        script=source("figures.js") + source("tables.js"),
+        recommendation=result.recommendation(),
         sentences=result.sentences(),
         forest=forest(headlines_first(main), variants),
         pooled=[drawing for name in POOLED if (drawing := _pooled(result, name)) is not None],
         sections=[_section(result, measure, runs, file) for measure in _measures(result)],
         same=[label(c) for c in _unchanged(result)],
         runs=list(_runs(result, runs, file)),
-        format_number=format_number,
+        format_measure=format_measure,
         conclusion=conclusion,
+        verdict=verdict,
+        probability=probability,
     )
 
 
@@ -87,7 +92,7 @@ def _section(result: ComparisonResult, measure: str, runs: Path | None, file: st
         value = row.measures.get(measure)
         if value is not None:
             series[row.variant].append(
-                Point(value, f"{run.variant}, seed {run.seed}: {format_number(value)}", run.link)
+                Point(value, f"{run.variant}, seed {run.seed}: {format_measure(measure, value)}", run.link)
             )
     drawing = ecdf(f"runs-{measure.replace('.', '-')}", f"{measure}, run by run", series, measure)
     return Section(
@@ -127,6 +132,11 @@ def _runs(result: ComparisonResult, runs: Path | None, file: str) -> Sequence[Ru
     return entries
 
 
+def probability(p: float | None) -> str:
+    """Return a p-value as people write it."""
+    return "—" if p is None else "below 0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def conclusion(comparison: Comparison) -> str:
     """Describe how conclusive a comparison is."""
     if comparison.p_value is None:
@@ -134,7 +144,7 @@ def conclusion(comparison: Comparison) -> str:
     if comparison.identical:
         return "identical in every run"
     if comparison.significant:
-        return "statistically significant"
+        return f"{verdict(comparison)}, statistically significant"
     if comparison.settled:
         return "too small to matter"
     if comparison.seeds_to_settle is None:

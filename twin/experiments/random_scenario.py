@@ -1,5 +1,7 @@
 """Random scenarios: a small cluster and a random subset of the fault catalogue, all drawn from one seed.
 
+A scenario may also have what lets it meet a few of the listed histories (`random_histories.py`).
+
 Each scenario contains a few kinds of faults and omits the rest ("swarm testing"): a run with every fault at once rarely
 gets far enough for two of them to interact. Faults are injected in the first minutes; the rest of the run is quiet for
 long enough that liveness can be checked. Fault fields are filled by their names (`_GENERATORS`), so a new kind of fault
@@ -12,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from controller.policies import BUILT_IN
+from twin.experiments.random_histories import add_histories
 from twin.experiments.raw_scenario import RawScenario
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS
@@ -35,7 +38,7 @@ Generator = Callable[[Rng], Any]
 
 
 def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
-    """Return the scenario of a seed, with these kinds of faults."""
+    """Return the scenario of a seed, with these kinds of faults; with all of them, also with histories."""
     streams = Streams(seed)
     world, faults = streams.get("swarm/world"), streams.get("swarm/faults")
     count = int(faults.integers(0, min(MOST_FAULTS, len(kinds)) + 1))
@@ -45,7 +48,7 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
         replicas = 2
     keyed = bool(world.random() < 0.2)
     adapters = [_template(world, number, keyed) for number in range(int(world.integers(1, 4)))]
-    return {
+    draft: RawScenario = {
         "name": f"swarm-{seed}",
         "description": "Random scenario: are all invariants satisfied?",
         "duration": QUIET,
@@ -62,6 +65,9 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
         "faults": [fault(kinds[i], streams.get(f"swarm/fault/{kinds[i]}")) for i in chosen],
         "expect": list(EXPECTATIONS),
     }
+    if tuple(kinds) == tuple(FAULTS):
+        add_histories(draft, streams.get("swarm/histories"))
+    return draft
 
 
 def fault(kind: str, rng: Rng) -> dict[str, Any]:
@@ -124,7 +130,7 @@ _GENERATORS: Mapping[str, Generator] = {
     "callers": _sometimes(0.2, lambda _: ["controller", "probes"]),
     "after": lambda rng: bool(rng.random() < 0.5),
     "factor": lambda rng: float(_pick(rng, 3, 10, 40)),
-    "status": lambda rng: _pick(rng, 500, 503),
+    "status": lambda rng: _pick(rng, 429, 500, 503, 504),
     "ready_for": _seconds(3, 30),
     "unready_for": _seconds(2, 20),
     "duration": _seconds(20, 120),

@@ -15,6 +15,7 @@ from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import perform
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
+from twin.scenario.manifests.workloads import WITH_PODS
 
 MAX_RUNS = 600
 """Limit of runs."""
@@ -222,7 +223,7 @@ def describe_size(raw: RawScenario) -> str:
     pods = sum(
         (item.get("spec") or {}).get("replicas", 1)
         for item in raw.get("objects") or []
-        if item.get("kind") in ("Deployment", "ReplicaSet", "Pod")
+        if item.get("kind") in ("Pod", *WITH_PODS)
     )
     faults = len(raw.get("faults") or [])
     return (

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
+import simpy
+
 from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
+from twin.apiserver.meta.objects import key
 from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (
     EngineRestart,
@@ -16,6 +19,7 @@ from twin.scenario.faults import (
     Rollout,
 )
 
+_RESTARTABLE = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
 PodFault = EngineRestart | PodKill | PodStuckTerminating | Rollout
 
 
@@ -27,12 +31,15 @@ def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     yield active.until(window.start)
     targets = active.pods(fault.pods)
     active.record("begin", targets)
-    for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
-        yield active.until(unready.start)
-        _force(context, targets, unready=True)
-        yield active.until(unready.end)
+    try:
+        for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
+            yield active.until(unready.start)
+            _force(context, targets, unready=True)
+            yield active.until(unready.end)
+            _force(context, targets, unready=False)
+        yield active.until(window.end)
+    except simpy.Interrupt:
         _force(context, targets, unready=False)
-    yield active.until(window.end)
     active.record("end", targets)
 
 
@@ -94,7 +101,7 @@ def _apply(active: ActiveFault, fault: PodFault) -> list[str]:
     """Apply the fault once; return its targets."""
     world = active.context.world
     if isinstance(fault, Rollout):
-        return _restart_deployment(active.context, fault.deployment)
+        return _restart_workload(active.context, fault.deployment)
     pods = active.pods(fault.pods)
     for pod in pods:
         try:
@@ -110,12 +117,13 @@ def _apply(active: ActiveFault, fault: PodFault) -> list[str]:
     return pods
 
 
-def _restart_deployment(context: FaultContext, name: str) -> list[str]:
-    deployments = [
-        f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-        for item in context.store.list("deployments.apps").items
+def _restart_workload(context: FaultContext, name: str) -> list[str]:
+    workloads = [
+        (key(item), resource)
+        for resource in _RESTARTABLE
+        for item in context.store.list(resource).items
         if item["metadata"]["name"] == name
     ]
-    for deployment in deployments:
-        context.world.rollout(deployment)
-    return deployments
+    for workload, resource in workloads:
+        context.world.rollout(workload, resource)
+    return [workload for workload, _ in workloads]

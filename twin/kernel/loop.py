@@ -14,6 +14,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import copy_context
 from typing import Any, NoReturn, TypeVar, cast
 
 import simpy
@@ -47,6 +48,45 @@ class _Task(asyncio.Task[T]):
         return self._number
 
 
+class _Handle(asyncio.Handle):
+    """asyncio's handle without what it keeps for debug mode: a simulation makes millions."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Any, args: tuple[Any, ...], loop: "VirtualLoop", context: Any) -> None:
+        handle: Any = self
+        handle._context = copy_context() if context is None else context
+        handle._loop = loop
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
+        handle._repr = handle._source_traceback = None
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    """The same for a timer."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: tuple[Any, ...], loop: "VirtualLoop", context: Any) -> None:
+        handle: Any = self
+        handle._context = copy_context() if context is None else context
+        handle._loop = loop
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
+        handle._repr = handle._source_traceback = None
+        handle._when = when
+        handle._scheduled = True
+
+    def cancel(self) -> None:
+        handle: Any = self
+        if not handle._cancelled:
+            handle._cancelled = True
+            handle._loop._timer_cancelled_count += handle._scheduled
+            handle._callback = handle._args = None
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop with one thread, no sockets, and SimPy's time."""
 
@@ -68,7 +108,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Simulated seconds since the start of the environment."""
-        return float(self.env.now)
+        return float(self.env._now)
 
     def _run_once(self) -> None:
         """Run one iteration (a hook of run_forever): advance time if nothing is ready, then run what is."""
@@ -77,25 +117,33 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._advance()
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle._cancelled:
-                handle._run()
+            if handle._cancelled:
+                continue
+            try:  # as Handle._run, without the call
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                message = f"Exception in callback {handle!r}"
+                self.call_exception_handler({"message": message, "exception": error, "handle": handle})
 
     def _advance(self) -> None:
         """Step SimPy and fire timers until a callback is ready."""
         env, ready, timers = self.env, self._ready, self._scheduled
+        queue, never = env._queue, float("inf")
         if self._timer_cancelled_count > _CANCELLED_KEPT:
             self._drop_cancelled()
         while not ready:
             while timers and timers[0][2]._cancelled:
                 heapq.heappop(timers)[2]._scheduled = False
                 self._timer_cancelled_count -= 1
-            event_at = env.peek()
+            event_at = queue[0][0] if queue else never
             if timers:
                 due = timers[0][0]
                 if event_at <= due:
                     env.step()
                     continue
-                if due > env.now:
+                if due > env._now:
                     env._now = due
                 while timers and timers[0][0] <= due:
                     handle = heapq.heappop(timers)[2]
@@ -104,7 +152,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                         self._timer_cancelled_count -= 1
                     else:
                         ready.append(handle)
-            elif event_at == float("inf"):
+            elif event_at == never:
                 self._deadlocked()
             else:
                 env.step()
@@ -130,11 +178,23 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         self._check_closed()
-        handle: Any = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _TimerHandle(when, callback, args, self, context)
         self._timer_count += 1
         heapq.heappush(self._scheduled, (when, self._timer_count, handle))
-        handle._scheduled = True
-        return cast(asyncio.TimerHandle, handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.env._now + delay, callback, *args, context=context)
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
+        self._check_closed()
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
 
     # -- not available in a simulation
 

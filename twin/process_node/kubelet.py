@@ -222,7 +222,7 @@ class PodProcesses:
             status = pod_status(
                 self._pod,
                 containers,
-                ip=self.ip,
+                ips=(self.ip,) if self.ip else (),
                 forced_unready=False,
                 now=self._clock.now().timestamp(),
                 at=lambda seconds: format_time(datetime.fromtimestamp(seconds, UTC)),

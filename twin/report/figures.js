@@ -52,10 +52,10 @@ class Chart {
     this.clip.id = `clip-${charts.length}`;
     this.clip.append(document.createElementNS(SVG, "rect"));
     this.movers = [...svg.querySelectorAll(".zoomable *")].map(node => this.mover(node)).filter(Boolean);
-    this.axes = [...svg.querySelectorAll(".time-axis")]
+    this.axes = [...svg.querySelectorAll(".x-axis")]
       .map(node => [node, +node.querySelector("line").getAttribute("y1")]);
     this.still = [...svg.querySelectorAll("text, line.grid, path.axis, g.legend")]
-      .filter(node => !node.closest(".zoomable, .time-axis") && !(node.tagName === "text" && node.closest("g.legend")))
+      .filter(node => !node.closest(".zoomable, .x-axis") && !(node.tagName === "text" && node.closest("g.legend")))
       .map(node => this.fixed(node));
     this.toolbar();
     this.line = svg.appendChild(document.createElementNS(SVG, "line"));
@@ -208,9 +208,10 @@ class Chart {
   // Arrange the entries of a legend from its row `row` on; returns the height of the rows after its first.
   arrange(legend, row) {
     let x = 4;
-    for (const [entry, box] of [...legend.children].map(entry => [entry, entry.getBBox()])) {
+    const boxes = [...legend.children].map(entry => [entry, entry.getBBox()]), top = boxes[0][1].y;
+    for (const [entry, box] of boxes) {
       if (x > 4 && x + box.width > this.full) { x = 4; row += 1; }
-      entry.setAttribute("transform", `translate(${x - box.x} ${row * 17})`);
+      entry.setAttribute("transform", `translate(${x - box.x} ${row * 17 + top - box.y})`);
       x += box.width + 14;
     }
     return row * 17;

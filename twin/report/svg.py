@@ -44,7 +44,7 @@ class Interaction:
 
     def attributes(self) -> str:
         """Return the data attributes of the SVG element."""
-        limits = " ".join(number(value) for value in (self.x.low, self.x.high, self.x.start, self.x.end))
+        limits = " ".join(f"{value:.8g}" for value in (self.x.low, self.x.high, self.x.start, self.x.end))
         series = [[name, _compact(points)] for name, points in self.series.items()]
         data = escape(json.dumps(series, separators=(",", ":"), ensure_ascii=False)) if series else ""
         return f' data-x="{limits}" data-kind="{self.kind}"' + (f' data-series="{data}"' if data else "")
@@ -184,7 +184,7 @@ class Plot:
         ]
         base = element("line", x1=self.x.start, x2=self.x.end, y1=self.y.start, y2=self.y.start, class_="axis")
         heading = text(self.x.end, self.y.start + 33, f"{title} ({unit})", "unit", "end") if title else ""
-        return element("g", "".join(parts) + base + heading, class_="time-axis", data_title=title)
+        return element("g", "".join(parts) + base + heading, class_="x-axis", data_title=title)
 
     def level_axis(self, ticks: Sequence[float], unit: str, form: str = "{:,g}") -> str:
         """Return the vertical axis: grid lines, labels at the left, and the unit above them."""

@@ -93,8 +93,11 @@ function startTables() {
   const tables = [...document.querySelectorAll("table.sortable")].map(table => new Table(table));
   const open = id => {
     for (const table of tables) table.reveal(id);
-    const details = document.getElementById(id)?.closest("section")?.querySelector("details");
-    if (details) details.open = true;
+    const target = document.getElementById(id);
+    const details = target?.matches("details") ? target : target?.closest("section")?.querySelector("details");
+    if (!details) return;
+    details.open = true;
+    target.scrollIntoView();
   };
   const target = decodeURI(location.hash.slice(1));
   addEventListener("hashchange", () => { if (!location.hash.includes("=")) open(decodeURI(location.hash.slice(1))); });

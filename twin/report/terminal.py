@@ -16,10 +16,17 @@ PIPED_WIDTH = 240
 """Columns if the output is not a terminal, so that lines are not wrapped."""
 
 
+class _Console(Console):
+    """A console that leaves a closed pipe to its caller; rich would exit with 1, which means a failed expectation."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Return a console for standard output, with colours only on a terminal."""
-    output = Console(highlight=False)
-    return output if output.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    output = _Console(highlight=False)
+    return output if output.is_terminal else _Console(highlight=False, width=PIPED_WIDTH)
 
 
 def show(result: RunResult, page: Path | None) -> None:

@@ -1,5 +1,6 @@
 """Differences in plain words: "12 % fewer pods used", "p95 time to Running 3.1 s longer"."""
 
+import math
 from collections.abc import Sequence
 
 from twin.evaluate.statistics import Comparison
@@ -86,7 +87,7 @@ def describe(comparison: Comparison) -> str:
     if name == "availability":
         return f"availability {_fine(100 * abs(difference))} points {'higher' if difference > 0 else 'lower'}"
     if "_seconds" in name and name != "unavailable_adapter_seconds":
-        return f"{label(name)} {_fine(abs(difference))} s {'longer' if difference > 0 else 'shorter'}"
+        return f"{label(name)} {format_measure(name, abs(difference))} {'longer' if difference > 0 else 'shorter'}"
     if name in _LEVELS:
         return f"{label(name)} {_fine(abs(difference))} {'higher' if difference > 0 else 'lower'}"
     word = "more" if difference > 0 else ("less" if name in _AMOUNTS else "fewer")
@@ -114,11 +115,31 @@ def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
 
 
-def format_number(value: float | None) -> str:
-    """Return a number for a table: four significant digits, thousands separators, a dash for None."""
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Return a number for a table: `digits` significant digits, never an exponent, a dash for None."""
     if value is None:
         return "—"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    written = f"{value:.{min(decimals, 12)}f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def format_measure(measure: str, value: float | None, *, sign: bool = False) -> str:
+    """Return the value of a measure, or with `sign` a difference of two, in the unit in which people write it."""
+    if value is None:
+        return "—"
+    mark = "+" if sign and value > 0 else ""
+    if measure == "availability":
+        return f"{mark}{format_number(100 * value, 3 if sign else 5)} {'points' if sign else '%'}"
+    if "seconds" not in measure:
+        return mark + format_number(value)
+    size = abs(value)
+    if size < 1e-7:
+        return "0 s"
+    factor, unit = (1, "s") if size >= 0.1 else (1e3, "ms") if size >= 1e-3 else (1e6, "µs")
+    return f"{mark}{format_number(value * factor, 3)} {unit}"
 
 
 def _amount(comparison: Comparison) -> str:
@@ -131,4 +152,4 @@ def _amount(comparison: Comparison) -> str:
 
 
 def _fine(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 100 else format_number(value, 2)

@@ -10,7 +10,14 @@ from twin.scenario.errors import Note, Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests.admission import Admission, kind_error
 from twin.scenario.manifests.reader import Entry
-from twin.scenario.manifests.workloads import GPU, Workload, check_engine, nameless_variables
+from twin.scenario.manifests.workloads import (
+    GPU,
+    RESTARTABLE,
+    WITH_PODS,
+    Workload,
+    check_engine,
+    nameless_variables,
+)
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Cluster, Node
 from twin.scenario.sections.policies import plug_ins, policy_error
@@ -77,7 +84,7 @@ def check_workloads(workloads: Sequence[Workload], cluster: Cluster, nodes: Sequ
     largest = max(node.gpus for node in nodes)
     for workload in workloads:
         yield from nameless_variables(workload)
-        refused = check_engine(workload, cluster.engine(workload.name).version)
+        refused = check_engine(workload, cluster.engine(workload.name).version) if workload.has_engine else None
         if refused is not None:
             yield refused
         if problem := label_problem(workload.labels, [str(item.get("name")) for item in workload.containers]):
@@ -94,12 +101,13 @@ def check_references(
     names = sorted({workload.name for workload in workloads})
     for name in file.cluster.engines:
         if name != "default" and name not in names:
-            message = f'Deployment or Pod "{name}" not found in the manifests'
+            message = f'workload "{name}" not found in the manifests'
             yield document.problem(("cluster", "engines", name), message, choices(name, [*names, "default"]), key=True)
+    yield from _check_containers(file, document, workloads)
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
         if isinstance(fault, Rollout):
-            yield from _check_deployment(document, (*at, "deployment"), fault.deployment, workloads)
+            yield from _check_workload(document, (*at, "deployment"), fault.deployment, workloads, RESTARTABLE)
         pods = getattr(fault, "pods", None)
         if isinstance(pods, PodTargets):
             yield from _check_pods(document, (*at, "pods"), pods, workloads)
@@ -108,26 +116,42 @@ def check_references(
             yield from _check_nodes(document, (*at, "nodes"), chosen, [node.name for node in nodes])
 
 
-def _check_deployment(
-    document: Document, at: tuple[str | int, ...], name: str, workloads: Sequence[Workload]
+def _check_containers(file: ScenarioFile, document: Document, workloads: Sequence[Workload]) -> Iterator[Problem]:
+    """Check that containers that end by themselves exist and are no engines."""
+    names = sorted({str(item.get("name")) for workload in workloads for item in workload.all_containers})
+    engines = {str(workload.engine["name"]) for workload in workloads if workload.has_engine}
+    for name in file.cluster.containers:
+        at = ("cluster", "containers", name)
+        if name not in names:
+            yield document.problem(at, f'container "{name}" not found in the manifests', choices(name, names), key=True)
+        elif name in engines:
+            yield document.problem(
+                at, "is an engine", "allowed: other containers; see the fault engine-restart", key=True
+            )
+
+
+def _check_workload(
+    document: Document, at: tuple[str | int, ...], name: str, workloads: Sequence[Workload], kinds: Sequence[str]
 ) -> Iterator[Problem]:
-    names = sorted({workload.name for workload in workloads if workload.entry.kind == "Deployment"})
+    """Check that one of these kinds has the name."""
+    names = sorted({workload.name for workload in workloads if workload.entry.kind in kinds})
     if name not in names:
-        yield document.problem(at, f'Deployment "{name}" not found in the manifests', choices(name, names))
+        wanted = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        yield document.problem(at, f'{wanted} "{name}" not found in the manifests', choices(name, names))
 
 
 def _check_pods(
     document: Document, at: tuple[str | int, ...], pods: PodTargets, workloads: Sequence[Workload]
 ) -> Iterator[Problem]:
     if pods.of:
-        yield from _check_deployment(document, (*at, "of"), pods.of, workloads)
+        yield from _check_workload(document, (*at, "of"), pods.of, workloads, WITH_PODS)
     names = sorted({workload.name for workload in workloads})
     for index, pattern in enumerate(pods.names):
         if not any(workload.can_match(pattern) for workload in workloads):
             close = closest(pattern, names)
             hint = f'did you mean "{close}-*"? ' if close else ""
             listed = ", ".join(names) or "none"
-            message = f'no Deployment or Pod creates pods named "{pattern}"'
+            message = f'no workload creates pods named "{pattern}"'
             yield document.problem((*at, "names", index), message, f"{hint}there are: {listed}; * stands for the rest")
     if pods.selector and not any(pods.selector.items() <= workload.labels.items() for workload in workloads):
         yield document.problem((*at, "selector"), "no pod of the manifests has these labels", "allowed: labels of pods")

@@ -1,4 +1,4 @@
-"""Changes by users during the run: `kubectl patch` and `kubectl delete` at a given time.
+"""Changes by users during the run: `kubectl patch`, `kubectl delete` and `kubectl create` at a given time.
 
 An edit refers to an object in the manifests or of an adapter template. It is applied to that object when the scenario
 is loaded, so that an edit that the API server would refuse is reported with its position in the file.
@@ -36,11 +36,14 @@ class Edit(ScenarioModel):
     """A JSON merge patch, as for `kubectl patch --type merge`: null removes a field, lists are replaced."""
     delete: Flag = False
     """Delete it instead."""
+    create: Flag = False
+    """Create it again, as it was at first, as soon as the one that was deleted before is gone."""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "Edit":
-        if (self.patch is not None) == self.delete:
-            raise value_error("an edit is either a patch or a deletion", "allowed: patch: {…}, or delete: true")
+    def _one_of_three(self) -> "Edit":
+        if (self.patch is not None) + self.delete + self.create != 1:
+            allowed = "allowed: patch: {…}, delete: true, or create: true"
+            raise value_error("an edit is a patch, a deletion or a creation", allowed)
         return self
 
     @property

@@ -6,11 +6,13 @@ from typing import Any
 
 from controller.api.labels import ENABLED_LABEL
 from twin.scenario.errors import Note
+from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import Workload
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Node
 
+UNREAD = "fields of its pods that the twin does not read"
 _NAMED = 5
 """Maximum number of names in a note."""
 
@@ -32,12 +34,15 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
     existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         entry, at = workload.entry, workload.at
-        if not workload.looks_like_engine:
+        if workload.has_engine and not workload.looks_like_engine:
             container = workload.engine["name"]
             yield entry.note(f"no container of {entry.title} looks like vLLM; {container} is used", at)
         if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
+        if unread := unread_names(workload):
+            text = f"{entry.title}: {UNREAD}: {', '.join(unread)}"
+            yield entry.note(text, (*at, *next(iter(unread.values()))))
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)

@@ -10,10 +10,12 @@ from fake_vllm.cli.artifacts import adapter_config
 from fake_vllm.engine.lora import Artifact
 from formats.timestamps import format_time
 from twin.scenario import Scenario
+from twin.scenario.manifests.workloads import WITH_PODS
 from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
 from twin.world.cluster import WorldSettings
+from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineSettings
 from twin.world.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
@@ -33,6 +35,7 @@ def controller_settings(scenario: Scenario) -> Settings:
         policy=controller.policy,
         policies=_plug_ins(scenario),
         scrape_interval=controller.scrape_interval,
+        autoscaling_budget=controller.autoscaling_budget,
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
@@ -77,6 +80,11 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         },
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
+        runs=ContainerRuns(
+            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()},
+            cluster.missing_images or (),
+        ),
+        ip_families=cluster.ip_families,
     )
 
 
@@ -100,7 +108,7 @@ def _artifact(file: ArtifactFile, size: float) -> Artifact:
 
 
 def _workloads(scenario: Scenario) -> list[dict[str, Any]]:
-    return [item for item in scenario.objects if item["kind"] in ("Deployment", "Pod", "ReplicaSet")]
+    return [item for item in scenario.objects if item["kind"] in ("Pod", *WITH_PODS)]
 
 
 def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:

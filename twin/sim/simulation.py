@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
+from itertools import chain
 from typing import Any, TypeVar
 
 import simpy
@@ -20,6 +21,7 @@ from formats.timestamps import format_micro_time
 from twin.apiserver import ApiError, Store
 from twin.apiserver.meta.objects import EPOCH, split
 from twin.faults import FaultContext
+from twin.faults import lift as lift_fault
 from twin.faults import start as start_faults
 from twin.kernel.failures import reraise
 from twin.kernel.loop import run
@@ -44,9 +46,11 @@ Progress = Callable[[float], None]
 
 _STEPS = 200
 """Number of progress reports in a run."""
+_ASK_AGAIN = 1.0
+"""Seconds after which a user tries again to create an object whose predecessor is still being deleted."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+_GC_THRESHOLDS = (100_000, 50, 10)
 FAILED = "SimulationFailed"
 """Reason of the Event about an object that the simulated cluster could not handle."""
 
@@ -78,7 +82,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 def _infrequent_gc() -> Iterator[None]:
     """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
     before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:
@@ -163,6 +167,10 @@ class Simulation:
         first, self._faults = self._faults, self._faults + len(items)
         start_faults(items, self.fault_context, first)
         return first
+
+    def lift_fault(self, number: int) -> None:
+        """End a fault that is active, by its id in the record."""
+        lift_fault(self.fault_context, number)
 
     async def stop(self) -> None:
         """Stop the replicas and the engines' running requests, which are not part of the run."""
@@ -266,8 +274,11 @@ class Simulation:
                     raise
 
     def _edit(self, edit: Edit) -> Any:
-        """Let a user change or delete an object; nothing happens if it does not exist any more."""
+        """Let a user change, delete or create an object; nothing is changed that does not exist any more."""
         yield self.env.timeout(edit.at)
+        if edit.create:
+            yield from self._create_again(edit)
+            return
         try:
             if edit.patch is None:
                 self.store.delete(edit.resource, edit.namespace, edit.name)
@@ -276,6 +287,21 @@ class Simulation:
         except ApiError as error:
             if error.code != 404:
                 raise
+
+    def _create_again(self, edit: Edit) -> Any:
+        """Create an object as the scenario has it, once its predecessor is gone."""
+        adapters = (template.manifest(i) for template in self.scenario.adapters for i in range(template.count))
+        place = (edit.kind, edit.namespace, edit.name)
+        manifest = next(item for item in chain(self.scenario.objects, adapters) if _place(item) == place)
+        while True:
+            try:
+                self.store.create(edit.resource, manifest, manager="kubectl")
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                yield self.env.timeout(_ASK_AGAIN)
+            else:
+                return
 
     def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
@@ -326,3 +352,8 @@ class Simulation:
         """Return five characters for `generateName`, from Kubernetes' alphabet."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))
+
+
+def _place(manifest: dict[str, Any]) -> tuple[str, str, str]:
+    meta = manifest["metadata"]
+    return manifest["kind"], meta.get("namespace", "default"), meta["name"]

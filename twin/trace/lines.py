@@ -76,6 +76,9 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     wanted: int | None = None
     """`spec.replicas`; None means every matching pod."""
     artifact: str
+    """Its URL, without users and queries."""
+    digest: str = ""
+    """Digest of the artifact, if its URL is hidden in part."""
     selector: dict[str, str] = {}
     """matchLabels; `matchExpressions` are in `expressions`."""
     expressions: list[tuple[str, str, list[str]]] = []
@@ -111,6 +114,8 @@ class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
     node: str = ""
     zone: str = ""
     ip: str = ""
+    ips: list[str] = []
+    """All addresses of a pod that has several, one of each family."""
     phase: str = ""
     ready: bool = False
     ready_since: float | None = None
@@ -163,6 +168,8 @@ class EngineLine(_Line, frozen=True, kw_only=True, tag="engine"):
     adapter: str = ""
     """Name of the ModelAdapter (the engine has no namespaces)."""
     root: str = ""
+    digest: str = ""
+    """Digest of the artifact, if `root` is a URL that is hidden in part."""
 
 
 class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):
@@ -184,6 +191,8 @@ class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):
     """HTTP status; 0 if there was no response."""
     error: str = ""
     """Exception type, or the engine's message."""
+    retry_after: str = ""
+    """Header Retry-After of the response."""
 
 
 class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
@@ -197,6 +206,8 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     code: int
     reason: str = ""
     """Kubernetes' reason of a failure."""
+    unchanged: bool = False
+    """True if the object already was what the write asked for."""
 
 
 class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
@@ -218,6 +229,8 @@ class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
     first_token_seconds: list[float] = []
     """Times of successful requests, in the order in which they ended, measured by the user."""
     end_to_end_seconds: list[float] = []
+    good: int | None = None
+    """Successful requests whose first token came within the objective; None without an objective."""
 
 
 class AnswerLine(_Line, frozen=True, kw_only=True, tag="answer"):

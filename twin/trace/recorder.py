@@ -15,13 +15,26 @@ import msgspec
 
 from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.api.spec import sidecar_needed
+from controller.api.spec import artifact_of, lora_path, sidecar_needed
 from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
+from formats.artifact_urls import hide_url_secrets
 from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
 from twin.apiserver.meta.objects import EPOCH
-from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
+from twin.trace.lines import (
+    AdapterLine,
+    Counts,
+    EngineLine,
+    EventLine,
+    LeakLine,
+    Line,
+    LogLine,
+    PodLine,
+    RequestLine,
+    SecretLine,
+    SliceLine,
+)
 
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
@@ -74,6 +87,8 @@ class Recorder:
         self._zones: dict[str, str] = {}
         self._managed_slices: set[str] = set()
         """Slices that the operator manages or did before, by `namespace/name`."""
+        self._sidecars: dict[str, tuple[Object, bool]] = {}
+        """Adapter to its spec, and whether only the sidecar can fetch the artifact."""
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
@@ -182,7 +197,7 @@ class Recorder:
             message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
             scheduler=spec.get("schedulerName", "default"),
-            sidecar=bool(sidecar_needed(MODEL_ADAPTERS.decode(obj).spec)),
+            sidecar=self._needs_sidecar(obj),
             instances=status.get("instances", []),
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
@@ -191,11 +206,19 @@ class Recorder:
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )
 
+    def _needs_sidecar(self, adapter: Object) -> bool:
+        """Return whether only the sidecar can fetch the artifact; decided once for each version of the spec."""
+        key, spec = _key(adapter), adapter["spec"]
+        known = self._sidecars.get(key)
+        if known is None or known[0] is not spec:
+            known = self._sidecars[key] = spec, bool(sidecar_needed(MODEL_ADAPTERS.decode(adapter).spec))
+        return known[1]
+
     def _pod(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
-        if status.get("podIP"):
-            self._pods[status["podIP"]] = _key(obj)
+        for item in status.get("podIPs", ()):
+            self._pods[item["ip"]] = _key(obj)
         ready: Object = next((item for item in status.get("conditions", []) if item["type"] == "Ready"), {})
         view = pod_view(PODS.decode(obj), "")
         statuses = status.get("containerStatuses", [])
@@ -209,6 +232,7 @@ class Recorder:
             node=spec.get("nodeName", ""),
             zone=self._zones.get(spec.get("nodeName", ""), ""),
             ip=status.get("podIP", ""),
+            ips=list(view.ips) if len(view.ips) > 1 else [],
             phase=status.get("phase", ""),
             ready=ready.get("status") == "True",
             ready_since=self._seconds(ready.get("lastTransitionTime")),
@@ -283,6 +307,7 @@ class Recorder:
 
     def _redact(self, line: Line) -> Line:
         """Return the line with secrets redacted."""
+        line = _without_url_secrets(line)
         if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
             return line
         text = _encoder.encode(line).decode()
@@ -293,6 +318,18 @@ class Recorder:
             text = text.replace(json.dumps(secret)[1:-1], REDACTED)
         cleaned: Line = _decoder.decode(text)
         return cleaned
+
+
+def _without_url_secrets(line: Line) -> Line:
+    """Return the line with users and signatures of its URL hidden; a ModelAdapter created by hand may have them."""
+    match line:
+        case AdapterLine(artifact=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, artifact=hidden, digest=artifact_of(lora_path(url)))
+        case EngineLine(root=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, root=hidden, digest=artifact_of(url))
+        case RequestLine(root=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, root=hidden)
+    return line
 
 
 def _has_same_content(before: Line, after: Line) -> bool:

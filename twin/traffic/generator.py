@@ -1,7 +1,8 @@
 """Generates the requests of a run, sends them, and counts the results."""
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from heapq import merge
 from typing import Any
 
 import httpx
@@ -42,7 +43,7 @@ class Traffic:
         rng = streams.get("gateway/balance")
         self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
         self._popularity = AdapterPopularity(context.store, weights)
-        self._stats = TrafficStats(recorder)
+        self._stats = TrafficStats(recorder, settings.ttft_slo)
         self._weights = WeightsRecord(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 
@@ -58,8 +59,7 @@ class Traffic:
         self._stats.flush()
 
     def _arrivals(self, duration: float) -> Generator[simpy.Event, Any, None]:
-        arrivals, lengths = self._streams.get("traffic/arrivals"), self._streams.get("traffic/requests")
-        for request in self._settings.generate(duration, arrivals, lengths):
+        for request in self._requests(duration):
             yield self._env.timeout(max(request.at - self._env.now, 0.0))
             if request.adapter:
                 adapter = self._popularity.named(request.adapter)
@@ -71,6 +71,16 @@ class Traffic:
                 )
                 self._tasks[task] = None
                 task.add_done_callback(self._tasks.pop)
+
+    def _requests(self, duration: float) -> Iterator[GeneratedRequest]:
+        """Return all requests in order; each flash crowd has its own random stream."""
+        settings, get = self._settings, self._streams.get
+        requests = settings.generate(duration, get("traffic/arrivals"), get("traffic/requests"))
+        crowds = (
+            settings.generate_crowd(crowd, duration, get(f"traffic/crowd/{number}"))
+            for number, crowd in enumerate(settings.crowds)
+        )
+        return merge(requests, *crowds, key=lambda request: request.at)
 
     def _minutes(self) -> Generator[simpy.Event, Any, None]:
         while True:

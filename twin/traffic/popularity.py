@@ -4,10 +4,10 @@ A draw is made over all existing adapters; a request for one that has never run 
 policy therefore see the same requests, as far as the adapters are available.
 """
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping
 from itertools import accumulate
-
-import numpy as np
 
 from twin.apiserver import Change, Store
 
@@ -21,7 +21,9 @@ class AdapterPopularity:
         self._initial = weights
         self._weights: dict[str, float] = {}
         self._ran: set[str] = set()
-        self._sums: np.ndarray | None = None
+        self._keys: dict[str, dict[str, None]] = defaultdict(dict)
+        """Keys of the adapters by name, without the namespace."""
+        self._sums: list[float] = []
         self._names: list[str] = []
         store.subscribe(self._changed, ADAPTERS)
 
@@ -29,16 +31,16 @@ class AdapterPopularity:
         """Return the adapter (`namespace/name`) for a random number in [0, 1); empty if it has never run."""
         if not self._weights:
             return ""
-        if self._sums is None:
+        if not self._sums:
             self._names = list(self._weights)
-            self._sums = np.fromiter(accumulate(self._weights.values()), float)
-        index = int(np.searchsorted(self._sums, draw * self._sums[-1], side="right"))
+            self._sums = list(accumulate(self._weights.values()))
+        index = bisect_right(self._sums, draw * self._sums[-1])
         name = self._names[min(index, len(self._names) - 1)]
         return name if name in self._ran else ""
 
     def named(self, adapter: str) -> str:
         """Return the adapter of that name in any namespace; empty if it has never run."""
-        return next((key for key in self._weights if key.split("/")[1] == adapter and key in self._ran), "")
+        return next((key for key in self._keys.get(adapter, ()) if key in self._ran), "")
 
     def _changed(self, change: Change) -> None:
         obj = change.object
@@ -47,10 +49,12 @@ class AdapterPopularity:
         if change.type == "DELETED" or "deletionTimestamp" in meta:
             if self._weights.pop(key, None) is not None:
                 self._ran.discard(key)
-                self._sums = None
+                self._keys[meta["name"]].pop(key)
+                self._sums = []
             return
         if key not in self._weights:
             self._weights[key] = self._initial.get(key, 1.0)
-            self._sums = None
+            self._keys[meta["name"]][key] = None
+            self._sums = []
         if obj.get("status", {}).get("phase") == "Running":
             self._ran.add(key)

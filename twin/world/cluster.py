@@ -14,14 +14,20 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
+from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
+from twin.world.namespaces import Namespaces
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.registry import Artifacts, ArtifactSettings
 from twin.world.scheduler import Scheduler
+from twin.world.workloads.daemonsets import DaemonSets
 from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
+from twin.world.workloads.jobs import Jobs
+from twin.world.workloads.owners import Owners
 from twin.world.workloads.replicasets import ReplicaSets
+from twin.world.workloads.statefulsets import StatefulSets
 
 if TYPE_CHECKING:
     from twin.world.network.sidecar_host import SidecarHost
@@ -38,12 +44,16 @@ class WorldSettings:
 
     nodes: Sequence[NodeSpec]
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
-    """By Deployment name, or by the name of a bare pod; `default` applies to all others."""
+    """By name of the workload, or of a bare pod; `default` applies to all others."""
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     pod_start: Latency = POD_START
     """Seconds for image and sandbox, once the kubelet has seen the pod; the image is on the node."""
     first_address: IPv4Address = FIRST_ADDRESS
     """Address of the first pod; later pods get the next ones."""
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
+    """Runs of containers that end by themselves, by container name."""
+    ip_families: Sequence[str] = ("IPv4",)
+    """Address families of a pod, the primary one first."""
 
 
 class World:
@@ -65,9 +75,14 @@ class World:
         """The registry."""
         self._sets = ReplicaSets(context)
         self._deployments = Deployments(context, self._sets)
+        self._owners = Owners(context.store)
+        self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
+        self._namespaces = Namespaces(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
-        kubelet_settings = KubeletSettings(names, settings.pod_start, settings.first_address)
+        kubelet_settings = KubeletSettings(
+            names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs
+        )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
@@ -82,13 +97,15 @@ class World:
         worker = self._kubelet.workers.get(pod)
         return None if worker is None else worker.host
 
-    def pods_of(self, deployment: str) -> list[str]:
-        """Return the pods of a Deployment (`namespace/name`), old, new and terminating."""
-        return self._deployments.pods_of(deployment)
+    def pods_of(self, workload: str) -> list[str]:
+        """Return the pods of a Deployment or another workload (`namespace/name`), old, new and terminating."""
+        namespace, name = split(workload)
+        pods = self._context.store.list("pods", namespace=namespace).items
+        return [key(pod) for pod in pods if self.workload_of(pod) == name]
 
     def workload_of(self, pod: Object) -> str:
-        """Return the name of the Deployment that a pod object belongs to; empty without one."""
-        return self._deployments.of_pod(pod) or ""
+        """Return the name of the workload that a pod object belongs to; empty for a bare pod."""
+        return self._owners.of_pod(pod)
 
     def running_pods(self) -> list[str]:
         """Return all pods that are neither finished nor terminating, sorted."""
@@ -148,16 +165,16 @@ class World:
         """Make the node schedulable again. Raises ValueError if there is no such node."""
         self._nodes.uncordon(node)
 
-    def rollout(self, deployment: str) -> None:
-        """Do `kubectl rollout restart` of a Deployment (`namespace/name`).
+    def rollout(self, workload: str, resource: str = DEPLOYMENTS) -> None:
+        """Do `kubectl rollout restart` of a Deployment, StatefulSet or DaemonSet (`namespace/name`).
 
         Raises:
-            ApiError: 404 if there is no such Deployment.
+            ApiError: 404 if there is no such object.
         """
-        namespace, name = split(deployment)
+        namespace, name = split(workload)
         annotations = {RESTARTED_AT: format_time(self._context.now())}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-        self._context.store.patch(DEPLOYMENTS, namespace, name, body, manager="kubectl-rollout")
+        self._context.store.patch(resource, namespace, name, body, manager="kubectl-rollout")
 
     def _worker(self, pod: str) -> PodWorker:
         worker = self._kubelet.workers.get(pod)
@@ -167,7 +184,7 @@ class World:
 
     def _new_host(self, pod: Object) -> EngineHost:
         engines = self._settings.engines
-        workload = self._deployments.of_pod(pod) or pod["metadata"]["name"]
+        workload = self.workload_of(pod) or pod["metadata"]["name"]
         settings = engines.get(workload) or engines.get(DEFAULT) or EngineSettings()
         return EngineHost(
             HostContext(self._context, settings, self.artifacts, self._on_engine),

@@ -21,7 +21,6 @@ from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
-TOLERATION = 300.0  # seconds; Kubernetes docs, "Taint based Evictions": added to every pod without one
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
 
@@ -95,7 +94,7 @@ class Nodes:
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
         for pod in self._pods_on(name):
-            if not is_terminating(pod):
+            if not is_terminating(pod) and not _is_daemon_pod(pod):
                 self._evict(pod)
 
     def uncordon(self, name: str) -> None:
@@ -130,7 +129,7 @@ class Nodes:
 
     def _evict_later(self, node: str, pod: Object) -> None:
         toleration = tolerates(pod, _TAINT)
-        seconds = TOLERATION if toleration is None else toleration.get("tolerationSeconds")
+        seconds = 0 if toleration is None else toleration.get("tolerationSeconds")
         if seconds is None or is_terminating(pod):
             return
         outage = self._outages[node]
@@ -154,6 +153,12 @@ class Nodes:
         status: dict[str, Any] = {"conditions": with_conditions(old, [ready], format_time(self._now())), **(more or {})}
         name = node["metadata"]["name"]
         self._store.patch("nodes", "", name, {"status": status}, subresource="status", manager="kubelet")
+
+
+def _is_daemon_pod(pod: Object) -> bool:
+    """Return True for a pod that stays on a drained node (`--ignore-daemonsets`)."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
 
 
 def _ready(status: str) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Binds pods to nodes that have enough free GPUs.
 
-A pod fits on a node if its node selector and tolerations allow it and enough `nvidia.com/gpu` is free. The least
-allocated of these nodes is taken (Kubernetes' `NodeResourcesFit` with `LeastAllocated`), ties by name. A pod that does
-not fit has the reason in its `PodScheduled` condition and is retried when a relevant node or pod changes. CPU, memory
-and affinity are not simulated: GPUs are the scarce resource for engines.
+A pod fits on a node if its node selector, required node affinity and tolerations allow it and enough `nvidia.com/gpu`
+is free. The least allocated of these nodes is taken (Kubernetes' `NodeResourcesFit` with `LeastAllocated`), ties by
+name. A pod that does not fit has the reason in its `PodScheduled` condition and is retried when a relevant node or pod
+changes. CPU, memory, preferences and affinity between pods are not simulated: GPUs are the scarce resource for engines.
 """
 
 from collections import Counter
@@ -24,11 +24,14 @@ from twin.apiserver.meta.objects import (
     split,
     with_conditions,
 )
+from twin.apiserver.registry.binding import bound
 from twin.world.context import WorldContext
+from twin.world.node_affinity import is_allowed
 from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds until a pod is scheduled; latency of a lightly loaded cluster
+UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _ROUND = "scheduler"
 
 
@@ -102,10 +105,14 @@ class Scheduler:
                 load = (self._used[node_name] + requested) / capacity if capacity else 0.0
                 fits.append((load, node_name))
         if fits:
-            namespace, short = split(name)
-            self._store.patch("pods", namespace, short, {"spec": {"nodeName": min(fits)[1]}}, manager="kube-scheduler")
+            self._bind(name, pod, min(fits)[1])
         else:
             self._set_unschedulable(name, pod, reasons)
+
+    def _bind(self, name: str, pod: Object, node: str) -> None:
+        namespace, short = split(name)
+        body = bound(pod, node, format_time(self._now()))
+        self._store.patch("pods", namespace, short, body, subresource="binding", manager="kube-scheduler")
 
     def _set_unschedulable(self, name: str, pod: Object, reasons: Counter[str]) -> None:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "no nodes"
@@ -165,10 +172,9 @@ def _scheduling_fields(node: Object) -> tuple[Any, ...]:
 
 def _reason_unfit(pod: Object, node: Object, free: int) -> str:
     """Return why the pod does not fit on the node, in kube-scheduler's words; empty if it fits."""
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(k) != v for k, v in (pod["spec"].get("nodeSelector") or {}).items()):
+    if not is_allowed(pod["spec"], node):
         return "node(s) didn't match Pod's node affinity/selector"
-    if node["spec"].get("unschedulable"):
+    if node["spec"].get("unschedulable") and tolerates(pod, UNSCHEDULABLE) is None:
         return "node(s) were unschedulable"
     for taint in node["spec"].get("taints") or ():
         if taint["effect"] != "PreferNoSchedule" and tolerates(pod, taint) is None:

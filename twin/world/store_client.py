@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from controller.api.types import LEASES, Kind, Lease, Resource
+from controller.api.types import LEASES, SECRETS, Kind, Lease, Resource
 from controller.client.errors import Status, from_status
 from controller.client.interface import (
     FIELD_MANAGER,
@@ -34,6 +34,8 @@ from twin.world.api_faults import ApiFaults
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
+_SLOW_READ = 1.0
+"""Seconds from which on the read of a Secret is counted as slow: keys change, and pods go away meanwhile."""
 OnWrite = Callable[[int, Literal["before", "after"]], None]
 """Called with the number of a write when it is about to be sent, and when it is stored but not answered."""
 
@@ -194,8 +196,11 @@ class StoreClient:
 
     async def _read(self, verb: str, kind: Kind[Any], read: Callable[[], R]) -> R:
         await self._limits.of(kind.group).wait()
-        await self._transmit(self._draw_latency())
+        latency = self._draw_latency()
+        await self._transmit(latency)
         self._recorder.count(f"api.{verb}")
+        if kind is SECRETS and verb == "get" and latency > _SLOW_READ:
+            self._recorder.count("api.slow_secrets")
         await self._check_faults(verb, kind)
         try:
             return read()
@@ -258,6 +263,7 @@ class StoreClient:
         failure: ApiError | None = None
         stored: Object | None = None
         rule = self._faults.matching_rule(verb, kind.plural)
+        version = self._store.resource_version
         try:
             if rule is None or rule.after:
                 stored = write()
@@ -265,7 +271,8 @@ class StoreClient:
             failure = error
         if rule is not None and failure is None:
             failure = rule.error(kind.plural, kind.group, name)
-        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure)
+        unchanged = failure is None and version == self._store.resource_version
+        self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure, unchanged)
         if kind is LEASES and stored is not None:
             self._record_lease(LEASES.decode(stored))
         self._context.on_write(number, "after")
@@ -281,7 +288,9 @@ class StoreClient:
         if self._disconnected:
             await asyncio.get_running_loop().create_future()
 
-    def _record(self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None) -> None:
+    def _record(
+        self, verb: Any, kind: Kind[Any], key: str, subresource: str, failure: ApiError | None, unchanged: bool
+    ) -> None:
         self._recorder.count(f"api.{verb}")
         if failure is not None and failure.code == 409:
             self._recorder.count("api.conflicts")
@@ -296,6 +305,7 @@ class StoreClient:
             subresource=subresource,
             code=failure.code if failure is not None else (201 if verb == "create" else 200),
             reason=failure.reason if failure is not None else "",
+            unchanged=unchanged,
         )
         self._recorder.emit(line)
 

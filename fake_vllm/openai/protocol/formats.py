@@ -75,7 +75,7 @@ class LegacyStructuralTagResponseFormat(FormatModel):
 
 AnyResponseFormat: TypeAlias = ResponseFormat | StructuralTagResponseFormat | LegacyStructuralTagResponseFormat
 _STRUCTURAL_TAG: TypeAdapter[StructuralTagResponseFormat | LegacyStructuralTagResponseFormat] = TypeAdapter(
-    LegacyStructuralTagResponseFormat | StructuralTagResponseFormat
+    LegacyStructuralTagResponseFormat | StructuralTagResponseFormat, config=ConfigDict(defer_build=True)
 )
 
 

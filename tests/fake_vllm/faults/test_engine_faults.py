@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_vllm.faults.rules import CATALOGUE, FaultEffect, FaultRule, FaultRules, caller_of
+from fake_vllm.faults.effects import FaultEffect, FaultRules
+from fake_vllm.faults.rules import CATALOGUE, FaultRule, caller_of
 
 LOAD, UNLOAD, MODELS, HEALTH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/health"
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.effects import FaultRules
+from fake_vllm.faults.rules import FaultRule
 from fake_vllm.faults.spec import FaultSpec, describe
 
 

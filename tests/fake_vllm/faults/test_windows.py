@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_vllm.distributions import Constant, Uniform
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.faults.spec import FaultSpec, describe
 from fake_vllm.faults.windows import Window, flap_windows, occurrences, window
 from fake_vllm.server.fault_injector import FaultInjector

@@ -19,7 +19,8 @@ from fake_vllm.distributions import Constant
 from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError, EngineError
 from fake_vllm.engine.timing import EngineTimes
-from fake_vllm.faults.rules import FaultRule, FaultRules
+from fake_vllm.faults.effects import FaultRules
+from fake_vllm.faults.rules import FaultRule
 from fake_vllm.flavors import flavor_of
 from tests.controller.sidecar.processes import a_process, a_sidecar_process
 from tests.fake_vllm.cli.test_artifacts import an_adapter

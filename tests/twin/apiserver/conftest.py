@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from itertools import count
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from twin.apiserver import Change, Store
+from twin.scenario.manifests.admission import definition
 
 ADAPTERS = "modeladapters.model.aibrix.ai"
 Build = Callable[..., dict[str, Any]]
@@ -35,8 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def crd() -> dict[str, Any]:
-    manifest: dict[str, Any] = YAML(typ="safe").load((files("controller") / "deploy/crd.yaml").read_text())
-    return manifest
+    return definition()
 
 
 @pytest.fixture

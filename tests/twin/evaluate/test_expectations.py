@@ -35,7 +35,7 @@ def test_each_operator_of_an_expectation_compares_as_written(text: str, holds: b
 def test_an_expectation_on_a_missing_measurement_fails_with_that_reason() -> None:
     (outcome,) = check_expectations([parse_expectation("recovery_seconds.p95 <= 10")], SUMMARY)
     message = "recovery_seconds.p95 has no value in this run"
-    assert outcome == ExpectationResult("recovery_seconds.p95 <= 10", False, None, message)
+    assert outcome == ExpectationResult("recovery_seconds.p95 <= 10", "recovery_seconds.p95", False, None, message)
 
 
 def test_a_measure_that_the_summary_lacks_fails_too() -> None:

@@ -4,17 +4,20 @@ The same worlds with the operator as it is are clean, so it is the bug that is f
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import controller.reconcile.conditions as conditions_module
 import controller.reconcile.deletion as deletion_module
+import controller.reconcile.endpoints as endpoints_module
 import controller.reconcile.plan as plan_module
 import controller.reconcile.replica_state as replica_state_module
+import controller.reconcile.status as status_module
 import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
@@ -231,6 +234,113 @@ def a_load_is_reported_before_it_is_sent(patch: Patch) -> None:
     patch.setattr(tracker_module.RequestTracker, "prepare", hasty)
 
 
+def each_status_is_written(patch: Patch) -> None:
+    from controller.reconcile.executor import PlanExecutor
+
+    async def eager(self: Any, desired: Any) -> None:
+        await self._patch(status_module.patch(self._adapter.status, desired), subresource=True)
+
+    patch.setattr(PlanExecutor, "_write_status", eager)
+
+
+def slots_have_no_limit(patch: Patch) -> None:
+    from controller.requests.slots import RequestSlots
+
+    patch.setattr(RequestSlots, "reserve", lambda self, pod: self._used.update({pod: self._used.get(pod, 0) + 1}))
+
+
+def requests_in_flight_are_forgotten(patch: Patch) -> None:
+    honest = plan_module.replica_states
+
+    def forgetful(*args: Any) -> Any:
+        return {pod: replace(state, busy="") for pod, state in honest(*args).items()}
+
+    patch.setattr(plan_module, "replica_states", forgetful)
+
+
+def adapters_are_loaded_again_now_and_then(patch: Patch) -> None:
+    import controller.reconcile.reconciler as reconciler_module
+
+    honest, times = plan_module.plan, dict[str, float]()
+
+    def restless(snapshot: Snapshot, now: float, *rest: Any) -> Plan:
+        todo, pods = honest(snapshot, now, *rest), snapshot.adapter.status.instances
+        if not pods or now < times.setdefault(snapshot.adapter.key, now) + 120:
+            return replace(todo, wake=now + 60)
+        times[snapshot.adapter.key] = now
+        return replace(todo, actions=(*todo.actions, Unload(snapshot.pods[pods[0]])), wake=now + 60)
+
+    patch.setattr(reconciler_module, "plan", restless)
+
+
+def everything_is_said_a_hundred_times(patch: Patch) -> None:
+    honest = EventRecorder.event
+
+    def verbose(self: EventRecorder, *event: Any) -> None:
+        for _ in range(100):
+            honest(self, *event)
+
+    patch.setattr(EventRecorder, "event", verbose)
+
+
+def adapters_are_polled(patch: Patch) -> None:
+    import controller.reconcile.reconciler as reconciler_module
+
+    honest = plan_module.plan
+    patch.setattr(
+        reconciler_module, "plan", lambda snapshot, now, *rest: replace(honest(snapshot, now, *rest), wake=now + 5)
+    )
+
+
+def pods_are_published_with(change: Callable[[Sequence[PodView]], Sequence[PodView]]) -> Callable[[Patch], None]:
+    def bug(patch: Patch) -> None:
+        honest = endpoints_module.slices_for
+        patch.setattr(endpoints_module, "slices_for", lambda adapter, pods: honest(adapter, change(pods)))
+
+    return bug
+
+
+def _without_the_last(pods: Sequence[PodView]) -> Sequence[PodView]:
+    return pods[:-1]
+
+
+def _at_another_port(pods: Sequence[PodView]) -> Sequence[PodView]:
+    return [replace(pod, port=8080) for pod in pods]
+
+
+def _twice(pods: Sequence[PodView]) -> Sequence[PodView]:
+    return [*pods, *pods]
+
+
+def former_slices_stay(patch: Patch) -> None:
+    honest_slices, honest = endpoints_module.slices_for, plan_module.publication
+
+    def renamed(adapter: ModelAdapter, pods: Sequence[PodView]) -> Any:
+        names = "-".join(pod.name[-2:] for pod in pods)
+        return [with_name(item, f"{item.metadata.name}-{names}") for item in honest_slices(adapter, pods)]
+
+    def with_name(item: Any, name: str) -> Any:
+        return msgspec.structs.replace(item, metadata=msgspec.structs.replace(item.metadata, name=name))
+
+    def tidy(snapshot: Snapshot, pods: Sequence[PodView]) -> Any:
+        publish = honest(snapshot, pods)
+        return None if publish is None else replace(publish, obsolete=())
+
+    patch.setattr(endpoints_module, "slices_for", renamed)
+    patch.setattr(plan_module, "publication", tidy)
+
+
+def retry_after_is_ignored(patch: Patch) -> None:
+    import controller.engine.errors as errors_module
+
+    patch.setattr(errors_module, "MAX_RETRY_AFTER", 0.0)
+
+
+ASKED_TO_WAIT: dict[str, Any] = {
+    "faults": [{"kind": "http-error", "status": 503, "retry_after": "40s", "from": "1s", "until": "3m"}],
+    "pods": 1,
+}
+SLOW_LOADS: dict[str, Any] = {"cluster": {"engines": {"default": {"startup": "2s", "load": "30s"}}}}
 SLOW_WRITES: dict[str, Any] = {"cluster": {"api": {"latency": "1100ms"}}}
 FORGOTTEN: dict[str, Any] = REFUSED | {
     "adapters": [adapters(1, replicas=1, arrive={"at": "30s"})],
@@ -249,6 +359,7 @@ BUGS = [
     (4, every_pod_is_stable, FLAPS | {"adapters": [adapters(30, arrive={"poisson": "10/min"}, replicas=None)]}),
     (5, no_patience, REFUSED),
     (5, no_limit, REFUSED),
+    (5, retry_after_is_ignored, ASKED_TO_WAIT),
     (6, deletion_forgets_to_unload, LEAVING),
     (6, engines_are_given_up_in_silence, AWAY),
     (7, events_tell_the_key, KEYED),
@@ -258,6 +369,17 @@ BUGS = [
     (13, what_was_announced_has_failed, FORGOTTEN),
     (13, one_more_replica_is_said_to_serve, {}),
     (13, a_load_is_reported_before_it_is_sent, {}),
+    (11, pods_are_published_with(_without_the_last), {}),
+    (11, pods_are_published_with(_at_another_port), {}),
+    (11, pods_are_published_with(_twice), {}),
+    (11, former_slices_stay, KILLS),
+    (14, each_status_is_written, {}),
+    (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
+    (14, requests_in_flight_are_forgotten, SLOW_LOADS),
+    (14, adapters_are_loaded_again_now_and_then, {}),
+    (14, everything_is_said_a_hundred_times, {}),
+    (14, adapters_are_polled, QUIET),
+    (14, no_silence, QUIET),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
     ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
@@ -270,7 +392,9 @@ def broken(folder: Path, sections: dict[str, Any]) -> Iterator[int | str]:
     return (violation.invariant for violation in invariants.check(record).violations)
 
 
-@pytest.mark.parametrize(("invariant", "bug", "world"), BUGS, ids=[bug.__name__ for _, bug, _ in BUGS])
+@pytest.mark.parametrize(
+    ("invariant", "bug", "world"), BUGS, ids=[f"{number}-{bug.__name__}-{i}" for i, (number, bug, _) in enumerate(BUGS)]
+)
 def test_an_operator_with_this_bug_is_found_out(
     invariant: int | str, bug: Any, world: dict[str, Any], tmp_path: Path, monkeypatch: Patch
 ) -> None:

@@ -26,11 +26,15 @@ NONE_RUNS = {"total": 3, "running": 0, "failed": 1, "pending": 2, "deleted": 0}
 def test_a_run_in_which_nothing_runs_has_failed_unless_that_is_expected(
     adapters: Mapping[str, int], expected: tuple[str, ...], passed: bool
 ) -> None:
-    result = RunResult(a_run(), {"adapters": adapters}, [ExpectationResult(text, True, 0) for text in expected])
+    result = RunResult(
+        a_run(), {"adapters": adapters}, [ExpectationResult(text, text.split()[0], True, 0) for text in expected]
+    )
     assert result.passed is passed
     assert ("expect it: adapters.running == 0" in result.verdict()) is not passed
 
 
 def test_an_expectation_that_failed_expects_nothing() -> None:
-    result = RunResult(a_run(), {"adapters": NONE_RUNS}, [ExpectationResult("adapters.running == 3", False, 0)])
+    result = RunResult(
+        a_run(), {"adapters": NONE_RUNS}, [ExpectationResult("adapters.running == 3", "adapters.running", False, 0)]
+    )
     assert result.nothing_runs

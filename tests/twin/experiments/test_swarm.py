@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from tests.twin.synthetic import a_run
 from twin.experiments import random_scenario, raw_scenario, shrink
 from twin.experiments.execution.results import ResultStore
+from twin.experiments.histories import HISTORIES, histories
+from twin.experiments.random_mistakes import MISTAKES
 from twin.experiments.swarm import Swarm, measure_coverage
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
+from twin.trace.lines import AdapterLine
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
-SLICE = range(100, 140)
-"""The fixed seeds of CI; `twin swarm --seeds 1000` is the nightly size."""
+SLICE = range(349, 379)
+"""The fixed seeds of CI, which meet every history; `twin swarm --seeds 1000` is the nightly size."""
+MISTAKEN = range(8)
+"""`twin swarm --mistakes --seeds 1000` is the nightly size."""
 
 
 def a_mutant(folder: Path) -> Path:
@@ -54,6 +61,38 @@ def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tm
     assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
     assert sum(coverage.faults[kind] > 0 for kind in FAULTS) >= 0.8 * len(FAULTS)
     assert {"Pending", "Loading", "Running", "Deleting"} <= {phase for _, phase in coverage.phases}
+    assert set(coverage.histories) == set(HISTORIES)
+    assert coverage.as_json(tuple(FAULTS))["history_pairs"]["met"] == len(coverage.history_pairs) >= 20
+
+
+def test_a_history_is_met_only_if_the_record_shows_it() -> None:
+    failed = AdapterLine(
+        t=1.0, object="default/a", event="updated", uid="1", generation=1, artifact="x", phase="Failed"
+    )
+    deleting = structs.replace(failed, deleting=True)
+    again = AdapterLine(t=3.0, object="default/a", event="created", uid="2", generation=1, artifact="x")
+    gone = structs.replace(deleting, event="deleted")
+    assert histories([*a_run(), failed, deleting, gone, again]) == ["recreated-while-failed"]
+    fine = structs.replace(failed, phase="Running")
+    assert histories([*a_run(), fine, structs.replace(fine, deleting=True), gone, again]) == []
+
+
+def test_worlds_in_which_only_users_make_mistakes_have_no_violations(tmp_path: Path) -> None:
+    from twin.experiments.execution.trial import perform
+
+    crew = Swarm(MISTAKEN, tuple(FAULTS), mistakes=True)
+    with ResultStore(tmp_path / "swarm.parquet") as store:
+        coverage = measure_coverage(map(perform, crew.tasks(store)))
+    assert [row.error for row in coverage.crashed] == []
+    assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
+    assert not coverage.faults
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_gives_a_scenario_that_can_be_run(name: str) -> None:
+    draft = random_scenario.draw(7, ())
+    MISTAKES[name](draft, Streams(7).get("mistake"))
+    assert raw_scenario.to_scenario(draft).faults == ()
 
 
 def test_a_mutant_is_found_and_shrunk_to_a_test_that_only_the_mutant_fails(

@@ -33,7 +33,10 @@ class Broken:
 
 
 def findings(**changes: Any) -> RunResult:
-    return replace(RunResult(a_run(), MEASURES, [ExpectationResult("adapters.running == 38", True, 38)]), **changes)
+    return replace(
+        RunResult(a_run(), MEASURES, [ExpectationResult("adapters.running == 38", "adapters.running", True, 38)]),
+        **changes,
+    )
 
 
 class Page(HTMLParser):
@@ -91,7 +94,7 @@ def test_the_verdict_comes_first() -> None:
         ({"violations": [Broken(), Broken()]}, "invariants were violated 2 times, first at 5:12 by default/sql-04"),
         ({"violations": [Broken(invariant="liveness")]}, "violated once, first at 5:12 by default/sql-04 (liveness)"),
         (
-            {"expectations": [ExpectationResult("a == 1", False, 2), ExpectationResult("b == 1", True, 1)]},
+            {"expectations": [ExpectationResult("a == 1", "a", False, 2), ExpectationResult("b == 1", "b", True, 1)]},
             "1 of 2 expectations failed.",
         ),
         ({"partial": True}, "Interrupted after 30:00 of 30:00. Until then: 38 of 40"),

@@ -67,6 +67,16 @@ def test_events_that_end_in_the_middle_of_a_line_are_refused(folder: Path) -> No
     file.write_bytes(before)
 
 
+def test_events_that_end_after_a_whole_line_are_refused(folder: Path) -> None:
+    file = folder / "events.jsonl"
+    before = file.read_bytes()
+    lines = before.splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(FolderError, match=f"has {len(lines) - 1} of {len(lines)} lines"):
+        read(folder).lines()
+    file.write_bytes(before)
+
+
 @pytest.mark.parametrize("name", ["events.jsonl", "summary.json", "scenario.yaml"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     file = folder / name

@@ -16,7 +16,10 @@ from twin.runs.folder import FolderError, read, rewrite_report, run_path, summar
 from twin.runs.run import write_result
 
 RESULT = RunResult(
-    a_run(), MEASURES, [ExpectationResult("adapters.running == 38", True, 38)], scenario="name: made-up\n"
+    a_run(),
+    MEASURES,
+    [ExpectationResult("adapters.running == 38", "adapters.running", True, 38)],
+    scenario="name: made-up\n",
 )
 
 
@@ -38,6 +41,7 @@ def test_a_run_folder_has_the_documented_files(tmp_path: Path) -> None:
         "report.html",
         "summary.json",
         "events.jsonl",
+        "events.parquet",
         "placement.parquet",
         "scenario.yaml",
         "timing.json",

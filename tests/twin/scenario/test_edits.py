@@ -26,8 +26,8 @@ edits:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        ("{at: 1m, of: ModelAdapter/sql-0}", "an edit is either a patch or a deletion"),
-        ("{at: 1m, of: ModelAdapter/sql-0, patch: {}, delete: true}", "an edit is either a patch or a deletion"),
+        ("{at: 1m, of: ModelAdapter/sql-0}", "an edit is a patch, a deletion or a creation"),
+        ("{at: 1m, of: ModelAdapter/sql-0, patch: {}, delete: true}", "an edit is a patch, a deletion or a creation"),
         ("{at: 1m, of: ModelAdapter/sql-7, delete: true}", 'ModelAdapter "sql-7" not found in namespace default'),
         ("{at: 1m, of: ModelAdaptor/sql-0, delete: true}", 'did you mean "ModelAdapter"?'),
         ("{at: 1m, of: sql-0, delete: true}", "edits.0.of"),

@@ -15,6 +15,7 @@ from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.random_streams import Streams
 from twin.world.cluster import World, WorldSettings
 from twin.world.context import WorldContext
+from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
@@ -31,6 +32,8 @@ class SimulatedCluster:
     gpus: int = 4
     seed: int = 1
     startup: float = STARTUP
+    runs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Seconds and exit code of containers that end by themselves."""
     env: simpy.Environment = field(default_factory=simpy.Environment)
     engine_events: list[tuple[float, str, str]] = field(default_factory=list)
     statuses: list[tuple[float, str, bool]] = field(default_factory=list)
@@ -41,7 +44,14 @@ class SimulatedCluster:
         self.store = Store(self.now, lambda: f"{next(numbers):05d}")
         engines = {"default": EngineSettings(startup=Constant(self.startup), load=Constant(2.0))}
         nodes = [NodeSpec(f"node-{i}", self.gpus, "ab"[i % 2]) for i in range(self.nodes)]
-        settings = WorldSettings(nodes, engines, ArtifactSettings(bandwidth=10e6, size=100_000_000), Constant(2.0))
+        runs = {name: ContainerRun(Constant(seconds), code) for name, (seconds, code) in self.runs.items()}
+        settings = WorldSettings(
+            nodes,
+            engines,
+            ArtifactSettings(bandwidth=10e6, size=100_000_000),
+            Constant(2.0),
+            runs=ContainerRuns(runs),
+        )
         self.world = World(WorldContext(self.env, self.store, Streams(self.seed)), settings, self._on_engine)
         self.store.subscribe(self._on_pod, "pods")
         self.world.start()

@@ -192,6 +192,17 @@ def _causes(errors: Sequence[FieldError]) -> list[Object]:
     return [{"reason": error.reason, "message": error.body, "field": error.field} for error in errors]
 
 
+def forbidden(plural: str, group: str, name: str, reason: str, causes: Sequence[Object] = ()) -> ApiError:
+    """Return a 403 with which admission refuses an object; `NewForbidden` of `apimachinery/pkg/api/errors`."""
+    resource = f"{plural}.{group}" if group else plural
+    details: dict[str, Any] = {"name": name, "kind": plural}
+    if group:
+        details["group"] = group
+    if causes:
+        details["causes"] = list(causes)
+    return ApiError(403, "Forbidden", f'{resource} "{name}" is forbidden: {reason}', details=details)
+
+
 def bad_request(message: str) -> ApiError:
     """Return a 400 for a request that is wrong whatever the state."""
     return ApiError(400, "BadRequest", message)

@@ -19,6 +19,8 @@ def json_equal(left: Any, right: Any) -> bool:
 def merge(target: Any, patch: Any) -> Any:
     """Return `target` after an RFC 7386 merge patch: `None` deletes a key, objects are merged, other values are set."""
     if type(patch) is not dict:
+        if type(patch) is type(target) is list:
+            return _share_elements(target, patch)
         return target if json_equal(target, patch) else patch
     base: Object = target if type(target) is dict else {}
     merged: Object | None = None
@@ -36,6 +38,25 @@ def merge(target: Any, patch: Any) -> Any:
     if merged is not None:
         return merged
     return base if base is target else {}
+
+
+def _share_elements(old: list[Any], new: list[Any]) -> list[Any]:
+    """Return `new` with the elements of `old` that stand unchanged at the same place: they are not checked again."""
+    if is_identical(old, new):
+        return old
+    kept = [before if is_identical(before, after) else after for before, after in zip(old, new, strict=False)]
+    return kept + new[len(old) :]
+
+
+def is_identical(left: Any, right: Any) -> bool:
+    """Return whether two JSON values are equal at every level, where `true` is not `1` and `1` is not `1.0`."""
+    if left is right:
+        return True
+    if type(left) is not type(right) or left != right:
+        return False
+    if type(left) is dict:
+        return all(is_identical(value, right[key]) for key, value in left.items())
+    return type(left) is not list or all(map(is_identical, left, right))
 
 
 def json_patch(target: Any, operations: Any) -> Any:

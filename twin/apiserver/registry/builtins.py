@@ -8,6 +8,7 @@ Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry`
 from twin.apiserver.meta.errors import FieldError, Object, invalid, required, unsupported
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
+from twin.apiserver.registry.controllers import admit_daemon_set, admit_job, admit_stateful_set
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
@@ -19,7 +20,14 @@ _TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 def builtin_kinds() -> list[ResourceType]:
     """Return the kinds of a new server; each call has its own range of Service addresses."""
-    return [*_core_kinds(), *_config_kinds(), *_controller_kinds(), *_workload_kinds(), *_policy_kinds()]
+    return [
+        *_core_kinds(),
+        *_config_kinds(),
+        *_controller_kinds(),
+        *_workload_kinds(),
+        *_identity_workload_kinds(),
+        *_policy_kinds(),
+    ]
 
 
 def _core_kinds() -> list[ResourceType]:
@@ -32,6 +40,7 @@ def _core_kinds() -> list[ResourceType]:
             namespaced=False,
             short_names=("ns",),
             status=True,
+            finalize=True,
             name_rule=metadata.dns_label,
             admit=_admit_namespace,
         ),
@@ -43,6 +52,7 @@ def _core_kinds() -> list[ResourceType]:
             short_names=("po",),
             status=True,
             generation=True,
+            binding=True,
             admit=admit_pod,
             merge_type=merge_types.POD,
         ),
@@ -164,6 +174,49 @@ def _workload_kinds() -> list[ResourceType]:
     ]
 
 
+def _identity_workload_kinds() -> list[ResourceType]:
+    """Return StatefulSets, DaemonSets and Jobs, and the revisions of the first two."""
+    return [
+        ResourceType(
+            "statefulsets",
+            "StatefulSet",
+            types=builtin_types.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("sts",),
+            status=True,
+            scale=ScalePaths(selector=("spec", "selector")),
+            generation=True,
+            admit=admit_stateful_set,
+            merge_type=merge_types.WORKLOAD,
+        ),
+        ResourceType(
+            "daemonsets",
+            "DaemonSet",
+            types=builtin_types.WORKLOAD,
+            group="apps",
+            categories=("all",),
+            short_names=("ds",),
+            status=True,
+            generation=True,
+            admit=admit_daemon_set,
+            merge_type=merge_types.WORKLOAD,
+        ),
+        ResourceType("controllerrevisions", "ControllerRevision", group="apps"),
+        ResourceType(
+            "jobs",
+            "Job",
+            types=builtin_types.WORKLOAD,
+            group="batch",
+            categories=("all",),
+            status=True,
+            generation=True,
+            admit=admit_job,
+            merge_type=merge_types.WORKLOAD,
+        ),
+    ]
+
+
 def _policy_kinds() -> list[ResourceType]:
     """Return the kinds of the policy APIs; `rest/auth/rbac.py` reads the first four, the others are only stored."""
     rbac = "rbac.authorization.k8s.io"
@@ -207,7 +260,11 @@ def _admit_binding(new: Object, old: Object | None, errors: list[FieldError]) ->
 def _admit_namespace(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
     name = new["metadata"]["name"]
     labels = {**new["metadata"].get("labels", {}), "kubernetes.io/metadata.name": name}
-    return {**new, "metadata": {**new["metadata"], "labels": labels}, "status": {"phase": "Active"}}
+    new = {**new, "metadata": {**new["metadata"], "labels": labels}}
+    if old is not None:
+        return new
+    finalizers = dict.fromkeys([*((new.get("spec") or {}).get("finalizers") or ()), "kubernetes"])
+    return {**new, "spec": {"finalizers": list(finalizers)}, "status": {"phase": "Active"}}
 
 
 def _admit_node(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001

@@ -4,7 +4,9 @@ What a real server refuses when a CRD is created is refused here as well, as far
 structural, rules that do not compile, names that are not plural.group.
 """
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from twin.apiserver.meta.errors import FieldError, Object, invalid, required
@@ -111,6 +113,13 @@ def _schema(version: Mapping[str, Any]) -> Object:
 
 def _admit(schema: Object) -> Admit:
     """Return the rules of a schema: pruning, defaults and validation. `metadata` is left to the server."""
+    return _compile_rules(json.dumps(schema))
+
+
+@lru_cache(maxsize=32)
+def _compile_rules(text: str) -> Admit:
+    """Return the rules of a schema in JSON; compiled once, since every simulated cluster has the same definition."""
+    schema: Object = json.loads(text)
     properties = {**schema.get("properties", {}), "apiVersion": _STRING, "kind": _STRING, "metadata": _METADATA}
     check = compile_schema({**schema, "properties": properties})
 

@@ -78,7 +78,7 @@ def check_subresource(kind: ResourceType, subresource: str) -> str:
     Raises:
         ApiError: 404 if the kind does not have it.
     """
-    if subresource and subresource not in kind.subresources:
+    if subresource and subresource not in kind.subresources and not (kind.binding and subresource == "binding"):
         raise ApiError(404, "NotFound", f"{kind.resource} have no subresource {subresource!r}")
     return subresource
 
@@ -164,9 +164,13 @@ def prepare_update(kind: ResourceType, old: Object, sent: Object, subresource: s
     _check_preconditions(kind, old, sent.get("metadata") or {})
     if subresource == "status":
         new = _with_status(old, sent)
+    elif subresource == "binding":
+        new = {**old, "spec": sent["spec"], "status": sent["status"]}
     else:
         new = _with_status(sent, old) if kind.status else sent
         new = _with_metadata(new, old)
+        if kind.finalize and subresource != "finalize":
+            new = {**new, "spec": old.get("spec") or {}}
     errors: list[FieldError] = []
     new = _admit(kind, new, old, errors)
     if new["metadata"] is not old["metadata"]:
@@ -175,7 +179,7 @@ def prepare_update(kind: ResourceType, old: Object, sent: Object, subresource: s
         raise unprocessable(kind.kind, kind.group, old["metadata"]["name"], errors)
     if json_equal(new, old):
         return old
-    return _with_generation(new, old) if kind.generation else new
+    return _with_generation(new, old) if kind.generation and subresource != "binding" else new
 
 
 def apply_patch(kind: ResourceType, target: Object, body: Any, type: PatchType) -> Object:

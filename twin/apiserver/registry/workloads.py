@@ -13,17 +13,18 @@ from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.registry.pod_admission import with_pod_fields
 from twin.apiserver.schema.metadata import check_labels
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-_CONTAINER_DEFAULTS: Object = {
+CONTAINER_DEFAULTS: Object = {
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",
     "resources": {},
 }
-_POD_DEFAULTS: Object = {
+POD_DEFAULTS: Object = {
     "restartPolicy": "Always",
     "terminationGracePeriodSeconds": 30,
     "dnsPolicy": "ClusterFirst",
@@ -49,7 +50,7 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
     spec = new.get("spec") or {}
     if old is None:
-        spec = pod_spec(spec, "spec", errors)
+        spec = with_pod_fields(pod_spec(spec, "spec", errors))
         return {**new, "spec": spec, "status": {"phase": "Pending", "qosClass": _quality_of_service(spec)}}
     before = old["spec"]
     if spec is before:
@@ -78,7 +79,7 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     if not containers:
         errors.append(required(f"{field}.containers"))
     errors += _pod_errors(spec, field)
-    filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
+    filled = {**POD_DEFAULTS, "securityContext": {}, **spec}
     filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
         if spec.get(name):
@@ -110,7 +111,7 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     errors += _resource_errors(container.get("resources") or {}, f"{field}.resources")
     tag = image.rpartition("/")[2].partition(":")[2]
     policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
-    filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
+    filled = {**CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
     for name in _PROBES:
         if container.get(name):
             filled[name] = _probe(container[name], f"{field}.{name}", errors)
@@ -198,7 +199,7 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
         rolling = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
         errors += _rolling_errors(rolling)
         strategy["rollingUpdate"] = rolling
-    return {**new, "spec": _workload({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
+    return {**new, "spec": workload_spec({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
 
 
 def _rolling_errors(rolling: Object) -> Iterator[FieldError]:
@@ -215,12 +216,12 @@ def admit_replica_set(new: Object, old: Object | None, errors: list[FieldError])
     spec = new.get("spec") or {}
     if old is not None and spec is old.get("spec"):
         return new
-    return {**new, "spec": _workload({"replicas": 1, **spec}, old, errors)}
+    return {**new, "spec": workload_spec({"replicas": 1, **spec}, old, errors)}
 
 
-def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Object:
+def workload_spec(spec: Object, old: Object | None, errors: list[FieldError], kind: str = "deployment") -> Object:
     """Validate replicas, selector and template, and set the defaults of the template."""
-    replicas, selector, template = spec["replicas"], spec.get("selector"), spec.get("template") or {}
+    replicas, selector, template = spec.get("replicas", 0), spec.get("selector"), spec.get("template") or {}
     if type(replicas) is not int or replicas < 0:
         errors.append(invalid("spec.replicas", replicas, "must be greater than or equal to 0"))
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -228,7 +229,7 @@ def _workload(spec: Object, old: Object | None, errors: list[FieldError]) -> Obj
     if not selector:
         errors.append(required("spec.selector"))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(invalid("spec.selector", selector, "empty selector is invalid for deployment"))
+        errors.append(invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
     elif not label_selector(selector)(labels):
         detail = "`selector` does not match template `labels`"
         errors.append(invalid("spec.template.metadata.labels", labels, detail))

@@ -14,9 +14,10 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from formats.timestamps import format_micro_time, parse_timestamp
+from formats.timestamps import format_micro_time, format_time, parse_timestamp
 from twin.apiserver.codec.body import encode_json
 from twin.apiserver.meta.errors import ApiError, Object, bad_request, conflict
+from twin.apiserver.registry.binding import bound
 from twin.apiserver.rest.http import Request, Stream, bytes_response, json_response
 from twin.apiserver.rest.list_options import is_dry_run
 from twin.apiserver.rest.objects import success_status
@@ -135,12 +136,14 @@ class PodSubresources:
 
     def _bind(self, request: Request, info: RequestInfo) -> Response:
         """Assign a pod to a node, as a scheduler does once for each pod."""
-        node = self._store.get("pods", info.namespace, info.name)["spec"].get("nodeName")
+        pod = self._store.get("pods", info.namespace, info.name)
+        node = pod["spec"].get("nodeName")
         if node:
             cause = f'pod {info.name} is already assigned to node "{node}"'
             raise conflict("pods/binding", "", info.name, cause)
-        body = {"spec": {"nodeName": str((request.object().get("target") or {}).get("name", ""))}}
-        self._store.patch("pods", info.namespace, info.name, body, dry_run=is_dry_run(request))
+        target = str((request.object().get("target") or {}).get("name", ""))
+        body = bound(pod, target, format_time(self._now()))
+        self._store.patch("pods", info.namespace, info.name, body, subresource="binding", dry_run=is_dry_run(request))
         return json_response(success_status({}), 201)
 
     def _evict(self, request: Request, info: RequestInfo) -> Response:

@@ -7,10 +7,12 @@ is registered. Language: https://github.com/google/cel-spec (doc/langdef.md).
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     import cel
@@ -26,6 +28,8 @@ _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_
 """Variables that macros bind."""
 _NAMES = ("name", "generateName")
 _RULE_FIELDS = {"rule", "message", "reason", "fieldPath", "optionalOldSelf"}
+_RESULTS_KEPT = 20_000
+_encode = msgspec.json.Encoder().encode
 _SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\.(\w+))?")
 
 
@@ -72,6 +76,7 @@ class Rule:
         transition: the rule uses `oldSelf`, so it applies only if there is an old value.
         optional_old: `oldSelf` is an optional value, so the rule applies to creations too (`optionalOldSelf`).
         fields: fields of `self` that the rule reads; empty if it reads `self` itself.
+        results: violation by value and old value, as JSON: writes of an object seldom change what its rules read.
     """
 
     text: str
@@ -82,6 +87,7 @@ class Rule:
     transition: bool = False
     optional_old: bool = False
     fields: frozenset[str] = frozenset()
+    results: dict[bytes, str | None] = field(default_factory=dict, compare=False)
 
     @classmethod
     def compile(cls, rule: Mapping[str, Any], where: str) -> "Rule":
@@ -117,9 +123,18 @@ class Rule:
         current, previous = self._visible(value), self._visible(old)
         if current == previous and not self.transition and not _is_object(value):  # as valid as it was before
             return None
+        key = _encode((current, previous))
+        if key not in self.results:
+            if len(self.results) >= _RESULTS_KEPT:
+                self.results.clear()
+            self.results[key] = self.evaluate(current, previous)
+        return self.results[key]
+
+    def evaluate(self, current: Any, previous: Any) -> str | None:
+        """Run the program on the visible parts of a value and its old value; return a message, or None if valid."""
         if self.optional_old:
             optional = _library().OptionalValue
-            previous = optional.none() if old is None else optional.of(previous)
+            previous = optional.none() if previous is None else optional.of(previous)
         try:
             is_valid = self.program.execute({"self": current, "oldSelf": previous})
         except KeyError as error:

@@ -48,6 +48,8 @@ class ResourceType:
         categories: names of groups of kinds, as in `kubectl get all`.
         status: `status` is a subresource, written only through it.
         keeps_status_on_create: a create keeps the status.
+        finalize: `spec.finalizers` is written only through the subresource `finalize`.
+        binding: the server's own parts write node and conditions of a pod through `binding`.
         scale: paths of the `scale` subresource, if there is one.
         generation: `metadata.generation` counts changes of the spec.
         unconditional_update: an update may lack the resourceVersion.
@@ -71,6 +73,8 @@ class ResourceType:
     categories: tuple[str, ...] = ()
     status: bool = False
     keeps_status_on_create: bool = False
+    finalize: bool = False
+    binding: bool = False
     scale: ScalePaths | None = None
     generation: bool = False
     unconditional_update: bool = True
@@ -96,7 +100,8 @@ class ResourceType:
     @property
     def subresources(self) -> tuple[str, ...]:
         """Subresources that can be read and written."""
-        return (("status",) if self.status else ()) + (("scale",) if self.scale else ())
+        shown = (("status", self.status), ("scale", self.scale), ("finalize", self.finalize))
+        return tuple(name for name, is_served in shown if is_served)
 
 
 class Registry:

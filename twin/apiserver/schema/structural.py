@@ -84,6 +84,14 @@ def _rule_error(path: Path, rule: Rule, value: Any, message: str) -> FieldError:
     return invalid(field, reported, message)
 
 
+_SCALARS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+
+
 def _type_check(schema: Mapping[str, Any], where: str) -> Check:
     nullable = bool(schema.get("nullable"))
     if schema.get("x-kubernetes-int-or-string"):
@@ -93,14 +101,8 @@ def _type_check(schema: Mapping[str, Any], where: str) -> Check:
             return _object(schema, where, nullable)
         case "array":
             return _array(schema, where, nullable)
-        case "string":
-            return _scalar("string", (str,), nullable)
-        case "integer":
-            return _scalar("integer", (int,), nullable)
-        case "number":
-            return _scalar("number", (int, float), nullable)
-        case "boolean":
-            return _scalar("boolean", (bool,), nullable)
+        case str(name) if name in _SCALARS:
+            return _scalar(name, _SCALARS[name], nullable)
         case None if schema.get("x-kubernetes-preserve-unknown-fields"):
             return lambda value, _old, _path, _errors: value
         case None:
@@ -147,15 +149,18 @@ class _Fields:
     """The fields of an object.
 
     Attributes:
-        named: check, path step, and whether null is replaced by a default, for each field in the schema.
+        named: check, path step, whether null is replaced by a default, and the types of values that need no check,
+            for each field in the schema.
         defaults: default values.
         others: check of fields that are not in the schema, if they are allowed.
+        accepted: types of values of such fields that need no check.
         keeps_others: fields that are not in the schema are kept unchecked.
     """
 
-    named: Mapping[str, tuple[Check, str, bool]]
+    named: Mapping[str, tuple[Check, str, bool, tuple[type, ...]]]
     defaults: Mapping[str, Any]
     others: Check | None
+    accepted: tuple[type, ...]
     keeps_others: bool
 
     @classmethod
@@ -168,13 +173,15 @@ class _Fields:
                 _compile(child, f"{where}.properties[{name}]"),
                 f".{name}",
                 "default" in child and not child.get("nullable"),
+                _accepted_types(child),
             )
             for name, child in properties.items()
         }
         defaults = {name: child["default"] for name, child in properties.items() if "default" in child}
         others = _compile(extra, f"{where}.additionalProperties") if isinstance(extra, Mapping) else None
         keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
-        return cls(named, defaults, others, keeps)
+        accepted = _accepted_types(extra) if isinstance(extra, Mapping) else ()
+        return cls(named, defaults, others, accepted, keeps)
 
     def prune(self, value: Object, before: Object, path: Path, errors: list[FieldError]) -> Object:
         """Return `value` with checked fields and without those that the schema does not allow."""
@@ -185,9 +192,13 @@ class _Fields:
             if field is not None:
                 if item is old_item:
                     continue
-                check, step, null_is_absent = field
+                check, step, null_is_absent, accepted = field
+                if type(item) in accepted:
+                    continue
                 after = _ABSENT if item is None and null_is_absent else check(item, old_item, Path(path, step), errors)
             elif self.others is not None:
+                if type(item) in self.accepted:
+                    continue
                 after = self.others(item, old_item, Path(path, f".{name}"), errors)
             else:
                 after = item if self.keeps_others else _ABSENT
@@ -206,9 +217,16 @@ class _Fields:
             return value
         filled = dict(value)
         for name in absent:
-            check, step, _ = self.named[name]
+            check, step, _, _ = self.named[name]
             filled[name] = check(self.defaults[name], _ABSENT, Path(path, step), errors)
         return filled
+
+
+def _accepted_types(schema: Mapping[str, Any]) -> tuple[type, ...]:
+    """Return the types whose values a schema accepts without any further check."""
+    if set(schema) - _ANNOTATIONS - {"type", "nullable", "default"}:
+        return ()
+    return _SCALARS.get(schema.get("type", ""), ())
 
 
 def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:

@@ -1,4 +1,4 @@
-"""Deletion of objects that cannot be removed immediately: finalizers, and the grace period of pods.
+"""Deletion of objects that cannot be removed immediately: finalizers, the grace period of pods, and namespaces.
 
 Source: `k8s.io/apiserver/pkg/registry/rest/delete.go` and the pod strategy's `CheckGracefulDelete`.
 """
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from formats.timestamps import format_time
-from twin.apiserver.meta.errors import ApiError, Object
+from twin.apiserver.meta.errors import ApiError, Object, forbidden, not_found
 from twin.apiserver.schema.resource_types import ResourceType
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -16,13 +16,40 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 _IMMORTAL = ("default", "kube-public", "kube-system")
+TERMINATING = "NamespaceTerminating"
+"""Cause with which a namespace that is being deleted refuses objects (`corev1.NamespaceTerminatingCause`)."""
 DEFAULT_GRACE = 30  # seconds; corev1.DefaultTerminationGracePeriodSeconds
 
 
 def is_removable(obj: Object) -> bool:
     """Return whether an object is being deleted and neither a finalizer nor a grace period keeps it."""
     meta = obj["metadata"]
-    return "deletionTimestamp" in meta and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds")
+    if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
+        return False
+    return obj.get("kind") != "Namespace" or not (obj.get("spec") or {}).get("finalizers")
+
+
+def check_accepting(kind: ResourceType, obj: Object, namespace: Object | None, name: str) -> None:
+    """Check that an object can be created in the namespace of this name; `namespace` is None if it does not exist.
+
+    Source: `apiserver/pkg/admission/plugin/namespace/lifecycle`.
+
+    Raises:
+        ApiError: 404 if the namespace does not exist, 403 if it is being deleted.
+    """
+    if namespace is None:
+        raise not_found("namespaces", "", name)
+    if "deletionTimestamp" not in namespace["metadata"]:
+        return
+    meta = obj.get("metadata") or {}
+    own = meta.get("name") or meta.get("generateName") or "Unknown"
+    cause = {
+        "reason": TERMINATING,
+        "message": f"namespace {name} is being terminated",
+        "field": "metadata.namespace",
+    }
+    reason = f"unable to create new content in namespace {name} because it is being terminated"
+    raise forbidden(kind.plural, kind.group, own, reason, causes=[cause])
 
 
 def check_deletable(kind: ResourceType, name: str) -> None:
@@ -55,6 +82,8 @@ def mark_deleted(
     merged = {**meta, **changes}
     if not merged.get("finalizers"):
         merged.pop("finalizers", None)
+    if kind.resource == "namespaces":
+        obj = {**obj, "status": {**(obj.get("status") or {}), "phase": "Terminating"}}
     return {**obj, "metadata": merged}
 
 

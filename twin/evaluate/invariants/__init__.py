@@ -1,9 +1,10 @@
 """Invariants of every run, checked on the trace alone. Start reading at `check`.
 
 `state.py` replays the trace into the current state, `tolerances.py` has what faults excuse, and `deadlines.py` turns a
-wrong state that lasts too long into a violation. `safety.py`, `requests.py`, `weights.py`, `progress.py` and
-`claims.py` have one class for each of the thirteen invariants, `liveness.py` has what must be reached eventually.
-`own_faults.py` and `placement.py` have what is not the operator's fault; each bound is documented where it is used.
+wrong state that lasts too long into a violation. `safety.py`, `requests.py`, `weights.py`, `progress.py`, `claims.py`
+and `cost.py` have one class for each of the fourteen invariants, `liveness.py` has what must be reached eventually.
+`own_faults.py` and `placement.py` have what is not the operator's fault, `causes.py` what an operator reacts to; each
+bound is documented where it is used.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from twin.evaluate.invariants.deadlines import DeadlineTracker
-from twin.evaluate.invariants.placement import is_enabled, selects
+from twin.evaluate.invariants.placement import matching_count
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, ApiLine, ControllerLine, EventLine, Line, PodLine, RequestLine
 
@@ -123,13 +123,7 @@ class ClaimsHaveHappened:
         line = self.state.adapters.get(adapter)
         if line is None:
             return
-        namespace, claimed = adapter.split("/")[0], self._counted[adapter]
-        labels = [
-            pod.line.labels
-            for name, pod in self.state.pods.items()
-            if name.startswith(f"{namespace}/") and is_enabled(pod.line)
-        ]
-        count = sum(selects(line, item) for item in labels)
+        claimed, count = self._counted[adapter], matching_count(self.state, line)
         message = f"its conditions count {claimed} matching pods, the API server shows {count},"
         bound = self.state.detection_bound(t)
         self.deadlines.check(adapter, claimed != count, t, bound, adapter, message, (self.state.index,))

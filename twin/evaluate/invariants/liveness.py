@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
 from twin.evaluate.invariants.own_faults import OWN_FAULT, SAID_BY_ENGINE, says
-from twin.evaluate.invariants.placement import can_take
+from twin.evaluate.invariants.placement import ready_takers
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import settled_at
 from twin.evaluate.invariants.violations import Violation
@@ -26,6 +26,7 @@ from twin.trace.lines import (
 )
 
 _GRACE = 30.0
+_STATUS = "patch of modeladapters/status"
 
 
 class Liveness:
@@ -40,7 +41,7 @@ class Liveness:
         self._sent: dict[int, float] = {}
         self._tried: dict[str, float] = {}
         self._roots: dict[tuple[str, str], str] = {}
-        """(pod, adapter name) to the path that the engine has loaded."""
+        """(pod, adapter name) to the digest of what the engine has loaded."""
         self._named: dict[str, set[str]] = defaultdict(set)
         """Adapter to all values of its artifactURL; only adapters with several are checked for outdated artifacts."""
         self._generations: dict[str, tuple[str, int]] = {}
@@ -58,7 +59,7 @@ class Liveness:
                 self._adapter(line)
                 self._named[line.object].add(line.artifact)
             case EngineLine(event="loaded"):
-                self._roots[line.object, line.adapter] = line.root
+                self._roots[line.object, line.adapter] = line.digest or artifact_of(line.root)
             case RequestLine(event="sent"):
                 self._sent[line.id] = line.t
                 adapter = f"{line.object.split('/')[0]}/{line.adapter}"
@@ -87,7 +88,7 @@ class Liveness:
             if t > since:
                 self.checked += 1
                 line = self._state.adapters.get(object_)
-                if line is None or not says(line, OWN_FAULT):
+                if line is None or not (says(line, OWN_FAULT) or (what == _STATUS and _follows_demand(line))):
                     found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
         return found
 
@@ -110,8 +111,7 @@ class Liveness:
             return "its deletion does not finish"
         if says(line, OWN_FAULT - SAID_BY_ENGINE):
             return ""
-        pods = self._state.pods.values()
-        usable = [pod.line.object for pod in pods if pod.bad_since is None and can_take(self._state, pod, line)]
+        usable = ready_takers(self._state, line)
         if says(line, SAID_BY_ENGINE):
             late = usable and self._tried.get(line.object, 0.0) < self._quiet_since
             return f"it is {line.phase} and was not tried again: {line.message}" if late else ""
@@ -125,9 +125,14 @@ class Liveness:
     def _outdated(self, line: AdapterLine) -> str:
         """Return which pod still serves the previous artifact, or an empty text."""
         namespace, name = line.object.split("/")
-        wanted = artifact_of(lora_path(line.artifact))
+        wanted = line.digest or artifact_of(lora_path(line.artifact))
         for pod in line.instances if len(self._named[line.object]) > 1 else ():
             root = self._roots.get((f"{namespace}/{pod}", name))
-            if root is not None and artifact_of(root) != wanted:
-                return f"{pod} serves {root} as {name}, though its artifactURL is {line.artifact}"
+            if root is not None and root != wanted:
+                return f"{pod} serves the artifact {root} as {name}, though its artifactURL is {line.artifact}"
         return ""
+
+
+def _follows_demand(line: AdapterLine) -> bool:
+    """Return whether users' requests, and not only the cluster, change the adapter's conditions."""
+    return line.conditions.get("ScalingActive", ("", ""))[0] == "True"

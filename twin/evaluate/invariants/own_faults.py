@@ -25,6 +25,11 @@ OWN_FAULT = SAID_BY_ENGINE | {
 }
 """All condition reasons that an operator cannot resolve."""
 
+REFUSED_PUBLICATION = frozenset(
+    {"ServiceNameTaken", "NameTaken", "QuotaExceeded", "PublicationForbidden", "PublicationInvalid"}
+)
+"""Condition reasons of a Service or slice that the API server refuses, for example because the name is taken."""
+
 
 def says(line: AdapterLine, reasons: frozenset[str]) -> bool:
     """Return whether a false condition of the adapter has one of these reasons."""

@@ -7,7 +7,7 @@ from math import inf
 from controller.api.annotations import MOST_PODS
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.own_faults import OWN_FAULT, says
-from twin.evaluate.invariants.placement import can_take
+from twin.evaluate.invariants.placement import ready_takers
 from twin.evaluate.invariants.state import ClusterState, Pod
 from twin.evaluate.invariants.tolerances import CHAIN, PATIENCE
 from twin.trace.lines import AdapterLine, ApiLine, FaultLine, Line, RequestLine
@@ -103,8 +103,10 @@ class LoadsAreSent:
         assert isinstance(adapter, str)
         state, line = self.state, self.state.adapters[adapter]
         namespace, (_, _, own_fault) = adapter.split("/")[0], self._specs[adapter]
-        pods = [pod for pod in state.pods.values() if pod.bad_since is None and can_take(state, pod, line)]
-        if own_fault or state.is_busy(namespace) or any(state.is_disturbed(pod.line.object) for pod in pods):
+        if own_fault or state.is_busy(namespace):
+            return t, self._bound(t)
+        pods = ready_takers(state, line)
+        if any(state.is_disturbed(pod.line.object) for pod in pods):
             return t, self._bound(t)
         first = min((self._usable_since(pod, adapter, t) for pod in pods), default=inf)
         if first == inf:

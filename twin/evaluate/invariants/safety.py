@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
+from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
@@ -26,6 +28,9 @@ from twin.trace.lines import (
     RequestLine,
     SliceLine,
 )
+
+Endpoint = tuple[str, str, int]
+"""Pod, its address and its port."""
 
 
 class Invariant(Protocol):
@@ -127,32 +132,64 @@ class InstancesAreServing(_Placed):
 
 
 class InstancesArePublished(_Placed):
-    """11. Each pod in `status.instances` is in a slice of the adapter's own Service, at its address and port.
+    """11. The slices of an adapter's Service together are exactly `status.instances`, by address and port.
 
-    A gateway or a client that resolves the Service would otherwise never reach it, or reach another process there.
+    A gateway or a client that resolves the Service would otherwise miss a replica, or reach another process. Each
+    address of a pod is in one slice; there is no other endpoint, and an empty slice only while nothing serves. A
+    publication that the API server refuses is not the operator's to complete, and its conditions have the reason.
     """
 
     number = 11
 
     def __init__(self, state: ClusterState) -> None:
         super().__init__(state)
-        self._known: dict[str, set[str]] = {}
+        self._known: dict[str, set[Endpoint]] = {}
 
     def _check(self, adapter: str, t: float) -> None:
-        state = self.state
-        line, namespace = state.adapters.get(adapter), adapter.split("/")[0]
-        pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None and not line.deleting else set()
-        published = {
+        line = self.state.adapters.get(adapter)
+        if line is not None and self.state.slices[adapter] and says(line, REFUSED_PUBLICATION):
+            expected, published = set[Endpoint](), list[Endpoint]()
+        else:
+            expected, published = self._expected(line), self._published(adapter)
+        bound, context = self.state.detection_bound(t), (self.state.index,)
+        for endpoint in sorted(expected.union(published, self._known.get(adapter, ()))):
+            pod, address, port = endpoint
+            times = published.count(endpoint)
+            text = f"status.instances names {pod}, which no slice of its Service has at its address and port,"
+            lacks = endpoint in expected and not times
+            self.deadlines.check((adapter, endpoint), lacks, t, bound, adapter, text, context)
+            if times > 1:
+                text = f"its slices have {pod} {times} times at {address}:{port},"
+            else:
+                text = f"a slice has {pod} at {address}:{port}, which is no endpoint of an instance,"
+            extra = times > (endpoint in expected)
+            self.deadlines.check((adapter, endpoint, "extra"), extra, t, bound, adapter, text, context)
+        self._known[adapter] = expected.union(published)
+        self._check_obsolete(adapter, t)
+
+    def _expected(self, line: AdapterLine | None) -> set[Endpoint]:
+        if line is None or line.deleting:
+            return set()
+        namespace = line.object.split("/")[0]
+        shown = [self.state.pods.get(f"{namespace}/{pod}") for pod in line.instances]
+        pods = [pod.line for pod in shown if pod is not None and pod.line.ip]
+        return {(pod.object, address, pod.port) for pod in pods for address in pod.ips or [pod.ip]}
+
+    def _published(self, adapter: str) -> list[Endpoint]:
+        namespace = adapter.split("/")[0]
+        return [
             (f"{namespace}/{pod}", address, item.port)
-            for item in state.slices[adapter].values()
+            for item in self.state.slices[adapter].values()
             for pod, address in zip(item.pods, item.addresses, strict=True)
-        }
-        for pod in sorted(self._known.get(adapter, set()) | pods):
-            shown = state.pods.get(pod)
-            lacks = pod in pods and shown is not None and (pod, shown.line.ip, shown.line.port) not in published
-            message = f"status.instances names {pod}, which no slice of its Service has at its address and port,"
-            self.deadlines.check((adapter, pod), lacks, t, state.detection_bound(t), adapter, message, (state.index,))
-        self._known[adapter] = pods
+        ]
+
+    def _check_obsolete(self, adapter: str, t: float) -> None:
+        slices = self.state.slices[adapter].values()
+        empty = [item.object for item in slices if not item.pods]
+        obsolete = empty if len(empty) < len(slices) else empty[1:]
+        message = f"{len(obsolete)} of {len(slices)} slices of its Service are empty: {', '.join(obsolete)},"
+        bound = self.state.detection_bound(t)
+        self.deadlines.check((adapter, "obsolete"), bool(obsolete), t, bound, adapter, message, (self.state.index,))
 
 
 class ReplicasWithinLimit(_Placed):
@@ -304,5 +341,6 @@ SAFETY = (
     AnswersFromPublishedWeights,
     LoadsAreSent,
     ClaimsHaveHappened,
+    RequestsHaveCauses,
 )
 """All invariants but liveness."""

@@ -1,6 +1,7 @@
 """Cluster state replayed from the trace: objects, engines, leader, and since when each of them has been visible."""
 
 from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from twin.evaluate.invariants.tolerances import Tolerances
@@ -49,6 +50,10 @@ class ClusterState:
         self.audit = run.audit_interval + 30.0
         """Seconds to react to a state that only a request to the engine shows."""
         self.pods: dict[str, Pod] = {}
+        self.takers: dict[Hashable, Sequence[Pod]] = {}
+        """See `placement.ready_takers`; emptied when a pod changes."""
+        self.matching: dict[Hashable, int] = {}
+        """See `placement.matching_count`; emptied when a pod changes."""
         self.gone: dict[str, float] = {}
         """Pod to the time at which it was deleted."""
         self.adapters: dict[str, AdapterLine] = {}
@@ -143,7 +148,9 @@ class ClusterState:
 
     def is_disturbed(self, pod: str) -> bool:
         """Return whether an active fault disturbs the operator's requests to the pod's engine."""
-        return self.tolerances.is_disturbed(pod, self.pods[pod].line.node if pod in self.pods else "")
+        return bool(self.tolerances.lasting) and self.tolerances.is_disturbed(
+            pod, self.pods[pod].line.node if pod in self.pods else ""
+        )
 
     def is_unready(self, pod: str) -> bool:
         """Return whether the API server shows the pod as absent, unready or terminating."""
@@ -151,6 +158,8 @@ class ClusterState:
         return known is None or known.bad_since is not None
 
     def _pod(self, line: PodLine) -> None:
+        self.takers.clear()
+        self.matching.clear()
         if line.event == "deleted":
             self.pods.pop(line.object, None)
             self.gone[line.object] = line.t

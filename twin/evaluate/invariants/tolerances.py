@@ -73,14 +73,20 @@ class Tolerances:
     @property
     def is_blinded(self) -> bool:
         """True while a fault prevents the leader from reading or writing, and during the grace period after it."""
+        if not self.lasting:
+            return self.patient_until is not None
         return self.patient_until is not None or any(lines[0].fault in _DISTURB_API for lines in self.lasting.values())
 
     def detection_bound(self, t: float) -> float:
         """Return the seconds that the operator may take at `t` to react to a change that the API server shows."""
+        if not self._late:
+            return self._notice
         return self._notice + sum(longer for longer, until in self._late.values() if t <= until)
 
     def skew(self, since: float, t: float) -> float:
         """Return the seconds by which a time measured from `since` to `t` may be wrong."""
+        if not self._skews:
+            return 0.0
         spans = [span for spans in self._skews.values() for span in spans]
         return sum(seconds for begin, end, seconds in spans if begin <= t and end >= since)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twin.evaluate.measures import samples
+from twin.experiments.histories import histories
 from twin.report import RunResult
 from twin.trace.lines import AdapterLine, FaultLine
 
@@ -48,5 +49,6 @@ def _invariants(run: RunResult) -> list[str]:
 COLLECTORS: Mapping[str, Callable[[RunResult], Any]] = {
     "samples": _samples,
     "coverage": _coverage,
+    "histories": lambda run: histories(run.lines),
     "invariants": _invariants,
 }

@@ -10,6 +10,7 @@ kills its worker makes the whole call hang instead of failing.
 
 import itertools
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from multiprocessing import resource_tracker
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from formats.installation import install_command
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import failed_row, perform
 from twin.runs.folder import FolderError
@@ -38,6 +40,7 @@ POLL_SECONDS = 2
 """Interval of the checks that the cluster still exists."""
 CONNECT_SECONDS = 10
 """Timeout for the first answer of a cluster."""
+_WARNINGS = "PYTHONWARNINGS"
 
 
 class ExecutorError(Exception):
@@ -68,7 +71,7 @@ def open_executor(name: ExecutorName, jobs: int, address: str = "") -> Iterator[
 
 def missing_package(package: str, extra: str) -> ExecutorError:
     """Return the error for an optional package that is not installed."""
-    return ExecutorError(f"requires {package}, which is not installed: pip install 'lora-twin[{extra}]'")
+    return ExecutorError(f"requires {package}, which is not installed: {install_command(extra)}")
 
 
 def _in_this_process(tasks: Iterable[Task]) -> Iterator[Row]:
@@ -117,10 +120,26 @@ def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
     except ImportError:
         raise missing_package("joblib", "lab") from None
     pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=TASKS_PER_WORKER * jobs)
+    _start_quiet_tracker()
     with _pool_shutdown_without_traceback():
         with _sigint_blocked():  # the processes are started here
             rows: Iterator[Row] = pool(delayed(perform)(task) for task in tasks)
         yield from rows
+
+
+def _start_quiet_tracker() -> None:
+    """Start joblib's resource tracker: after Ctrl-C it removes what killed processes have left, and warns about it."""
+    from joblib.externals.loky.backend import resource_tracker as tracker
+
+    previous = os.environ.get(_WARNINGS)
+    os.environ[_WARNINGS] = ",".join(filter(None, [previous, "ignore:resource_tracker:UserWarning"]))
+    try:
+        tracker.ensure_running()
+    finally:
+        if previous is None:
+            del os.environ[_WARNINGS]
+        else:
+            os.environ[_WARNINGS] = previous
 
 
 @contextmanager

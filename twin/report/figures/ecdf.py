@@ -9,7 +9,19 @@ from dataclasses import dataclass
 
 from twin.evaluate.percentiles import percentiles
 from twin.report.figures.forest import MARGIN, colour
-from twin.report.svg import Figure, Scale, element, legend_rows, path, step_path, text, tooltip, translate
+from twin.report.svg import (
+    Figure,
+    Interaction,
+    Scale,
+    element,
+    legend_rows,
+    path,
+    step_path,
+    text,
+    tooltip,
+    translate,
+    zoomable,
+)
 from twin.report.wording import format_number
 
 WIDTH, HEIGHT = 880.0, 260.0
@@ -37,8 +49,16 @@ def ecdf(name: str, title: str, series: Mapping[str, Sequence[Point]], unit: str
     lines = "".join(_line(sorted(points, key=lambda p: p.value), x, y, colour(i))
                     for i, points in enumerate(series.values()) if points)  # fmt: skip
     key, more = legend_rows(((colour(i), label) for i, label in enumerate(series)), MARGIN, 12, WIDTH - MARGIN)
-    body = key + translate(axes(x, y, unit) + lines, more)
-    return Figure(name, title, _alt(series, unit), body, WIDTH, HEIGHT + more, caption)
+    body = key + translate(axes(x, y, unit) + zoomable(lines), more)
+    curves = {f"{label}, %": _shares(points) for label, points in series.items() if points}
+    return Figure(
+        name, title, _alt(series, unit), body, WIDTH, HEIGHT + more, caption, Interaction(x, "number", curves)
+    )
+
+
+def _shares(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Return the share of values at or below each value, in percent."""
+    return [(value, 100 * (i + 1) / len(points)) for i, value in enumerate(sorted(p.value for p in points))]
 
 
 def samples(values: Sequence[float]) -> list[Point]:
@@ -69,12 +89,12 @@ def axes(x: Scale, y: Scale, unit: str) -> str:
         + text(x.start - 7, y(share) + 4, f"{100 * share:g} %", "tick", "end")
         for share in (0, 0.25, 0.5, 0.75, 1)
     ]
-    parts += [
+    ticks = "".join(
         element("line", x1=x(v), x2=x(v), y1=y.start, y2=y.start + 4, class_="axis")
         + text(x(v), y.start + 17, format_number(v), "tick", "middle")
         for v in _ticks(x.low, x.high)
-    ]
-    return "".join(parts) + text(x.end, y.start + 33, unit, "unit", "end")
+    ) + text(x.end, y.start + 33, unit, "unit", "end")
+    return "".join(parts) + element("g", ticks, class_="x-axis", data_title=unit)
 
 
 def _ticks(low: float, high: float, count: int = 8) -> list[float]:

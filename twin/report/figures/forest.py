@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from twin.evaluate.statistics import Comparison, scale
+from twin.report.directions import verdict
 from twin.report.svg import Figure, Scale, element, legend_rows, number, text, tooltip, translate
-from twin.report.wording import describe, label
+from twin.report.wording import describe, format_measure, format_number, label
 
-WIDTH, LEFT, RIGHT = 880.0, 250.0, 210.0
+WIDTH, LEFT, RIGHT = 880.0, 250.0, 250.0
 ROW, GAP, TOP, MARGIN = 17.0, 9.0, 46.0, 12.0
 COLOURS = ("one", "two", "three", "four", "five", "six")
 MAX_REACH = 1.0
@@ -71,18 +72,26 @@ def _row(comparison: Comparison, x: Scale, y: float, colour: str) -> str:
     if x.low <= middle <= x.high:
         form = "mark" if comparison.significant else "hollow"
         dot = element("circle", cx=x(middle), cy=y, r=4.2, class_=f"{form} {colour}")
-    change = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), "tick" if comparison.significant else "unit")
+    word = verdict(comparison) if comparison.significant else "open"
+    change = text(WIDTH - RIGHT + 14, y + 4, _change(comparison), f"tick {word}")
     return element("g", tooltip(f"{comparison.variant}: {describe(comparison)}") + line + arrows + dot + change)
 
 
 def _change(comparison: Comparison) -> str:
+    word = f" {verdict(comparison)}" if comparison.significant else ""
+    if not comparison.baseline_mean:
+        return f"{format_measure(comparison.measure, comparison.difference, sign=True)}{word}"
     low, high = _relative_interval(comparison)
     middle = _relative(comparison, comparison.difference or 0.0)
-    return f"{_percent(middle)} %  [{_percent(low)}, {_percent(high)}]"
+    return f"{_percent(middle)} [{_percent(low)} to {_percent(high)}]{word}"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:+,.0f}" if abs(share) >= 0.1 else f"{100 * share:+.2g}"
+    """Return a relative difference, as a factor from ten on."""
+    if share >= 9:
+        return f"{1 + share:,.0f} times"
+    sign = "+" if share > 0 else ""
+    return f"{sign}{100 * share:.0f} %" if abs(share) >= 0.1 else f"{sign}{format_number(100 * share, 2)} %"
 
 
 def _relative_interval(comparison: Comparison) -> tuple[float, float]:
@@ -90,9 +99,10 @@ def _relative_interval(comparison: Comparison) -> tuple[float, float]:
 
 
 def _relative(comparison: Comparison, difference: float) -> float:
-    return difference / (abs(comparison.baseline_mean or 0.0) or scale(comparison))
+    """Return a difference as a share of the baseline. No measure is negative, so none falls by more than all of it."""
+    return max(difference / (abs(comparison.baseline_mean or 0.0) or scale(comparison)), -1.0)
 
 
 def _tick(x: Scale, share: float, y: float) -> str:
     line = element("line", x1=x(share), x2=x(share), y1=TOP - 8, y2=y, class_="grid")
-    return line + text(x(share), y + 16, f"{_percent(share)} %" if share else "0", "tick", "middle")
+    return line + text(x(share), y + 16, _percent(share) if share else "0", "tick", "middle")

@@ -35,6 +35,8 @@ from twin.scenario.faults.engines import (
     EngineRestart,
     HttpError,
     InvalidAdapter,
+    MetricsStale,
+    MetricsWrong,
     OutOfMemory,
     RequestFault,
     Slow,
@@ -86,6 +88,8 @@ Fault = Annotated[
     | Unauthorized
     | InvalidAdapter
     | OutOfMemory
+    | MetricsStale
+    | MetricsWrong
     | EngineRestart
     | ReadinessFlap
     | PodKill

@@ -25,7 +25,7 @@ class EngineFault(LastingFault):
 
     def rule(self) -> FaultRule:
         """Return the rule that the engines apply."""
-        names = ("probability", "adapters", "factor", "status", "body", "message", "retry_after", "after")
+        names = ("probability", "adapters", "factor", "status", "body", "message", "retry_after", "after", "value")
         settings = {name: getattr(self, name) for name in names if name in type(self).model_fields}
         return FaultRule(self.kind, callers=self.callers, **settings)
 
@@ -127,6 +127,29 @@ class OutOfMemory(RequestFault):
     """Loads fail: the GPU has no memory left for another adapter."""
 
     kind: Literal["out-of-memory"]
+
+
+class MetricsStale(EngineFault):
+    """The engine's metrics no longer change.
+
+    `/metrics` repeats the first page that it returns during the fault, as after a scrape cache or an exporter has hung.
+    Requests and adapters are not affected. The operator notices pages of a busy engine that stay the same, and scales
+    nothing by them; of an idle engine it cannot know.
+    """
+
+    kind: Literal["metrics-stale"]
+
+
+class MetricsWrong(EngineFault):
+    """The engine's metrics are wrong.
+
+    Each of the engine's values in `/metrics` is `value`. With a `probability` below 1 single pages are wrong and others
+    right. The operator ignores values that cannot be right, and scales nothing by a single page.
+    """
+
+    kind: Literal["metrics-wrong"]
+    value: Annotated[str, Field(max_length=30, pattern=r"^(NaN|[+-]?Inf|[+-]?\d+(\.\d+)?([eE][+-]?\d+)?)$")] = "NaN"
+    """Value of each series: a number as text, `NaN`, `+Inf` or `-Inf`."""
 
 
 class EngineRestart(InstantFault):

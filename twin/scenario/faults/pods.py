@@ -43,7 +43,7 @@ class NodeDown(LastingFault):
 
 
 class PodKill(InstantFault):
-    """Pods are deleted immediately; their Deployment creates new ones.
+    """Pods are deleted immediately; their workload creates new ones.
 
     As `kubectl delete pod --force --grace-period=0`: object, engine and address disappear at the same time, and
     requests in progress are aborted.
@@ -55,14 +55,15 @@ class PodKill(InstantFault):
 
 
 class Rollout(InstantFault):
-    """A Deployment is restarted, as by `kubectl rollout restart`.
+    """A Deployment, StatefulSet or DaemonSet is restarted, as by `kubectl rollout restart`.
 
-    Pods are replaced as maxSurge and maxUnavailable allow; old pods terminate with their grace period.
+    Pods are replaced as maxSurge and maxUnavailable allow, those of a StatefulSet one by one from the last to the
+    first; old pods terminate with their grace period.
     """
 
     kind: Literal["rollout"]
     deployment: Annotated[str, Field(min_length=1)]
-    """Name of the Deployment."""
+    """Name of the Deployment, StatefulSet or DaemonSet."""
 
 
 class PodStuckTerminating(InstantFault):
@@ -85,8 +86,8 @@ class PodStuckTerminating(InstantFault):
 class NodeDrain(LastingFault):
     """Nodes are drained, as by `kubectl drain`, and uncordoned when the fault ends.
 
-    The node is cordoned, and all of its pods are deleted at once with their grace period; disruption budgets are not
-    simulated. Replacement pods that fit on no other node stay Pending.
+    The node is cordoned, and all of its pods except those of DaemonSets are deleted at once with their grace period;
+    disruption budgets are not simulated. Replacement pods that fit on no other node stay Pending.
     """
 
     on: ClassVar[str] = "nodes"

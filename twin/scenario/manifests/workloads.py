@@ -1,4 +1,4 @@
-"""Pods of Deployments, ReplicaSets and bare Pods: their number, labels, containers and requested GPUs."""
+"""Pods of Deployments, StatefulSets, other workloads and bare Pods: number, labels, containers, requested GPUs."""
 
 import math
 import re
@@ -17,15 +17,29 @@ from twin.scenario.errors import Path, Problem
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.cluster import Cluster, Node, NodePool
 from twin.world.kubelet.pod_spec import (
+    HELPERS,
     command_of,
     dialect_of,
     engine_of,
     has_runtime_sidecar,
+    is_operator,
     looks_like_engine,
     version_of,
 )
 
 GPU = "nvidia.com/gpu"
+_REPLICAS = {
+    "Deployment": "replicas",
+    "ReplicaSet": "replicas",
+    "StatefulSet": "replicas",
+    "DaemonSet": "",
+    "Job": "parallelism",
+}
+"""Field with the number of pods, by kind; a DaemonSet counts as one pod."""
+WITH_PODS = tuple(_REPLICAS)
+"""Kinds whose objects create pods."""
+RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
+"""Kinds that `kubectl rollout restart` knows."""
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
 _GPUS_PER_NODE = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
@@ -65,6 +79,11 @@ class Workload:
         return [container for container in _list(self.spec.get("containers")) if isinstance(container, dict)]
 
     @property
+    def all_containers(self) -> list[dict[str, Any]]:
+        """Return init containers and native sidecars, then the pod's own containers."""
+        return [*(item for item in _list(self.spec.get("initContainers")) if isinstance(item, dict)), *self.containers]
+
+    @property
     def engine(self) -> dict[str, Any]:
         """Return the engine's container, as the simulated cluster selects it. Requires a valid object."""
         name = engine_of(self.meta, self.spec)
@@ -74,6 +93,14 @@ class Workload:
     def looks_like_engine(self) -> bool:
         """True if that container is recognised as vLLM or SGLang."""
         return looks_like_engine(self.engine) or bool(dialect_of(self.engine, self.labels))
+
+    @property
+    def has_engine(self) -> bool:
+        """False for a DaemonSet or Job whose pods name no engine, and for an operator's pods."""
+        if not self.containers:
+            return False
+        helper = self.entry.kind in HELPERS and not self.looks_like_engine
+        return not helper and not is_operator(self.containers)
 
     @property
     def lacks_sglang_label(self) -> bool:
@@ -86,7 +113,7 @@ class Workload:
     def references(self) -> list["Reference"]:
         """Return every Secret and ConfigMap that the containers need to start, once for each key."""
         references = list[Reference]()
-        for container in self.containers:
+        for container in self.all_containers:
             sources = [*_list(container.get("envFrom"))]
             sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
             for source in sources:
@@ -124,10 +151,10 @@ def _workload(entry: Entry) -> Workload | None:
     spec = _mapping(entry.object.get("spec"))
     if entry.kind == "Pod":
         return Workload(entry, 1, entry.object["metadata"], spec, ("spec",))
-    if entry.kind not in ("Deployment", "ReplicaSet"):
+    if entry.kind not in _REPLICAS:
         return None
     template = _mapping(spec.get("template"))
-    replicas = spec.get("replicas", 1)
+    replicas = spec.get(_REPLICAS[entry.kind], 1)
     count = replicas if isinstance(replicas, int) else 1
     return Workload(
         entry, count, _mapping(template.get("metadata")), _mapping(template.get("spec")), ("spec", "template", "spec")

@@ -50,6 +50,12 @@ class NodePool(ScenarioModel):
         return tuple(Node(name=f"node-{i}", gpus=self.gpus, zone=zones[i % len(zones)]) for i in range(self.count))
 
 
+def _each_once(families: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(families)) < len(families):
+        raise value_error("each family can be named once", "allowed: [IPv4], [IPv6], [IPv4, IPv6] or [IPv6, IPv4]")
+    return families
+
+
 def _distinct(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
     names = [node.name for node in nodes]
     for index, name in enumerate(names):
@@ -171,7 +177,7 @@ _FROM_FILE = ("startup", "load", "unload", "timing")
 
 
 class Engine(ScenarioModel):
-    """Engines of one Deployment. Fields that are not set are taken from `default`."""
+    """Engines of one workload. Fields that are not set are taken from `default`."""
 
     parameters: str | None = None
     """Profile written by `twin calibrate`, relative to the scenario; fields set here take precedence."""
@@ -224,24 +230,42 @@ class Api(ScenarioModel):
     """Round-trip time of a request."""
 
 
+class ContainerEnd(ScenarioModel):
+    """A container that ends by itself: an init container, a Job's, or one that crashes again and again."""
+
+    runs: Distribution
+    """Time from its start to its end."""
+    exit_code: Annotated[int, Field(strict=True, ge=0, le=255)] = 0
+    """Exit code; after another than 0 it is restarted as its restart policy says."""
+
+
 class Cluster(ScenarioModel):
     """Nodes, engines and latencies of the cluster."""
 
     nodes: Nodes | None = None
     """Nodes: `{count, gpus, zones}` or a list. If absent, enough nodes with 8 GPUs for the pods in the manifests."""
     engines: dict[str, Engine] = {}
-    """Engines by name of the Deployment (or bare Pod); `default` for all others."""
+    """Engines by name of the workload (or bare Pod); `default` for all others."""
+    containers: dict[str, ContainerEnd] = {}
+    """Containers that end by themselves, by name. Init containers run 1 to 3 s if absent, containers of Jobs 5 to 15 s;
+    others run until they are stopped. An engine's container cannot be named."""
     artifacts: Artifacts = Artifacts()
     """Registry that adapters are downloaded from."""
     api: Api = Api()
     """API server."""
     missing_secrets: Literal["stand-in", "absent"] = "stand-in"
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
+    missing_images: tuple[str, ...] | None = None
+    """Images that no registry has, as in manifests but without tag; their pods wait with `ImagePullBackOff`."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
+    ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (
+        "IPv4",
+    )
+    """Address families of pods, the primary one first: IPv4, IPv6, or both of them (dual-stack)."""
 
     def engine(self, workload: str) -> Engine:
-        """Return the settings for the engines of a Deployment or bare Pod."""
+        """Return the settings for the engines of a workload or bare Pod."""
         return self.engines.get(workload) or self.engines.get("default") or Engine()
 
 
@@ -320,7 +344,9 @@ class Controller(ScenarioModel):
     audit_interval: PositiveDuration = 60.0
     """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Interval of reading an engine's metrics, if a policy needs them."""
+    """Interval of reading an engine's metrics, if a policy or an adapter with autoscaling needs them."""
+    autoscaling_budget: Whole = 0
+    """Replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no limit."""
     list_timeout: PositiveDuration = 30.0
     """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0

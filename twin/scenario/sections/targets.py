@@ -26,7 +26,7 @@ class Candidate:
     name: str
     labels: Mapping[str, str]
     workload: str = ""
-    """Deployment of the pod."""
+    """Workload of the pod."""
     node: str = ""
     """Node of the pod."""
 
@@ -82,7 +82,7 @@ class PodTargets(NodeTargets):
     selector: dict[str, str] = {}
     """Pods with all of these labels."""
     of: str = ""
-    """Only pods of this Deployment."""
+    """Only pods of this Deployment, StatefulSet or other workload."""
 
     def fits(self, candidate: Candidate) -> bool:
         return (

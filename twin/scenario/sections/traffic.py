@@ -85,6 +85,25 @@ class GeneratedRequest:
     adapter: str = ""
 
 
+class FlashCrowd(ScenarioModel):
+    """Additional requests for one adapter (Poisson process)."""
+
+    adapter: Annotated[str, Field(min_length=1)]
+    """Name of the adapter."""
+    rate: Rate
+    """Rate of the additional requests."""
+    start: Duration = Field(default=0.0, alias="from")
+    """Start of the crowd."""
+    until: Duration | None = None
+    """End of the crowd; the end of the run if absent."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FlashCrowd":
+        if self.until is not None and self.until <= self.start:
+            raise value_error("ends before it starts", f"allowed: later than {format_duration(self.start)}", ("until",))
+        return self
+
+
 class Traffic(ScenarioModel):
     """Requests for adapters that have been Running, through the gateway to the endpoints in EndpointSlices."""
 
@@ -96,12 +115,16 @@ class Traffic(ScenarioModel):
     """Length of prompts."""
     output_tokens: Tokens = Constant(64.0)
     """Length of completions."""
+    crowds: tuple[FlashCrowd, ...] = ()
+    """Flash crowds: requests for single adapters, in addition to all others."""
     start: Duration = Field(default=0.0, alias="from")
     """Start of the traffic, and of the trace."""
     until: Duration | None = None
     """End of the traffic; the end of the run if absent."""
     timeout: PositiveDuration = 60.0
     """Time for which a user waits for the response."""
+    ttft_slo: PositiveDuration | None = None
+    """Objective for the time to the first token: `traffic.goodput` is the share of requests that meet it."""
     balance: Literal["least-request", "round-robin", "random"] = "least-request"
     """Endpoint that the gateway selects: of two random ones the one with fewer requests in flight, in turn, or a random
     one."""
@@ -137,6 +160,13 @@ class Traffic(ScenarioModel):
             else:
                 prompt, output = (round(length.draw(lengths)) for length in (self.prompt_tokens, self.output_tokens))
                 yield GeneratedRequest(at, max(prompt, 1), max(output, 1), draw)
+
+    def generate_crowd(self, crowd: FlashCrowd, end: float, rng: "np.random.Generator") -> Iterator[GeneratedRequest]:
+        """Yield the requests of a flash crowd until `end`, in order."""
+        last, at = end if crowd.until is None else min(crowd.until, end), crowd.start
+        while (at := at + float(rng.exponential(1 / crowd.rate))) <= last:
+            prompt, output = (round(length.draw(rng)) for length in (self.prompt_tokens, self.output_tokens))
+            yield GeneratedRequest(at, max(prompt, 1), max(output, 1), 0.0, crowd.adapter)
 
     def _times(self, rng: "np.random.Generator") -> Iterator[float]:
         if self.trace is not None:

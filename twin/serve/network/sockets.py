@@ -5,6 +5,7 @@ listeners that come and go with the engines behind them.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -21,6 +22,14 @@ from formats.sockets import bind, format_address
 _BACKLOG = 1024
 _KEEP_ALIVE = 75  # seconds that an idle connection is kept; nginx's default
 _SHUTDOWN_GRACE = 0.5  # seconds for responses in progress when the server stops
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Return False for a response that `Listener.close` has cancelled, which uvicorn logs with a traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_failure)
 
 
 class Listener:

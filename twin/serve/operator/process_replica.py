@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from controller.settings import Settings
+from formats.sockets import bind
 from twin.serve.errors import ServeError
 from twin.world.controller_replica import ApiRate, Replica, ReplicaContext, SimulatedClock
 
@@ -68,11 +69,15 @@ class ProcessReplica(Replica):
         self._tasks: set[asyncio.Task[None]] = set()
         self._process: asyncio.subprocess.Process | None = None
         self._log_tail: list[str] = []
+        self.metrics_address = ""
+        """Host and port of `/metrics` of the process."""
         self.clock = _RemoteClock(context, self._send_skew)
 
     async def open(self, options: ProcessOptions) -> None:
-        """Set the options, and start a spare process if time is scaled."""
+        """Set the options and the address of `/metrics`, and start a spare process if time is scaled."""
         self._options = options
+        with bind("127.0.0.1", 0) as free:
+            self.metrics_address = f"127.0.0.1:{free.getsockname()[1]}"
         if options.scaled:
             self._spare = asyncio.ensure_future(self._spawn())
             await self._spare
@@ -166,6 +171,7 @@ class ProcessReplica(Replica):
             "-m",
             *program,
             *arguments(self._settings, self._rate, self.name, self._options),
+            f"--metrics-bind-address={self.metrics_address}",
             stdin=asyncio.subprocess.PIPE if scaled else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if scaled else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -209,12 +215,12 @@ def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOpti
         "policies": ",".join(settings.policies),
         "max-concurrent-reconciles": settings.max_concurrent_reconciles,
         "max-requests-per-pod": settings.max_requests_per_pod,
+        "autoscaling-budget": settings.autoscaling_budget,
         "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",
         "retry-switch": settings.retry_switch,
         "enable-runtime-sidecar": str(settings.enable_runtime_sidecar).lower(),
-        "metrics-bind-address": "0",
         "health-probe-bind-address": "0",
     }
     flags = {**{flag: f"{value:.6f}s" for flag, value in seconds.items()}, **others}

@@ -13,6 +13,8 @@ from twin.apiserver.meta.objects import Object, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
+from twin.world.kubelet.images import pull_error
+from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
 from twin.world.network.engine_host import EngineHost
@@ -39,6 +41,7 @@ class ContainerContext:
         restart_policy: the pod's restart policy.
         labels: the pod's labels.
         has_engine: False for a pod without an engine, whose containers are ready without one.
+        runs: runs of containers that end by themselves.
     """
 
     world: WorldContext
@@ -46,15 +49,24 @@ class ContainerContext:
     restart_policy: str = "Always"
     labels: Mapping[str, str] = field(default_factory=dict)
     has_engine: bool = True
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
 class ContainerRuntime(ContainerState):
     """A container as its kubelet sees it. `on_change` is called when its status has changed."""
 
     def __init__(
-        self, spec: Object, context: ContainerContext, *, is_engine: bool, on_change: Callable[[], None]
+        self,
+        spec: Object,
+        context: ContainerContext,
+        *,
+        is_engine: bool,
+        is_init: bool = False,
+        on_change: Callable[[], None],
     ) -> None:
-        super().__init__(spec["name"], spec.get("image", ""), is_init=spec.get("restartPolicy") == "Always")
+        is_sidecar = spec.get("restartPolicy") == "Always"
+        super().__init__(spec["name"], spec.get("image", ""), is_init=is_init, completes=is_init and not is_sidecar)
+        self._restart_policy = _restart_policy(context.restart_policy, self.is_init, self.completes)
         self._spec = spec
         self._is_engine = is_engine
         self._sidecar = context.host.sidecar if self.name == RUNTIME_SIDECAR and not is_engine else None
@@ -69,6 +81,9 @@ class ContainerRuntime(ContainerState):
         self._refusal_code = 1
         self._backoff = CrashLoopBackoff()
         self._runs = 0
+        run = context.runs.of(self.name, is_init=self.completes, restart_policy=self._restart_policy)
+        self._run = None if is_engine else run
+        self._end_timer = Timer(self._env, self._end_run)
 
     @property
     def started(self) -> bool:
@@ -83,6 +98,10 @@ class ContainerRuntime(ContainerState):
         return "readiness" not in self._probes or self._probers["readiness"].result is True
 
     def _start(self) -> None:
+        if message := pull_error(self.image, self._context.runs.missing_images):
+            self.state, self.reason, self.message = "waiting", "ImagePullBackOff", message
+            self._on_change()
+            return
         if not self._is_engine:
             self._start_other()
             return
@@ -114,6 +133,13 @@ class ContainerRuntime(ContainerState):
                 self._fail_to_start(str(error))
                 return
         self._run_process()
+        if self._run is not None:
+            rng = self._context.world.streams.get(f"pod/{self._context.host.pod}/{self.name}/run")
+            self._end_timer.set(self._env.now + self._run.seconds.draw(rng))
+
+    def _end_run(self) -> None:
+        assert self._run is not None, "the timer is only set for a container that ends by itself"
+        self.end_by_itself(self._run.exit_code, "")
 
     def _fail_to_start(self, why: str, code: int = 1) -> None:
         """Start the process, which exits because of its configuration."""
@@ -132,7 +158,7 @@ class ContainerRuntime(ContainerState):
             return
         ran_for = self._env.now - self.started_at
         self._end_process(code, reason, message)
-        policy = self._context.restart_policy
+        policy = self._restart_policy
         if policy == "Always" or (policy == "OnFailure" and code != 0):
             wait = self._backoff.next_wait(ran_for)
             if wait > 0:
@@ -159,6 +185,7 @@ class ContainerRuntime(ContainerState):
 
     def launch(self) -> None:
         """Start in a new sandbox, for the first time or after the node was down; there is no back-off."""
+        self.finished = False
         self._start_again()
 
     def stop(self) -> None:
@@ -196,6 +223,7 @@ class ContainerRuntime(ContainerState):
         self._probers = {}
         self._round_timer.cancel()
         self._refusal_timer.cancel()
+        self._end_timer.cancel()
         if self._is_engine:
             self._context.host.stop()
         if self._sidecar is not None:
@@ -261,3 +289,12 @@ class ContainerRuntime(ContainerState):
         self._round_timer.set(self._next_round())
         if flipped:
             self._on_change()
+
+
+def _restart_policy(pod_policy: str, is_init: bool, completes: bool) -> str:
+    """Return the restart policy of a container: that of its pod, but sidecars always and init containers on failure."""
+    if not is_init:
+        return pod_policy
+    if not completes:
+        return "Always"
+    return "OnFailure" if pod_policy == "Always" else pod_policy

@@ -31,9 +31,18 @@ class ContainerState(ABC):
     started_at: float = 0.0
     last: Exit | None = None
     is_init: bool = False
-    """True for a native sidecar, whose status is among those of the init containers."""
+    """True for an init container or a native sidecar; both have their status among those of the init containers."""
+    completes: bool = False
+    """True for an init container that has to end before the next container starts."""
     finished: bool = False
     """True if the container has ended and its restart policy does not restart it."""
+
+    @property
+    def initialized(self) -> bool:
+        """True if an init container has succeeded, or a native sidecar has started."""
+        if not self.completes:
+            return self.started
+        return self.finished and self.last is not None and self.last.code == 0
 
     @property
     @abstractmethod

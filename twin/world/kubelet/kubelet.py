@@ -6,19 +6,21 @@ Follows the store's pods. A status is written when it has changed, without delay
 compared with a probe's period and is not simulated.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 
 from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
+from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_worker import KubeletContext, PodWorker
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import DelayedQueue
 
+_IPV6_PODS = IPv6Address("fd00:10:244::")  # kind's network of pods
 DELAY = Uniform(0.010, 0.050)  # seconds until a kubelet handles a change: its watch, and its worker's queue
 
 
@@ -30,11 +32,15 @@ class KubeletSettings:
         nodes: names of the simulated nodes.
         pod_start: seconds for image and sandbox.
         first_address: address of the first pod; each later pod gets the next one, and none is used twice.
+        ip_families: address families of a pod, the primary one first.
+        runs: runs of containers that end by themselves.
     """
 
     nodes: Collection[str]
     pod_start: Latency
     first_address: IPv4Address
+    ip_families: Sequence[str] = ("IPv4",)
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
 class Kubelet:
@@ -49,8 +55,8 @@ class Kubelet:
         self._powered_off: set[str] = set()
         self._nodes = settings.nodes
         self._new_host = new_host
-        addresses = (str(settings.first_address + number) for number in count())
-        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses))
+        addresses = (_addresses(settings.first_address + number, settings.ip_families) for number in count())
+        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses), settings.runs)
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
         self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
         context.store.subscribe(self._on_pod, "pods")
@@ -83,7 +89,7 @@ class Kubelet:
                 del self.workers[name]
                 worker.delete_now()
         elif worker is not None:
-            worker.pod = pod
+            worker.update(pod)
             if is_terminating(pod) and not worker.terminating:
                 worker.terminate()
         elif pod["spec"].get("nodeName") in self._nodes and not is_finished(pod):
@@ -110,3 +116,8 @@ class Kubelet:
         for worker in list(self.workers.values()):
             if split(worker.key)[0] == namespace:
                 worker.retry_config()
+
+
+def _addresses(address: IPv4Address, families: Sequence[str]) -> tuple[str, ...]:
+    """Return one address of each family; that of IPv6 ends in the same number."""
+    return tuple(str(address if family == "IPv4" else _IPV6_PODS + int(address)) for family in families)

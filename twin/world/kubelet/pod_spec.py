@@ -1,7 +1,7 @@
 """Reads a pod's manifest: which container is the engine, how it is started, and its environment."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
+HELPERS = ("DaemonSet", "Job")
+"""Kinds whose pods are engines only if they name one: others install, collect or fetch something."""
 
 
 class ConfigMissing(Exception):
@@ -42,6 +44,11 @@ def engine_of(meta: Object, spec: Object) -> str:
         return ""
 
 
+def in_start_order(spec: Object) -> list[Object]:
+    """Return all containers: init containers and native sidecars in their order, then the pod's own."""
+    return [*(spec.get("initContainers") or ()), *spec["containers"]]
+
+
 def long_running(spec: Object) -> list[Object]:
     """Return the containers that run as long as the pod: native sidecars, then the pod's own."""
     return [*native_sidecars(spec), *spec["containers"]]
@@ -63,7 +70,17 @@ def looks_like_engine(container: Object) -> bool:
     return any(engine in word.lower() for word in words for engine in ("vllm", "sglang"))
 
 
-def is_operator(containers: list[Object]) -> bool:
+def has_engine(meta: Object, spec: Object) -> bool:
+    """Return False for an operator's pod, and for one of a DaemonSet or Job that names no engine."""
+    if is_operator(spec["containers"]):
+        return False
+    owners = meta.get("ownerReferences") or ()
+    if not any(owner.get("controller") and owner["kind"] in HELPERS for owner in owners):
+        return True
+    return any(looks_like_engine(container) for container in spec["containers"])
+
+
+def is_operator(containers: Sequence[Object]) -> bool:
     """Return True for the containers of an operator, none of which is an engine."""
     return any((item.get("command") or [_image_name(item)])[0] == _OPERATOR for item in containers)
 

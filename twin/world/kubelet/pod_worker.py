@@ -1,11 +1,12 @@
 """The life cycle of a pod on its node: image and sandbox, containers, termination, power failures.
 
-`kubelet.py` says when each step begins. Native sidecars start before the other containers. Not simulated: other init
-containers, volumes, resource limits, and the download time of an image apart from the pod's start-up latency.
+`kubelet.py` says when each step begins. Init containers run one after the other and native sidecars start in between,
+before the pod's own containers. A deleted pod gets SIGTERM after its `preStop` hooks. Not simulated: volumes, resource
+limits, and the download time of an image apart from the pod's start-up latency.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fake_vllm.distributions import Latency, Uniform
@@ -13,7 +14,8 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
-from twin.world.kubelet.pod_spec import engine_of, is_operator, long_running
+from twin.world.kubelet.lifecycle import ContainerRuns, pre_stop_seconds
+from twin.world.kubelet.pod_spec import engine_of, has_engine, in_start_order
 from twin.world.kubelet.pod_status import pod_status
 from twin.world.network.engine_host import EngineHost
 from twin.world.work import Timer
@@ -21,6 +23,7 @@ from twin.world.work import Timer
 DRAIN = Uniform(1.0, 3.0)  # seconds from SIGTERM until the process of an engine without requests has exited
 _DRAIN_CHECK = 0.5  # seconds
 GRACE = 30.0  # seconds; Kubernetes docs, terminationGracePeriodSeconds
+_LEAST_GRACE = 2.0  # seconds left after the preStop hooks; the kubelet's minimumGracePeriodInSeconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,15 @@ class KubeletContext:
         world: the simulated cluster.
         pod_start: seconds for image and sandbox.
         hosts: the hosts of all pods, by IP address.
-        new_ip: returns an address that was never used.
+        new_ips: returns addresses that were never used, one of each family of the cluster.
+        runs: runs of containers that end by themselves.
     """
 
     world: WorldContext
     pod_start: Latency
     hosts: dict[str, EngineHost]
-    new_ip: Callable[[], str]
+    new_ips: Callable[[], tuple[str, ...]]
+    runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
 class PodWorker:
@@ -58,25 +63,46 @@ class PodWorker:
         self._powered = True
         self._starting = False
         self._waiting: list[ContainerRuntime] = []
-        """Containers that wait for native sidecars to start."""
+        """Containers that wait for init containers and native sidecars."""
         self._drained_by = 0.0
+        self._grace = GRACE
         self._stream = f"pod/{self.key}/kubelet"
         self._start_timer = Timer(self._env, self._start_containers)
         self._end_timer = Timer(self._env, self._finish)
-        containers = long_running(pod["spec"])
-        engine, operator = engine_of(pod["metadata"], pod["spec"]), is_operator(pod["spec"]["containers"])
-        policy = pod["spec"].get("restartPolicy") or "Always"
-        labels = pod["metadata"].get("labels") or {}
-        container_context = ContainerContext(context.world, host, policy, labels=labels, has_engine=not operator)
-        self._containers = [
-            ContainerRuntime(
-                spec, container_context, is_engine=spec["name"] == engine and not operator, on_change=self._on_container
-            )
-            for spec in containers
-        ]
+        self._term_timer = Timer(self._env, self._send_term)
+        self._gates = bool(pod["spec"].get("readinessGates"))
+        self._pre_stop = max(pre_stop_seconds(spec) for spec in pod["spec"]["containers"])
+        engine = engine_of(pod["metadata"], pod["spec"])
+        self._containers = self._new_containers(engine)
         self._engine = next((item for item in self._containers if item.name == engine), self._containers[-1])
         host.on_change.append(self._refresh)
         host.faults.on_change.append(self._refresh)
+
+    def _new_containers(self, engine: str) -> list[ContainerRuntime]:
+        meta, spec = self.pod["metadata"], self.pod["spec"]
+        runs_engine = has_engine(meta, spec)
+        context = ContainerContext(
+            self._context.world,
+            self.host,
+            spec.get("restartPolicy") or "Always",
+            labels=meta.get("labels") or {},
+            has_engine=runs_engine,
+            runs=self._context.runs,
+        )
+        init = len(spec.get("initContainers") or ())
+        containers = [
+            ContainerRuntime(
+                item,
+                context,
+                is_engine=runs_engine and item["name"] == engine and index >= init,
+                is_init=index < init,
+                on_change=self._on_container,
+            )
+            for index, item in enumerate(in_start_order(spec))
+        ]
+        for container in containers[init:] if init else ():
+            container.reason = "PodInitializing"
+        return containers
 
     def start(self) -> None:
         """Start an admitted pod: pull images, create the sandbox."""
@@ -94,6 +120,15 @@ class PodWorker:
             return
         default = self.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
         grace = float(self.pod["metadata"].get("deletionGracePeriodSeconds", default))
+        if self._pre_stop and self.termination_hold is None and self.host.ip:
+            self._grace = max(grace - self._pre_stop, _LEAST_GRACE)
+            self._term_timer.set(self._env.now + min(self._pre_stop, grace))
+        else:
+            self._grace = grace
+            self._send_term()
+
+    def _send_term(self) -> None:
+        grace = self._grace
         drain = min(DRAIN.draw(self._streams.get(self._stream)), grace) if self.host.ip else 0.0
         if self.termination_hold is None:
             self._drained_by = self._env.now + min(self.host.terminate(), grace)
@@ -101,11 +136,10 @@ class PodWorker:
 
     def delete_now(self) -> None:
         """End the processes and release the address: the object has been deleted from the API."""
-        self._start_timer.cancel()
-        self._end_timer.cancel()
+        self._cancel_timers()
         for container in self._containers:
             container.stop()
-        self._context.hosts.pop(self.host.ip, None)
+        self._release_addresses()
         self.host.reachable = False
 
     def exit_engine(self) -> None:
@@ -128,8 +162,7 @@ class PodWorker:
         """Lose power: the processes are gone, and nothing answers or reports."""
         self._powered = False
         self.host.reachable = False
-        self._start_timer.cancel()
-        self._end_timer.cancel()
+        self._cancel_timers()
         for container in self._containers:
             container.power_off()
 
@@ -139,14 +172,28 @@ class PodWorker:
         if self.terminating:
             self._end_timer.set(self._env.now)
             return
-        self._context.hosts.pop(self.host.ip, None)
-        self.host.ip = ""
+        self._release_addresses()
+        self.host.ips = ()
         self.start()
 
+    def update(self, pod: Object) -> None:
+        """Update the pod object; conditions of readiness gates that others have written count at once."""
+        self.pod = pod
+        if self._gates and self.host.ip:
+            self._write()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._start_timer, self._end_timer, self._term_timer):
+            timer.cancel()
+
+    def _release_addresses(self) -> None:
+        for ip in self.host.ips:
+            self._context.hosts.pop(ip, None)
+
     def _start_containers(self) -> None:
-        self.host.ip = self._context.new_ip()
+        self.host.ips = self._context.new_ips()
         self.host.reachable = True
-        self._context.hosts[self.host.ip] = self.host
+        self._context.hosts.update(dict.fromkeys(self.host.ips, self.host))
         self._waiting = list(self._containers)
         self._launch()
 
@@ -155,14 +202,23 @@ class PodWorker:
         if self._waiting and not self._starting:
             self._launch()
         else:
+            self._stop_sidecars()
             self._write()
 
+    def _stop_sidecars(self) -> None:
+        """Stop native sidecars once the pod's own containers have ended for good."""
+        own = [item for item in self._containers if not item.is_init]
+        if len(own) < len(self._containers) and all(item.finished for item in own):
+            for item in self._containers:
+                if item.is_init:
+                    item.stop()
+
     def _launch(self) -> None:
-        """Start containers in order; each native sidecar must have started before the next container does."""
+        """Start containers in order; each waits until the init container or native sidecar before it is done."""
         self._starting = True  # write one status for all containers
         while self._waiting and self._powered and not self.terminating:
-            sidecars = [item for item in self._containers if item.is_init and item not in self._waiting]
-            if sidecars and not sidecars[-1].started:
+            before = [item for item in self._containers if item.is_init and item not in self._waiting]
+            if before and not before[-1].initialized:
                 break
             self._waiting.pop(0).launch()
         self._starting = False
@@ -188,7 +244,7 @@ class PodWorker:
         status: dict[str, Any] = pod_status(
             self.pod,
             self._containers,
-            ip=self.host.ip,
+            ips=self.host.ips,
             forced_unready=self._forced_unready,
             now=self._env.now,
             at=lambda seconds: format_time(self._context.world.at(seconds)),

@@ -13,7 +13,7 @@ from fake_vllm.distributions import Constant, Latency, LogNormal
 from fake_vllm.engine.context import EngineContext, Randomness
 from fake_vllm.engine.engine import AdapterEvent, Artifact, Engine, EngineConfig, EngineConfigError
 from fake_vllm.engine.timing import DEFAULT_TIMING, EngineTimes, StepTimeModel
-from fake_vllm.faults.rules import FaultRules
+from fake_vllm.faults.effects import FaultRules
 from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, handle_immediate
 from twin.world.context import WorldContext
@@ -79,7 +79,8 @@ class EngineHost:
         world = context.world
         self.pod = pod
         self.uid = uid
-        self.ip = ""
+        self.ips: tuple[str, ...] = ()
+        """Addresses, the primary one first."""
         self.port = 0
         self.container_id = ""
         self.faults = FaultRules()
@@ -112,6 +113,11 @@ class EngineHost:
         self._end_reason = ""
         self._shutdown = Timer(self._env, self._shut_down)
         self._probe_rng = world.streams.get(f"pod/{pod}/probe-faults")
+
+    @property
+    def ip(self) -> str:
+        """Primary address; empty before the containers are created."""
+        return self.ips[0] if self.ips else ""
 
     def start(self, container_id: str, config: EngineConfig, on_exit: OnExit) -> None:
         """Start the engine's container; the engine listens after its startup time.

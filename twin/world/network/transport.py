@@ -7,6 +7,7 @@ its request continues.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ from controller.sidecar.protocol import LOAD_PATH as ORDER_PATH
 from controller.sidecar.protocol import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
 from fake_vllm.engine.engine import Completion, Engine, EngineError
-from fake_vllm.faults.rules import FaultEffect
+from fake_vllm.faults.effects import FaultEffect
 from fake_vllm.router import (
     COMPLETIONS_PATH,
     GENERATING,
@@ -80,6 +81,8 @@ class Network:
         self.rng = streams.get("network/latency")
         self.traffic_rng = streams.get("network/traffic-latency")
         self._requests = 0
+        self.changes: Counter[str] = Counter()
+        """Loads and unloads that have succeeded, by the pod's address."""
         self._work: set[asyncio.Task[Response | Stream]] = set()
 
     def transport(self, by: str, caller: str = "controller", on_request: OnRequest = _ignore) -> "NetworkTransport":
@@ -156,7 +159,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             return await self._send_recorded(request, host, path, verb)
         if verb is not None:
             network.recorder.count(f"engine.{verb}")
-        return await self._exchange(request, host, path, "")
+        changes = network.changes[url.host]
+        response = await self._exchange(request, host, path, "")
+        if verb == "list" and changes != network.changes[url.host]:
+            network.recorder.count("engine.lists_overtaken")
+        return response
 
     async def _send_recorded(
         self, request: httpx.Request, host: EngineHost | None, path: str, verb: Any
@@ -178,10 +185,11 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             root=str(body.get("lora_path") or body.get("artifact_url", "")),
         )
         network.recorder.emit(line)
-        status, error = 0, ""
+        status, error, wait = 0, "", ""
         try:
             response = await self._exchange(request, host, path, adapter)
-            status = response.status_code
+            status, wait = response.status_code, response.headers.get("retry-after", "")
+            network.changes[request.url.host] += status == 200
             error = "" if status == 200 else response.text[:200]
             return response
         except httpx.HTTPError as failed:
@@ -192,7 +200,7 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             raise
         finally:
             if not self._disconnected:
-                network.recorder.emit(_done(line, network.recorder.now(), status, error))
+                network.recorder.emit(_done(line, network.recorder.now(), status, error, wait))
 
     async def complete(
         self,
@@ -307,13 +315,13 @@ class NetworkTransport(httpx.AsyncBaseTransport):
             return effect.response
         if effect is not None and effect.kind == "reset" and not effect.after:
             raise ConnectionResetError
-        factor = effect.factor if effect is not None and effect.kind == "slow" else 1.0
+        factor = effect.factor if effect is not None and effect.kind in ("slow", "alter") else 1.0
         work = handle(engine, sent, slow=factor)
         # Loads and unloads continue without the client; a completion does not.
         response = await (work if sent.path in GENERATING else self._network.work(work))
         if effect is not None and effect.kind == "reset":
             raise ConnectionResetError
-        return response
+        return effect.altered(response) if effect is not None else response
 
     async def _wait_link(self, host: EngineHost, timeout: float | None, failure: httpx.HTTPError) -> None:
         """Wait while the link is partitioned, at most until the client's timeout."""
@@ -379,7 +387,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
+def _done(sent: RequestLine, t: float, status: int, error: str, retry_after: str) -> RequestLine:
     return RequestLine(
         t=t,
         object=sent.object,
@@ -392,4 +400,5 @@ def _done(sent: RequestLine, t: float, status: int, error: str) -> RequestLine:
         root=sent.root,
         status=status,
         error=error,
+        retry_after=retry_after,
     )

@@ -1,4 +1,5 @@
-"""The workload controllers: `deployments.py` manages ReplicaSets, `replicasets.py` pods.
+"""The workload controllers: `deployments.py` manages ReplicaSets; the others manage pods.
 
-`rollout.py` has the arithmetic.
+`replicasets.py`, `statefulsets.py`, `daemonsets.py` and `jobs.py` are one controller each. The last three share
+`pod_controller.py`. The arithmetic of rollouts is in `rollout.py` and `stateful_plan.py`.
 """

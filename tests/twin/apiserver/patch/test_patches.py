@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.apiserver import ApiError
-from twin.apiserver.patch.json_patch import json_patch, merge
+from twin.apiserver.patch.json_patch import is_identical, json_patch, merge
 from twin.apiserver.patch.strategic_merge import merge as strategic
 from twin.apiserver.schema.merge_types import POD, WORKLOAD
 
@@ -149,3 +149,14 @@ def test_strategic_merge_knows_sets_directives_and_nulls() -> None:
 def test_strategic_merge_needs_the_key_of_an_element() -> None:
     with pytest.raises(ApiError, match="does not contain declared merge key: name"):
         strategic(containers("a"), {"spec": {"containers": [{"image": "v2"}]}}, POD)
+
+
+LISTS = st.lists(VALUES, max_size=3)
+
+
+@given(LISTS, LISTS)
+def test_a_list_is_replaced_and_shares_what_stands_unchanged_in_it(old: list[Any], new: list[Any]) -> None:
+    merged = merge({"a": old}, {"a": new})["a"]
+    assert exactly(merged) == exactly(new)
+    assert (merged is old) == (exactly(old) == exactly(new))
+    assert all((kept is before) == is_identical(before, kept) for before, kept in zip(old, merged, strict=False))

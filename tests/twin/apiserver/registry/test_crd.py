@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twin.apiserver import ApiError, FieldError, Store
-from twin.apiserver.schema.cel import compile_expression
+from twin.apiserver.schema.cel import Rule, compile_expression
 from twin.apiserver.schema.structural import compile_schema
 from twin.apiserver.schema.value_validations import ROOT
 
@@ -67,11 +69,39 @@ def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: An
         ({"apiKeySecretRef": {"name": "s"}}, "spec.apiKeySecretRef.key: Required value"),
         ({"credentialsSecretRef": {}}, "spec.credentialsSecretRef.name: Required value"),
         ({"additionalConfig": {"rank": 16}}, 'spec.additionalConfig.rank in body must be of type string: "integer"'),
+        (
+            {"autoscaling": {"min": 4, "max": 2, "target": {"concurrency": 8}}},
+            "spec.autoscaling.min: Invalid value: 4: min is above max: lower min, or raise max",
+        ),
+        (
+            {"autoscaling": {"max": 2, "target": {}}},
+            'spec.autoscaling.target: Invalid value: "object": target names no metric: give concurrency, the number of',
+        ),
+        ({"autoscaling": {"max": 2}}, "spec.autoscaling.target: Required value"),
+        ({"autoscaling": {"target": {"concurrency": 8}}}, "spec.autoscaling.max: Required value"),
+        (
+            {"autoscaling": {"min": 0, "max": 2, "target": {"concurrency": 8}}},
+            "spec.autoscaling.min in body should be greater than or equal to 1",
+        ),
+        ({"autoscaling": {"max": 2, "target": {"concurrency": 0}}}, "should be greater than or equal to 0.1"),
         ({"schedulerName": "x" * 254}, "spec.schedulerName: Too long: may not be more than 253 bytes"),
     ],
 )
 def test_a_spec_is_refused(store: Store, an_adapter: Any, spec: dict[str, Any], message: str) -> None:
     assert message in refusal(store, an_adapter(**spec))
+
+
+def test_autoscaling_has_defaults(store: Store, an_adapter: Any) -> None:
+    stored = store.create(ADAPTERS, an_adapter(autoscaling={"max": 4, "target": {"concurrency": 8}}))
+    assert stored["spec"]["autoscaling"] == {
+        "min": 1,
+        "max": 4,
+        "target": {"concurrency": 8},
+        "scaleUp": {"stabilizationWindowSeconds": 30},
+        "scaleDown": {"stabilizationWindowSeconds": 300},
+        "cooldownSeconds": 30,
+        "priority": 0,
+    }
 
 
 def test_all_errors_are_reported_together_with_causes(store: Store) -> None:
@@ -305,3 +335,14 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error_of_the_value(store: Store) 
     store.register_crd(definition(schema))
     with pytest.raises(ApiError, match="rule evaluation error: no such key: a"):
         store.create("widgets.example.com", {"metadata": {"name": "w"}, "x": {}})
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 3))), max_size=8))
+def test_a_result_that_is_kept_is_that_of_the_rule(pairs: list[tuple[int, int | None]]) -> None:
+    rule = Rule.compile({"rule": "self.size >= oldSelf.size", "message": "must not shrink"}, "spec")
+    for size, before in pairs:
+        old = None if before is None else {"size": before}
+        expected = None if before is None or size >= before else "must not shrink"
+        assert rule.violation({"size": size}, old) == expected
+        if old is not None:
+            assert rule.evaluate({"size": size}, old) == expected

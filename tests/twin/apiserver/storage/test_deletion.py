@@ -139,11 +139,21 @@ def test_an_owner_of_an_unknown_kind_is_assumed_to_exist(store: Store, a_config_
     assert names(store) == ["child"]
 
 
-def test_deleting_a_namespace_deletes_its_objects(store: Store, a_config_map: Any) -> None:
+def test_a_deleted_namespace_stays_until_it_is_finalized(store: Store, a_config_map: Any) -> None:
     store.create("namespaces", {"metadata": {"name": "team"}})
-    store.create("configmaps", a_config_map("c", namespace="team"))
     store.delete("namespaces", "", "team")
-    assert names(store) == []
+    assert store.get("namespaces", "", "team")["status"]["phase"] == "Terminating"
+    with pytest.raises(ApiError) as refused:
+        store.create("configmaps", a_config_map("late", namespace="team"))
+    assert refused.value.message == (
+        'configmaps "late" is forbidden: unable to create new content in namespace team because it is being terminated'
+    )
+    assert refused.value.status["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+    store.patch("namespaces", "", "team", {"spec": {"finalizers": None}})
+    assert store.get("namespaces", "", "team")["spec"] == {"finalizers": ["kubernetes"]}, "not by the main resource"
+    store.patch("namespaces", "", "team", {"spec": {"finalizers": None}}, subresource="finalize")
+    with pytest.raises(ApiError, match="not found"):
+        store.get("namespaces", "", "team")
 
 
 def test_deleting_a_definition_deletes_its_objects(store: Store, an_adapter: Any) -> None:

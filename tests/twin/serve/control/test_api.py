@@ -33,6 +33,7 @@ async def test_the_api_describes_itself_and_reports_errors_as_status_objects(tmp
             await client.post("/twin/v1/clock", json={"step": "soon"}),
             await client.get("/twin/v1/nothing"),
         ]
+        metrics = [await client.get("/metrics"), await client.get("/metrics", params={"replica": "other"})]
     assert [(answer.status_code, answer.json()["kind"]) for answer in answers] == [
         (404, "Status"), (400, "Status"), (400, "Status"), (404, "Status"),
     ]  # fmt: skip
@@ -41,3 +42,7 @@ async def test_the_api_describes_itself_and_reports_errors_as_status_objects(tmp
     assert messages[1].startswith("colour: ")
     assert messages[2].startswith("step: ")
     assert messages[3] == "not found: /twin/v1/nothing"
+    assert [(answer.status_code, answer.json()["message"]) for answer in metrics] == [
+        (503, "the operator does not run at present"),
+        (404, "unknown replica other; allowed: lora-controller-0"),
+    ]

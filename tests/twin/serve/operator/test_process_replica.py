@@ -1,9 +1,12 @@
 """The operator as `lora-controller` processes on a served world: killed, disconnected, and restarted."""
 
 import json
+import time
 from pathlib import Path
 
-from tests.twin.serve.worlds import a_served_world
+import httpx
+
+from tests.twin.serve.worlds import World, a_served_world
 from twin.trace.lines import ControllerLine, Line, RequestLine
 from twin.trace.recorder import decode
 
@@ -30,6 +33,7 @@ def test_a_scenario_passes_with_the_operator_as_a_process_that_is_killed(tmp_pat
     """All adapters run after faults, two SIGKILLs and a wrong clock; each request in the trace has its replica."""
     ended = ("--operator-process", "--until-end", "--speed", "8", "--crash-interval", "45s", "--out", str(tmp_path))
     with a_served_world(tmp_path, *ended, scenario=SCENARIO) as world:
+        assert "leader_election_master_status" in scraped(world)
         out, _ = world.process.communicate(timeout=60)
     assert world.process.returncode == 0, out
     lines = decode((tmp_path / "apart" / "0" / "events.jsonl").read_bytes())
@@ -39,6 +43,17 @@ def test_a_scenario_passes_with_the_operator_as_a_process_that_is_killed(tmp_pat
     assert senders == {"lora-controller-0"}
     summary = json.loads((tmp_path / "apart" / "0" / "summary.json").read_text())
     assert summary["loads"]["failed_retriable"] > 0
+
+
+def scraped(world: World) -> str:
+    """Return the metrics of the operator's process as soon as it serves them."""
+    for _ in range(200):
+        answer = httpx.get(f"{world.gateway}/metrics", trust_env=False)
+        if answer.is_success:
+            break
+        assert answer.status_code == 503, answer.text
+        time.sleep(0.1)  # noqa: TID251 - another process starts
+    return answer.text
 
 
 def _lifecycle_events(lines: list[Line]) -> list[str]:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from fake_vllm.engine.engine import EngineClosed, EngineError
 from twin.kernel import loop
+from twin.scenario.manifests.admission import definition
 
 HUB = "acme/sql"
 
@@ -65,8 +64,7 @@ def test_the_rank_that_an_adapter_states_is_the_rank_that_the_engine_finds(clust
         },
     }
 
-    manifest = files("controller").joinpath("deploy/crd.yaml").read_text()
-    cluster.store.register_crd(YAML(typ="safe", pure=True).load(manifest))
+    cluster.store.register_crd(definition())
 
     async def story() -> None:
         cluster.store.create("modeladapters.model.aibrix.ai", adapter, namespace="default")

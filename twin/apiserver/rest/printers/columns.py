@@ -10,6 +10,7 @@ from typing import Any
 
 from twin.apiserver.meta.errors import Object
 from twin.apiserver.rest.printers.age import age
+from twin.apiserver.rest.printers.jobs import job_completions, job_duration, job_status, owner
 from twin.apiserver.rest.printers.jsonpath import find
 from twin.apiserver.rest.printers.pods import pod_gates, pod_ready, pod_restarts, pod_status
 
@@ -232,6 +233,27 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _number("Desired", ".spec.replicas"),
         _number("Current", ".status.replicas"),
         _number("Ready", ".status.readyReplicas"),
+        _AGE,
+        *_WORKLOAD_WIDE,
+    ),
+    "statefulsets.apps": (_NAME, Column("Ready", "string", _ready_replicas), _AGE, *_WORKLOAD_WIDE[:2]),
+    "daemonsets.apps": (
+        _NAME,
+        _number("Desired", ".status.desiredNumberScheduled"),
+        _number("Current", ".status.currentNumberScheduled"),
+        _number("Ready", ".status.numberReady"),
+        _number("Up-to-date", ".status.updatedNumberScheduled"),
+        _number("Available", ".status.numberAvailable"),
+        Column("Node Selector", "string", _selector(".spec.template.spec.nodeSelector")),
+        _AGE,
+        *_WORKLOAD_WIDE,
+    ),
+    "controllerrevisions.apps": (_NAME, Column("Controller", "string", owner), _number("Revision", ".revision"), _AGE),
+    "jobs.batch": (
+        _NAME,
+        Column("Status", "string", job_status),
+        Column("Completions", "string", job_completions),
+        Column("Duration", "string", job_duration),
         _AGE,
         *_WORKLOAD_WIDE,
     ),

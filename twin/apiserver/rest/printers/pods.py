@@ -20,8 +20,10 @@ def pod_status(pod: Object, _now: datetime) -> str:
     """Return the status column: phase, or the reason of a container."""
     status = pod.get("status") or {}
     reason = str(status.get("reason") or status.get("phase") or "Unknown")
+    initializing = _initializing(pod)
+    reason = initializing or reason
     running = False
-    for container in reversed(status.get("containerStatuses") or ()):
+    for container in () if initializing else reversed(status.get("containerStatuses") or ()):
         state = container.get("state") or {}
         waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
         if waiting.get("reason"):
@@ -35,6 +37,24 @@ def pod_status(pod: Object, _now: datetime) -> str:
     if pod["metadata"].get("deletionTimestamp"):
         reason = "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
     return reason
+
+
+def _initializing(pod: Object) -> str:
+    """Return the status of the first init container that is not done, such as `Init:0/2`; empty if all are."""
+    statuses = find(pod, ".status.initContainerStatuses") or []
+    specs = {item["name"]: item for item in pod["spec"].get("initContainers") or ()}
+    for index, container in enumerate(statuses):
+        state = container.get("state") or {}
+        ended, waiting = state.get("terminated") or {}, state.get("waiting") or {}
+        is_sidecar = specs.get(container["name"], {}).get("restartPolicy") == "Always"
+        if (ended and not ended.get("exitCode")) or (is_sidecar and container.get("started")):
+            continue
+        if ended:
+            return f"Init:{ended.get('reason') or 'ExitCode:' + str(ended.get('exitCode'))}"
+        if waiting.get("reason") not in (None, "", "PodInitializing", "ContainerCreating"):
+            return f"Init:{waiting['reason']}"
+        return f"Init:{index}/{len(specs)}"
+    return ""
 
 
 def pod_restarts(pod: Object, now: datetime) -> str:
