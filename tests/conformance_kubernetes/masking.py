@@ -1,4 +1,4 @@
-"""What is kept of each object, and names in place of what is random in it.
+"""Parts of an object that are kept, and names in place of what is random in it.
 
 Kept is what controllers decide: owners, labels, finalizers, sizes, status. Left out are times, versions, and fields
 that only the API server sets, which `tests/contract` holds to a real server. Suffixes of names, hashes of templates and
@@ -6,6 +6,7 @@ uids are replaced; objects that differ in nothing else are counted.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -35,8 +36,17 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "Service": ("spec.ipFamilies", "spec.ipFamilyPolicy"),
     "Lease": ("spec.holderIdentity", "spec.leaseTransitions"),
 }
-_WHOLE_STATUS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "PodDisruptionBudget", "Namespace")
-_WHOLE_STATUS_TOO = ("ResourceQuota",)
+_WHOLE_STATUS = (
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "PodDisruptionBudget",
+    "Namespace",
+    "ResourceQuota",
+)
+_NAME_OF_REFUSED_POD = re.compile(r'(pods \\?"[^"]+-)[bcdfghjklmnpqrstvwxz2456789]{5}(?=\\?" is forbidden)')
 _TIMES = (
     "lastTransitionTime",
     "lastUpdateTime",
@@ -46,6 +56,7 @@ _TIMES = (
     "completionTime",
     "timeAdded",
     "disruptedPods",
+    "endpoints.kubernetes.io/last-change-trigger-time",
 )
 
 State = dict[str, list[Object]]
@@ -78,7 +89,7 @@ class Masks:
         """Return a text with names in place of what is random."""
         for random in sorted(self._texts, key=len, reverse=True):
             text = text.replace(random, self._texts[random])
-        return text
+        return _NAME_OF_REFUSED_POD.sub(r"\1*", text)
 
     def _learn(self, item: Object) -> None:
         meta = item["metadata"]
@@ -104,18 +115,20 @@ def _counted(body: str, count: int) -> Object:
 
 
 def _kept(item: Object) -> Object:
-    kind, meta = item["kind"], item["metadata"]
-    kept: Object = {field: meta[field] for field in _META if meta.get(field)}
+    kind, meta, status = item["kind"], item["metadata"], item.get("status") or {}
+    kept: Object = {field: _without_times(meta[field]) for field in _META if meta.get(field)}
+    if kind == "ReplicaSet":
+        del kept["generation"]  # the number of steps in which it got its size, which depends on the speed of all parts
+        status = {key: value for key, value in status.items() if key != "observedGeneration"}
     if owners := meta.get("ownerReferences"):
         kept["owners"] = [_owner(owner) for owner in owners]
     if "deletionTimestamp" in meta:
         kept["terminating"] = f"within {meta.get('deletionGracePeriodSeconds') or 0} s"
     for path in _FIELDS.get(kind, ()):
         value = _at(item, path)
-        if value not in (None, [], {}, ""):
+        if value not in (None, [], {}, "") and value is not False:
             kept[path] = _without_times(value)
-    status = item.get("status") or {}
-    if kind in _WHOLE_STATUS or kind in _WHOLE_STATUS_TOO:
+    if kind in _WHOLE_STATUS:
         kept.update(
             {f"status.{field}": _without_times(value) for field, value in status.items() if _says(field, value)}
         )

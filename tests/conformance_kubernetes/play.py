@@ -1,7 +1,7 @@
 """Plays stories: all of them side by side in a real control plane, each in a twin of its own."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tests.conformance_kubernetes.clusters import Cluster, in_twin, real_cluster
 from tests.conformance_kubernetes.control_plane import ControlPlane
@@ -23,22 +23,30 @@ def play_in_twin(story: Story) -> list[Step]:
     return in_twin(lambda cluster: play(cluster, story))
 
 
-async def play_in_control_plane(control_plane: ControlPlane, stories: Sequence[Story]) -> Mapping[str, list[Step]]:
-    """Play stories in a real control plane: those with nodes of their own one after the other, at the end."""
+async def play_in_control_plane(
+    control_plane: ControlPlane, stories: Sequence[Story], on_played: Callable[[Story, list[Step]], None]
+) -> None:
+    """Play stories in a real control plane: those with nodes of their own one after the other, at the end.
+
+    Args:
+        control_plane: where they are played.
+        stories: the stories.
+        on_played: called with each story and its steps.
+
+    Raises:
+        ExceptionGroup: stories that could not be played, after all others.
+    """
     places = asyncio.Semaphore(_AT_ONCE)
-    played: dict[str, list[Step]] = {}
 
     async def one(story: Story, cluster: Cluster) -> None:
         async with places:
-            played[story.name] = await play(cluster, story)
-            print(f"{story.name}: {len(played[story.name])} steps", flush=True)
+            on_played(story, await play(cluster, story))
 
     async with real_cluster(control_plane) as cluster:
-        async with asyncio.TaskGroup() as group:
-            for story in stories:
-                if not story.alone:
-                    group.create_task(one(story, cluster))
+        side_by_side = [one(story, cluster) for story in stories if not story.alone]
+        results = await asyncio.gather(*side_by_side, return_exceptions=True)
         for story in stories:
             if story.alone:
-                await one(story, cluster)
-    return played
+                results += await asyncio.gather(one(story, cluster), return_exceptions=True)
+    if errors := [result for result in results if isinstance(result, Exception)]:
+        raise ExceptionGroup("some stories could not be played", errors)

@@ -7,6 +7,7 @@ import sys
 from tests.conformance_kubernetes import recording
 from tests.conformance_kubernetes.control_plane import binaries, run_control_plane, version
 from tests.conformance_kubernetes.play import play_in_control_plane
+from tests.conformance_kubernetes.stage import Step, Story
 from tests.conformance_kubernetes.stories import STORIES
 
 
@@ -19,11 +20,15 @@ def main() -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
+    release = version(folder)
+
+    def write(story: Story, steps: list[Step]) -> None:
+        recording.write(release, story.name, steps)
+        print(f"{story.name}: {len(steps)} steps", flush=True)
+
     chosen = [story for story in STORIES if not options.stories or story.name.startswith(tuple(options.stories))]
     with run_control_plane(folder) as control_plane:
-        played = asyncio.run(play_in_control_plane(control_plane, chosen))
-    for name, steps in played.items():
-        recording.write(version(folder), name, steps)
+        asyncio.run(play_in_control_plane(control_plane, chosen, write))
     return 0
 
 

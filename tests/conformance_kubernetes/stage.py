@@ -7,10 +7,11 @@ from itertools import count
 from typing import Any
 
 from tests.conformance_kubernetes.api import CLUSTER_KINDS, Answer, Api, Object
-from tests.conformance_kubernetes.clusters import Cluster
+from tests.conformance_kubernetes.clusters import Cluster, ready
 from tests.conformance_kubernetes.masking import Masks, State
 
 _POLL = 0.25  # seconds
+_BINDING_POLLS = 12
 _LONGEST = 40.0  # seconds until a cluster has to be quiet
 
 
@@ -66,19 +67,19 @@ class Stage:
 
     async def create(self, *manifests: Object) -> None:
         for manifest in manifests:
-            self._note(await self.api.create(manifest))
+            self.note(await self.api.create(manifest))
 
     async def patch(self, kind: str, name: str, body: Object, subresource: str = "") -> None:
-        self._note(await self.api.patch(kind, name, body, subresource))
+        self.note(await self.api.patch(kind, name, body, subresource))
 
     async def scale(self, kind: str, name: str, replicas: int) -> None:
         await self.patch(kind, name, {"spec": {"replicas": replicas}})
 
     async def delete(self, kind: str, name: str, **options: Any) -> None:
-        self._note(await self.api.delete(kind, name, **options))
+        self.note(await self.api.delete(kind, name, **options))
 
     async def evict(self, pod: str) -> None:
-        self._note(await self.api.evict(pod))
+        self.note(await self.api.evict(pod))
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -95,7 +96,13 @@ class Stage:
         self._refusals = []
         self.steps.append(Step(title, refusals, state))
 
-    def _note(self, answer: Answer) -> None:
+    async def report_node(self, name: str, status: str) -> None:
+        """Report a node as its kubelet does: ready (`True`) or not (`False`)."""
+        condition = ready(self.cluster.now(), status)
+        await self.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+
+    def note(self, answer: Answer) -> None:
+        """Record the answer with the next step if it is a refusal."""
         if answer.refusal is not None:
             self._refusals.append(answer.refusal)
 
@@ -133,17 +140,31 @@ class PlayedKubelet:
         found = [item for item in items if expected.items() <= (item["metadata"].get("labels") or {}).items()]
         return sorted(found, key=lambda item: (item["metadata"]["creationTimestamp"], item["metadata"]["name"]))
 
+    async def name_of(self, index: int) -> str:
+        """Return the name of the pod with this index, oldest first; `no-such-pod` if there are fewer."""
+        pods = await self.pods()
+        return pods[index]["metadata"]["name"] if index < len(pods) else "no-such-pod"
+
     async def run(self, limit: int = 1000, *, ready: bool = True, **labels: str) -> None:
         """Report pods that are bound and pending as running, at most `limit` of them, oldest first."""
         waiting = [
             pod
-            for pod in await self.pods(**labels)
+            for pod in await self._bound_pods(**labels)
             if pod["spec"].get("nodeName")
             and "deletionTimestamp" not in pod["metadata"]
             and (pod.get("status") or {}).get("phase") == "Pending"
         ]
         for pod in waiting[:limit]:
             await self.report(pod, ready=ready)
+
+    async def _bound_pods(self, **labels: str) -> list[Object]:
+        """Return the pods, after the scheduler had the time to bind them."""
+        for _ in range(_BINDING_POLLS):
+            pods = await self.pods(**labels)
+            if all(pod["spec"].get("nodeName") for pod in pods):
+                break
+            await asyncio.sleep(_POLL)
+        return pods
 
     async def report(self, pod: Object, *, ready: bool, phase: str = "Running") -> None:
         """Write the status of a pod; a running pod without an address gets the next one."""

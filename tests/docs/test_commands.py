@@ -125,3 +125,10 @@ def test_the_production_page_works_as_written(world: World, folder: Path) -> Non
     run_page("production.md", folder, dict(world.environment))
     assert (folder / "mine.yaml").is_file()
     assert (folder / "reports/production/quickstart/0/report.html").is_file()
+
+
+def test_every_target_of_the_makefile_is_there_once_and_listed() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z-]+):", text, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
+    assert sorted(targets) == sorted(phony.split())

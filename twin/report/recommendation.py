@@ -66,7 +66,7 @@ def _effects(name: str, comparisons: Sequence[Comparison]) -> _Effects:
 
 
 def _observed(baseline: str, variants: Sequence[_Effects]) -> str:
-    """Return which variants users notice, for variants that nobody chooses."""
+    """Return which variants users notice, for variants of the world that are no choice."""
     worse = [variant for variant in variants if any(c.measure in USERS for c in variant.worse)]
     fine = ", ".join(variant.name for variant in variants if variant not in worse)
     parts = [f"compared with {baseline}, users notice no harm at {fine}"] if fine else []

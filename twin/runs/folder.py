@@ -20,9 +20,10 @@ from twin.evaluate.run_result import RunResult
 from twin.report import Report
 from twin.trace.lines import Line, Run
 from twin.trace.recorder import decode, encode
+from twin.trace.table import write_events
 
 EVENTS, SUMMARY, SCENARIO, TIMING = "events.jsonl", "summary.json", "scenario.yaml", "timing.json"
-REPORT, FIGURES, PLACEMENT = "report.html", "figures", "placement.parquet"
+REPORT, FIGURES, PLACEMENT, EVENT_TABLE = "report.html", "figures", "placement.parquet", "events.parquet"
 
 
 _DAMAGED = "it is damaged, or another version wrote it"
@@ -100,6 +101,7 @@ def write_run(
             (temporary / SCENARIO).write_text(result.scenario, encoding="utf-8")
             (temporary / TIMING).write_text(json.dumps(dict(timing), indent=2) + "\n", encoding="utf-8")
             _write_placement(temporary / PLACEMENT, placement)
+            write_events(temporary / EVENT_TABLE, result.lines)
             _write_report(temporary, report)
             _replace(target, temporary)
         finally:

@@ -1,5 +1,27 @@
 """The stories that are played to a real control plane and to the twin."""
 
-from tests.conformance_kubernetes.stories import deployments, namespaces, statefulsets
+from tests.conformance_kubernetes.stories import (
+    daemonsets,
+    deployments,
+    garbage,
+    jobs,
+    namespaces,
+    nodes,
+    policies,
+    replicasets,
+    services,
+    statefulsets,
+)
 
-STORIES = (*deployments.STORIES, *statefulsets.STORIES, *namespaces.STORIES)
+STORIES = (
+    *deployments.STORIES,
+    *replicasets.STORIES,
+    *statefulsets.STORIES,
+    *daemonsets.STORIES,
+    *jobs.STORIES,
+    *garbage.STORIES,
+    *namespaces.STORIES,
+    *services.STORIES,
+    *policies.STORIES,
+    *nodes.STORIES,
+)

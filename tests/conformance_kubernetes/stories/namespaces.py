@@ -4,6 +4,7 @@ from tests.conformance_kubernetes.manifests import bare_pod, config_map, workloa
 from tests.conformance_kubernetes.stage import Stage, Story
 
 _KINDS = ("Namespace", "Deployment", "ReplicaSet", "Pod", "ConfigMap")
+_QUIET = 7  # seconds; the namespace controller begins after 5
 
 
 async def _empty(stage: Stage) -> None:
@@ -52,8 +53,8 @@ async def _finalizers(stage: Stage) -> None:
 
 
 STORIES = (
-    Story("namespace-empty", _KINDS, _empty),
-    Story("namespace-graceful-pods", _KINDS, _graceful_pods, quiet=4),
-    Story("namespace-workload", _KINDS, _workload, quiet=4),
-    Story("namespace-finalizers", _KINDS, _finalizers, quiet=4),
+    Story("namespace-empty", _KINDS, _empty, quiet=_QUIET),
+    Story("namespace-graceful-pods", _KINDS, _graceful_pods, quiet=_QUIET),
+    Story("namespace-workload", _KINDS, _workload, quiet=_QUIET),
+    Story("namespace-finalizers", _KINDS, _finalizers, quiet=_QUIET),
 )

@@ -48,8 +48,9 @@ async def _unready_blocks(stage: Stage) -> None:
     await stage.kubelet.set_ready(True)
     await stage.step("pod 0 ready")
     await stage.kubelet.run()
+    await stage.step("pod 1 ready")
     await stage.kubelet.set_ready(False, 1)
-    await stage.step("pod 1 ready, pod 0 not any more")
+    await stage.step("pod 0 not ready any more")
     await stage.scale("StatefulSet", "web", 1)
     await stage.step("scale to 1")
 

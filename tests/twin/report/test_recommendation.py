@@ -59,7 +59,7 @@ def test_a_variant_that_broke_an_invariant_is_never_recommended() -> None:
     assert recommend("a", {"b": [SHORTER]}, ["b"]).startswith("Keep a: in every other variant a run crashed")
 
 
-def test_what_nobody_chooses_is_described_instead_of_recommended() -> None:
+def test_variants_of_the_world_are_described_instead_of_recommended() -> None:
     found = recommend("112", {"128": [PLACED_OTHERWISE], "144": [LONGER]}, choice=False)
     assert found == (
         "Compared with 112, users notice no harm at 128; at 144 users notice: p95 time to Running 6 s longer."

@@ -41,6 +41,7 @@ def test_a_run_folder_has_the_documented_files(tmp_path: Path) -> None:
         "report.html",
         "summary.json",
         "events.jsonl",
+        "events.parquet",
         "placement.parquet",
         "scenario.yaml",
         "timing.json",

@@ -13,17 +13,18 @@ from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.registry.pod_admission import with_pod_fields
 from twin.apiserver.schema.metadata import check_labels
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-_CONTAINER_DEFAULTS: Object = {
+CONTAINER_DEFAULTS: Object = {
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",
     "resources": {},
 }
-_POD_DEFAULTS: Object = {
+POD_DEFAULTS: Object = {
     "restartPolicy": "Always",
     "terminationGracePeriodSeconds": 30,
     "dnsPolicy": "ClusterFirst",
@@ -49,7 +50,7 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
     spec = new.get("spec") or {}
     if old is None:
-        spec = {**pod_spec(spec, "spec", errors), "tolerations": _with_default_tolerations(spec), "priority": 0}
+        spec = with_pod_fields(pod_spec(spec, "spec", errors))
         return {**new, "spec": spec, "status": {"phase": "Pending", "qosClass": _quality_of_service(spec)}}
     before = old["spec"]
     if spec is before:
@@ -61,18 +62,6 @@ def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Obje
     elif not json_equal(_immutable_part(spec), _immutable_part(before)):
         errors.append(forbidden_field("spec", _POD_UPDATE))
     return {**new, "spec": spec}
-
-
-def _with_default_tolerations(spec: Object) -> list[Object]:
-    """Return a pod's tolerations with those for lost nodes; `plugin/pkg/admission/defaulttolerationseconds`."""
-    tolerations = list(spec.get("tolerations") or ())
-    for name in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(
-            item.get("key") in (name, None, "") and item.get("effect") in ("NoExecute", None, "")
-            for item in tolerations
-        ):
-            tolerations.append({"key": name, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
-    return tolerations
 
 
 def _immutable_part(spec: Object) -> Object:
@@ -90,7 +79,7 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     if not containers:
         errors.append(required(f"{field}.containers"))
     errors += _pod_errors(spec, field)
-    filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
+    filled = {**POD_DEFAULTS, "securityContext": {}, **spec}
     filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
         if spec.get(name):
@@ -122,7 +111,7 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     errors += _resource_errors(container.get("resources") or {}, f"{field}.resources")
     tag = image.rpartition("/")[2].partition(":")[2]
     policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
-    filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
+    filled = {**CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
     for name in _PROBES:
         if container.get(name):
             filled[name] = _probe(container[name], f"{field}.{name}", errors)

@@ -126,7 +126,7 @@ class GarbageCollector:
         if any(self._is_staying(owner) for owner in kept):
             self._keep_owners(reference, obj, kept)
         elif owners:
-            self._delete(reference, obj)
+            self._delete(reference, obj, owner_waits=bool(kept))
 
     def _may_exist(self, owner: Object) -> bool:
         """Return whether an owner exists or is of an unknown kind."""
@@ -142,16 +142,26 @@ class GarbageCollector:
             body = {"metadata": {"ownerReferences": kept or None, "uid": obj["metadata"]["uid"]}}
             self._client.patch(*reference, body, manager=_MANAGER)
 
-    def _delete(self, reference: Reference, obj: Object) -> None:
+    def _delete(self, reference: Reference, obj: Object, *, owner_waits: bool) -> None:
+        """Delete an object: in the foreground if an owner waits for it and it has dependents itself."""
         if "deletionTimestamp" in obj["metadata"]:
             return
         uid = obj["metadata"]["uid"]
-        finalizers = obj["metadata"].get("finalizers") or ()
-        has_blocking = any(self._blocks(dependent, uid) for dependent in self._dependents.get(uid, ()))
-        if ORPHAN in finalizers:
+        dependents = self._dependents.get(uid, ())
+        if ORPHAN in (obj["metadata"].get("finalizers") or ()):
             self._client.delete(*reference, uid=uid, propagation="Orphan")
+        elif owner_waits and dependents:
+            self._break_cycle(reference, obj)
+            self._client.delete(*reference, uid=uid, propagation="Foreground")
         else:
-            self._client.delete(*reference, uid=uid, propagation="Foreground" if has_blocking else "Background")
+            self._client.delete(*reference, uid=uid, propagation="Background")
+
+    def _break_cycle(self, reference: Reference, obj: Object) -> None:
+        """Let an object block its owners no longer if one of its dependents waits for it, as it may be its owner."""
+        dependents = [self._object(dependent) for dependent in self._dependents.get(obj["metadata"]["uid"], ())]
+        if any(item is not None and _is_deleted_in_foreground(item) for item in dependents):
+            owners = [{**owner, "blockOwnerDeletion": False} for owner in obj["metadata"]["ownerReferences"]]
+            self._client.patch(*reference, {"metadata": {"ownerReferences": owners}}, manager=_MANAGER)
 
     def _delete_dependents(self, uid: str) -> None:
         for dependent in list(self._dependents.get(uid, ())):
@@ -162,7 +172,7 @@ class GarbageCollector:
             if any(self._may_exist(owner) and self._is_staying(owner) for owner in others):
                 self._keep_owners(dependent, obj, others)
             else:
-                self._delete(dependent, obj)
+                self._delete(dependent, obj, owner_waits=True)
         self._finish_foreground(uid)
 
     def _orphan_dependents(self, uid: str) -> None:

@@ -10,7 +10,7 @@ change before the second.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from formats.timestamps import format_time
 from twin.apiserver.meta import selectors
@@ -31,6 +31,7 @@ from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage import deletion
 from twin.apiserver.storage.gc import GarbageCollector
 from twin.apiserver.storage.notifier import ChangeNotifier, Subscriber
+from twin.apiserver.storage.options import WriteOptions
 from twin.apiserver.storage.resource_store import ListResult, ResourceStore
 from twin.apiserver.storage.watch import Change, Watch
 from twin.kernel.failures import OnFailure, reraise
@@ -39,20 +40,6 @@ ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-
-
-class _WriteOptions(NamedTuple):
-    """Options of one write.
-
-    Attributes:
-        manager: field manager of the client.
-        subresource: `status`, `scale`, or empty for the main resource.
-        dry_run: compute the result and store nothing.
-    """
-
-    manager: str = ""
-    subresource: str = ""
-    dry_run: bool = False
 
 
 class Store:
@@ -217,9 +204,9 @@ class Store:
         old = self._require(kind, namespace, str(meta.get("name", "")))
         if strategy.check_subresource(kind, subresource) == "scale":
             new = scale.write_scale(kind, old, obj)
-            return scale.read_scale(kind, self._replace(kind, old, new, _WriteOptions(manager, "", dry_run)))
+            return scale.read_scale(kind, self._replace(kind, old, new, WriteOptions(manager, "", dry_run)))
         strategy.check_versioned(kind, obj)
-        return self._replace(kind, old, obj, _WriteOptions(manager, subresource, dry_run))
+        return self._replace(kind, old, obj, WriteOptions(manager, subresource, dry_run))
 
     def patch(
         self,
@@ -240,7 +227,7 @@ class Store:
             ApiError: 409 if the body has another resourceVersion, or if an apply conflicts with another manager.
         """
         kind = self.kinds[resource]
-        options = _WriteOptions(manager, subresource, dry_run)
+        options = WriteOptions(manager, subresource, dry_run)
         if type == "apply":
             strategy.check_subresource(kind, subresource)
             return self._apply(kind, (namespace, name), body, options, force=force)
@@ -320,7 +307,7 @@ class Store:
         uid = f"{number >> 32:08x}-0000-4000-8000-{number & 0xFFFFFFFF:012x}"
         return strategy.prepare_create(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
 
-    def _replace(self, kind: ResourceType, old: Object, sent: Object, options: _WriteOptions) -> Object:
+    def _replace(self, kind: ResourceType, old: Object, sent: Object, options: WriteOptions) -> Object:
         new = strategy.prepare_update(kind, old, sent, options.subresource)
         if "managedFields" in old["metadata"]:
             owners = old if options.subresource else with_client_owners(old, sent)
@@ -330,7 +317,7 @@ class Store:
         return old if new is old else self._commit_update(kind, new, old, dry_run=options.dry_run)
 
     def _apply(
-        self, kind: ResourceType, key: tuple[str, str], body: Object, options: _WriteOptions, *, force: bool
+        self, kind: ResourceType, key: tuple[str, str], body: Object, options: WriteOptions, *, force: bool
     ) -> Object:
         namespace, name = key
         apply.check_request(kind, body, name, options.manager)

@@ -56,11 +56,10 @@ class DaemonSets(PodController):
         revision = self._revisions.update_revision(obj)
         hash_ = revision["metadata"]["labels"][HASH]
         nodes = {node["metadata"]["name"]: node for node in self._store.list("nodes").items}
-        by_node: dict[str, list[Object]] = {}
-        for pod in pods:
-            by_node.setdefault(_target(pod), []).append(pod)
+        by_node = _by_target(pods)
         if not is_terminating(obj):
             self._manage(name, obj, by_node, nodes, hash_)
+            by_node = _by_target(self._pods.of(obj))  # pods that were created just now are unavailable
             if (obj["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate":
                 for pod in self._outdated(obj, by_node, hash_, _count_desired(obj, nodes)):
                     self._delete_pod(pod)
@@ -187,6 +186,13 @@ def _target(pod: Object) -> str:
             if field["key"] == "metadata.name":
                 return str(field["values"][0])
     return ""
+
+
+def _by_target(pods: list[Object]) -> dict[str, list[Object]]:
+    by_node: dict[str, list[Object]] = {}
+    for pod in pods:
+        by_node.setdefault(_target(pod), []).append(pod)
+    return by_node
 
 
 def _placement(node: Object) -> Sequence[Any]:

@@ -1,5 +1,6 @@
 """The ReplicaSet controller: keeps the desired number of pods of each ReplicaSet."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,13 +18,17 @@ from twin.apiserver.meta.objects import (
     owner_reference,
     split,
 )
+from twin.apiserver.meta.selectors import label_selector
 from twin.world.context import WorldContext
 from twin.world.names import pod_name
 from twin.world.work import DelayedQueue
+from twin.world.workloads.claims import claim_patches
 from twin.world.workloads.rollout import desired_replicas
 
 DELAY = Uniform(0.010, 0.060)  # seconds until a controller handles a change; a lightly loaded control plane
 SETS = "replicasets.apps"
+_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_INTEGER = re.compile(r"-?[0-9]{1,10}")
 
 
 class Index:
@@ -72,6 +77,7 @@ class ReplicaSets:
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
+        self._relabelled: set[str] = set()  # uids of sets with a pod that has got other labels
         self._queue = DelayedQueue(context, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
@@ -93,16 +99,37 @@ class ReplicaSets:
 
     def _on_pod(self, change: Change) -> None:
         self.pods.put(change)
-        owner = self._keys.get(controller_uid(change.object))
+        uid = controller_uid(change.object)
+        owner = self._keys.get(uid)
+        if owner is not None and change.old is not None and _has_other_labels(change):
+            self._relabelled.add(uid)
+            self._queue.add(owner)
         if owner is not None and (change.old is None or change.type == "DELETED" or _affects_count(change)):
             self._queue.add(owner)
+        if not uid and change.type != "DELETED":
+            self._find_owner(change)
+
+    def _find_owner(self, change: Change) -> None:
+        """Wake the ReplicaSets that lose or may adopt a pod without a controller."""
+        pod = change.object
+        before = controller_uid(change.old) if change.old is not None else ""
+        if before in self._keys:
+            self._queue.add(self._keys[before])
+        if change.old is not None and not before and not _has_other_labels(change):
+            return
+        labels, namespace = pod["metadata"].get("labels") or {}, pod["metadata"]["namespace"]
+        for name, replica_set in self.sets.by_key.items():
+            if split(name)[0] == namespace and label_selector(replica_set["spec"]["selector"])(labels):
+                self._queue.add(name)
 
     def _sync(self, name: str) -> None:
         replica_set = self.sets.by_key.get(name)
-        if replica_set is None or is_terminating(replica_set):
+        if replica_set is None:
             return
+        if not is_terminating(replica_set):
+            self._claim(replica_set)
         pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
-        missing = desired_replicas(replica_set["spec"]) - len(pods)
+        missing = 0 if is_terminating(replica_set) else desired_replicas(replica_set["spec"]) - len(pods)
         for _ in range(missing):
             if not self._create_pod(name, replica_set):
                 break
@@ -110,6 +137,18 @@ class ReplicaSets:
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
         self._write_status(name, replica_set, pods)
+
+    def _claim(self, replica_set: Object) -> None:
+        """Adopt pods that match the selector, and release those that do not any more."""
+        free = self.pods.without_controller()
+        uid = replica_set["metadata"]["uid"]
+        if not free and uid not in self._relabelled:
+            return
+        self._relabelled.discard(uid)
+        reference = owner_reference(replica_set, "apps/v1", "ReplicaSet")
+        for pod, body in claim_patches(replica_set, reference, free, self.pods.of(replica_set)):
+            namespace, name = split(key(pod))
+            self._store.patch("pods", namespace, name, body, manager="kube-controller-manager")
 
     def _create_pod(self, name: str, replica_set: Object) -> bool:
         """Create a pod; return False if the API server refuses it, as in a namespace that is being deleted."""
@@ -139,11 +178,13 @@ class ReplicaSets:
         min_ready = replica_set["spec"].get("minReadySeconds") or 0
         ready = [pod for pod in pods if is_true(pod, "Ready")]
         waits = [self._until_available(pod, min_ready) for pod in ready]
+        terminating = [pod for pod in self.pods.of(replica_set) if is_terminating(pod) and not is_finished(pod)]
         status = {
             "replicas": len(pods),
             "fullyLabeledReplicas": len(pods),
             "readyReplicas": len(ready),
             "availableReplicas": sum(wait <= 0 for wait in waits),
+            "terminatingReplicas": len(terminating),
             "observedGeneration": replica_set["metadata"].get("generation", 1),
         }
         if (replica_set.get("status") or {}) != status:
@@ -165,7 +206,8 @@ class ReplicaSets:
 def deletion_order(pods: Iterable[Object]) -> list[Object]:
     """Return pods in the order in which a ReplicaSet deletes them (`ActivePodsWithRanks` in Kubernetes).
 
-    Unassigned before assigned, pending before running, unready before ready, then by restarts, then newer first.
+    Unassigned before assigned, pending before running, unready before ready, then by deletion cost, restarts, and newer
+    first.
     """
 
     def rank(pod: Object) -> tuple[Any, ...]:
@@ -177,6 +219,7 @@ def deletion_order(pods: Iterable[Object]) -> list[Object]:
             bool(pod["spec"].get("nodeName")),
             status.get("phase") == "Running",
             is_ready,
+            _deletion_cost(pod),
             _newest_first(ready.get("lastTransitionTime", "")) if is_ready else 0.0,
             -restarts,
             _newest_first(pod["metadata"]["creationTimestamp"]),
@@ -186,8 +229,18 @@ def deletion_order(pods: Iterable[Object]) -> list[Object]:
     return sorted(pods, key=rank)
 
 
+def _deletion_cost(pod: Object) -> int:
+    text = (pod["metadata"].get("annotations") or {}).get(_DELETION_COST, "")
+    return int(text) if _INTEGER.fullmatch(text) else 0
+
+
 def _newest_first(timestamp: str) -> float:
     return -parse_timestamp(timestamp).timestamp() if timestamp else 0.0
+
+
+def _has_other_labels(change: Change) -> bool:
+    old = change.old or change.object
+    return old["metadata"].get("labels") is not change.object["metadata"].get("labels")
 
 
 def _affects_count(change: Change) -> bool:

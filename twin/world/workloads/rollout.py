@@ -6,7 +6,7 @@ first.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,3 +95,41 @@ def _old_sizes(
         sizes[index] = size - removed
         spare -= removed
     return tuple(sizes)
+
+
+def is_saturated(desired: int, new: ReplicaCounts, announced: int | None) -> bool:
+    """Return True if the new ReplicaSet has all pods available; `announced` is the size in its annotation."""
+    return new.replicas == desired == announced and new.available == desired
+
+
+def proportional_sizes(
+    desired: int, strategy: Strategy, active: Sequence[ReplicaCounts], max_before: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the replicas of active ReplicaSets after a Deployment was scaled within a rollout.
+
+    Pods are added or removed in proportion to the sizes; the largest set gets what is left. Source:
+    `pkg/controller/deployment/util/deployment_util.go`, `GetReplicaSetProportion`.
+
+    Args:
+        desired: replicas of the Deployment.
+        strategy: its strategy.
+        active: ReplicaSets with pods: the largest first; among equals the newest first if pods are added.
+        max_before: most pods that were allowed when each ReplicaSet was sized last.
+    """
+    allowed = desired + strategy.surge if desired > 0 else 0
+    to_add, added, sizes = allowed - sum(item.replicas for item in active), 0, []
+    for counts, before in zip(active, max_before, strict=True):
+        part = 0
+        if counts.replicas and to_add != added:
+            whole = -counts.replicas if desired == 0 else _rounded(counts.replicas * allowed / before) - counts.replicas
+            part = min(whole, to_add - added) if to_add > 0 else max(whole, to_add - added)
+        sizes.append(counts.replicas + part)
+        added += part
+    if sizes:
+        sizes[0] = max(0, sizes[0] + to_add - added)
+    return tuple(sizes)
+
+
+def _rounded(value: float) -> int:
+    """Return the nearest integer, halves away from zero."""
+    return math.floor(value + 0.5)
