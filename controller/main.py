@@ -27,9 +27,9 @@ from controller.metrics.server import serve
 from controller.operator import Operator
 from controller.option_types import OptionError
 from controller.options import Options, flag, parse
+from formats.installation import install_command
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
-_INSTALL = "lora-controller needs the kubernetes package: pip install 'lora-twin[live]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def operate(options: Options, clock: Clock) -> int:
         from controller.client.config import ConfigError
         from controller.preflight import PreflightError
     except ModuleNotFoundError:
-        return _unusable(_INSTALL)
+        return _unusable(f"lora-controller needs the kubernetes package: {install_command('live')}")
     async with AsyncExitStack() as stack:
         try:
             connected = await _connect(options, clock, log, stack)

@@ -155,7 +155,7 @@ def test_the_source_distribution_builds_images_too_and_has_no_tests(source_distr
     assert not {name for name in names if name.startswith(("tests/", "reports/", "notebooks/"))}
 
 
-@pytest.mark.parametrize("dockerfile", ["controller/deploy/Dockerfile", "fake_vllm/Dockerfile"])
+@pytest.mark.parametrize("dockerfile", ["controller/deploy/Dockerfile", "fake_vllm/Dockerfile", "twin/Dockerfile"])
 def test_an_image_builds_its_wheel_from_what_is_copied_into_it(dockerfile: str, tmp_path: Path) -> None:
     """The build stage of the image, without a container: only its files, and the version as an argument."""
     tree = tmp_path / "src"
@@ -192,7 +192,7 @@ def test_a_tagged_checkout_builds_its_version_and_an_untagged_one_the_fallback(t
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", str(tmp_path)]
     (tmp_path / "lora_twin").mkdir()
     shutil.copy(ROOT / "lora_twin/version.py", tmp_path / "lora_twin")
-    program = "from lora_twin.version import current_version; print(current_version())"
+    program = "import runpy; print(runpy.run_path('lora_twin/version.py')['current_version']())"
 
     def version() -> str:
         bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}

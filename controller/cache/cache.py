@@ -60,6 +60,8 @@ class Cache:
         """Number of adapters by (namespace, schedulerName)."""
         self.unsettled: set[str] = set()
         """Keys of adapters for which another pod would be useful."""
+        self.short_of_capacity: set[str] = set()
+        """Keys of adapters for which the policy found ready pods and no capacity on them."""
         self.autoscaled: set[str] = set()
         """Keys of adapters with autoscaling."""
         self._wake = wake
@@ -117,8 +119,9 @@ class Cache:
             key = old.key
             self._selectors.remove(key)
             self._persisted.pop(key, None)
-            self.occupancy.hold(key, ())
+            left = self.occupancy.hold(key, ())
             self.unsettled.discard(key)
+            self.short_of_capacity.discard(key)
             self.autoscaled.discard(key)
         else:
             key, namespace = new.key, new.metadata.namespace
@@ -130,8 +133,16 @@ class Cache:
                 self._selectors.add(new, self.pods_in(namespace).values())
             persisted = self.persisted_state(new)
             loaded = {pod for pod in persisted.placements if persisted.attempt(pod) is None}
-            self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
+            left = self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
         self._wake(key)
+        if left:
+            self._wake_short_of_capacity(key.split("/")[0])
+
+    def _wake_short_of_capacity(self, namespace: str) -> None:
+        """Wake the adapters that a policy found no capacity for: another adapter has left a pod."""
+        for key in sorted(self.short_of_capacity):
+            if key.startswith(f"{namespace}/"):
+                self._wake(key)
 
     def _count_scheduler(self, adapter: ModelAdapter | None, n: int) -> None:
         if adapter is not None:

@@ -18,9 +18,11 @@ class Occupancy:
         self.by_pod: Mapping[str, Collection[str]] = MappingProxyType(self._on)
         """Read-only view."""
 
-    def hold(self, adapter: str, pods: Iterable[str]) -> None:
-        """Set the pods that the object names; none if it is deleted."""
-        self._replace(self._persisted, adapter, frozenset(pods))
+    def hold(self, adapter: str, pods: Iterable[str]) -> bool:
+        """Set the pods that the object names, none if it is deleted; return whether it left one."""
+        before, after = self._persisted.get(adapter, frozenset()), frozenset(pods)
+        self._replace(self._persisted, adapter, after)
+        return bool(before - after)
 
     def claim(self, adapter: str, pods: Iterable[str]) -> None:
         """Set the pods that are selected and not persisted; none when they are."""

@@ -128,5 +128,7 @@ class Plan:
     """Pods whose engines have as many requests in flight as they may: plan again when one ends."""
     unsettled: bool = False
     """True if another pod would be useful: wake this adapter when one appears or becomes ready."""
+    short_of_capacity: bool = False
+    """True if the policy found no capacity on ready pods: wake this adapter when another one leaves a pod."""
     refused: bool = False
     """True if another Secret may help: wake this adapter when one that it names changes."""

@@ -117,6 +117,10 @@ class PlanExecutor:
             cache.unsettled.add(key)
         else:
             cache.unsettled.discard(key)
+        if self._plan.short_of_capacity:
+            cache.short_of_capacity.add(key)
+        else:
+            cache.short_of_capacity.discard(key)
         for action in self._plan.actions:
             match action:
                 case Load(pod=pod) | Unload(pod=pod):

@@ -99,6 +99,7 @@ def _assemble(context: PlanContext) -> Plan:
         or selection.missing > 0
         or snapshot.adapter.spec.replicas is None
         or any(not context.serves(pod) for pod in selection.pods),
+        short_of_capacity=selection.missing > 0 and selection.candidates > len(selection.pods),
         refused=snapshot.problem is not None
         or any(state.outcome is not None and state.outcome.is_final for state in context.states.values()),
     )

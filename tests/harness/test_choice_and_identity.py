@@ -51,6 +51,16 @@ def test_a_pod_that_is_not_enabled_gets_no_adapter(tmp_path: Path) -> None:
     assert f"{ENABLED}=true" in message
 
 
+def test_an_adapter_that_found_no_capacity_is_loaded_as_soon_as_another_leaves(tmp_path: Path) -> None:
+    edit = {"at": "3m", "of": "ModelAdapter/a-0", "delete": True}
+    many = [adapters(17, replicas=1, spec={"schedulerName": "bin-pack"})]
+    story = run_story(tmp_path, pods=1, adapters=many, edits=[edit], duration="4m")
+    waited = [line.t for line in story.lines if isinstance(line, RequestLine) and line.verb == "load" and line.t > 180]
+    assert waited
+    assert waited[0] < 181
+    assert all(story.holders(f"a-{number}") for number in range(1, 17))
+
+
 @pytest.mark.parametrize(("policy", "pods"), [("bin-pack", 1), ("least-adapters", 3)])
 def test_scheduler_name_selects_the_policy(policy: str, pods: int, tmp_path: Path) -> None:
     made = deployment(3)

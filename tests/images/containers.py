@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILES = {"fake-vllm": "fake_vllm/Dockerfile", "lora-controller": "controller/deploy/Dockerfile"}
+DOCKERFILES = {
+    "fake-vllm": "fake_vllm/Dockerfile",
+    "lora-controller": "controller/deploy/Dockerfile",
+    "lora-twin": "twin/Dockerfile",
+}
 _RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 _ASK = """
 import sys, time, urllib.error, urllib.request
@@ -102,7 +106,7 @@ class Container:
 
 
 def built() -> Containers:
-    """Build both images; skip the tests if they are not enabled or nothing can build them."""
+    """Build the images; skip the tests if they are not enabled or nothing can build them."""
     if not os.environ.get("LORA_TWIN_IMAGES"):
         pytest.skip("`make images` builds the images and runs them")
     program = next((each for each in ("docker", "podman") if shutil.which(each) and _works(each)), None)

@@ -1,4 +1,4 @@
-"""Both images, built from their Dockerfiles and run under the rules of the shipped manifests.
+"""The images, built from their Dockerfiles and run under the rules of the shipped manifests.
 
 Without privileges, with nothing to write on: `make images`, where docker or podman runs. The commands and their lines
 are tested elsewhere; here it is what only an image can get wrong.
@@ -26,8 +26,9 @@ ADAPTERS = "/tmp/aibrix/adapters"
 _WEB = ("-m", "http.server", "9000", "--directory", "/web")
 MODEL = "Qwen/Qwen2.5-Coder-1.5B-Instruct"
 OURS = {
-    "fake-vllm": ("fake_vllm", ["fake-vllm", "vllm"]),
-    "lora-controller": ("controller", ["lora-controller", "lora-runtime"]),
+    "fake-vllm": (["fake_vllm"], ["fake-vllm", "vllm"]),
+    "lora-controller": (["controller"], ["lora-controller", "lora-runtime"]),
+    "lora-twin": (["twin", "controller", "fake_vllm"], ["fake-vllm", "lora-controller", "lora-runtime", "twin"]),
 }
 HOLDS = """
 import json, os, sys
@@ -37,7 +38,7 @@ commands = ["twin", "lora-controller", "lora-runtime", "fake-vllm", "vllm", "pip
 here = Path(sys.prefix)
 print(json.dumps({
     "user": [os.getuid(), os.getgid()],
-    "packages": [name for name in ("twin", "controller", "fake_vllm", "pip", "hatchling", "tests") if find_spec(name)],
+    "packages": [name for name in ("twin", "controller", "fake_vllm", "pip", "tests") if find_spec(name)],
     "commands": sorted(name for name in commands if (here / "bin" / name).exists()),
     "others'": [str(each) for each in here.rglob("*") if each.name == ".git" or each.lstat().st_mode & 0o6000],
     "uncompiled": [
@@ -71,10 +72,10 @@ def environment_of(settings: Mapping[str, str]) -> list[str]:
 def test_an_image_holds_its_own_package_and_commands_and_runs_as_unreachable(
     containers: Containers, image: str
 ) -> None:
-    package, commands = OURS[image]
-    message = containers.run(image, "-c", HOLDS, package, options=["--entrypoint=python"])
+    packages, commands = OURS[image]
+    message = containers.run(image, "-c", HOLDS, packages[0], options=["--entrypoint=python"])
     assert message.code == 0, message.err
-    expected: dict[str, Any] = {"user": [65532, 65532], "packages": [package], "commands": commands}
+    expected: dict[str, Any] = {"user": [65532, 65532], "packages": packages, "commands": commands}
     assert json.loads(message.out) == {**expected, "others'": [], "uncompiled": []}
 
 
@@ -226,3 +227,11 @@ def _outside(world: World, probes: int) -> list[str]:
     }
     settings = {**environment, **{f"LORA_CONTROLLER_{name}": value for name, value in more.items()}}
     return ["--tmpfs=/tmp", f"--volume={config}:/kubeconfig:ro", *environment_of(settings)]
+
+
+def test_the_twins_image_runs_a_scenario_of_the_user(containers: Containers, tmp_path: Path) -> None:
+    (tmp_path / "scenario.yaml").write_text(SCENARIO.replace("10h", "1m"))
+    tmp_path.chmod(0o777)
+    ended = containers.run("lora-twin", "run", "scenario.yaml", options=[f"--volume={tmp_path}:/work", "--tmpfs=/tmp"])
+    assert ended.code in (0, 1), ended.err
+    assert (tmp_path / "reports/served/3/report.html").is_file()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from formats.installation import install_command
 from tests.twin.synthetic import a_run
 from twin import cli
 from twin.evaluate import invariants, measures
@@ -305,4 +306,13 @@ def test_a_missing_package_is_named_with_its_extra(
 
     monkeypatch.setattr("twin.calibration.read", missing)
     assert command("calibrate", "measured.csv") == 2
-    assert capsys.readouterr().err == "twin: package scipy is required: pip install 'lora-twin[lab]'\n"
+    assert capsys.readouterr().err == f"twin: package scipy is required: {install_command('lab')}\n"
+
+
+def test_capture_asks_once_for_all_that_it_needs_and_before_it_watches_anything(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twin.commands.common.find_spec", lambda _: None)
+    assert command("capture", "--for", "1s") == 2
+    expected = f"twin: packages kubernetes and scipy are required: {install_command('lab,live')}\n"
+    assert capsys.readouterr().err == expected

@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from formats.durations import format_clock
+from formats.installation import install_command
 from twin.commands.endings import INTERRUPTED as INTERRUPTED
 from twin.commands.endings import UNUSABLE as UNUSABLE
 from twin.commands.endings import guarded
 
 if TYPE_CHECKING:
     from twin.report import RunResult
-    from twin.scenario import Scenario
 
 OK, FAILED, FAULT = 0, 1, 70
 
@@ -63,8 +63,23 @@ def _run(command: Callable[P, int], *args: P.args, **kwargs: P.kwargs) -> int:
         package = (missing.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        print_errors(f"twin: package {package} is required: pip install 'lora-twin[{EXTRAS[package]}]'")
+        print_errors(f"twin: package {package} is required: {install_command(EXTRAS[package])}")
     return UNUSABLE
+
+
+def require(*packages: str) -> None:
+    """Refuse a command before it begins if it will need optional packages that are not installed.
+
+    Raises:
+        UsageError: with one command that installs them all.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        extras = ",".join(sorted({EXTRAS[package] for package in missing}))
+        plural = "s" if len(missing) > 1 else ""
+        verb = "are" if len(missing) > 1 else "is"
+        names = " and ".join(missing)
+        raise UsageError(f"twin: package{plural} {names} {verb} required: {install_command(extras)}")
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
@@ -75,27 +90,6 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: not a setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
-
-
-@contextmanager
-def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """Show a progress bar on a terminal; do nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    whole = format_clock(scenario.duration)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
-        yield lambda t: progress.update(task, completed=t, now=f"{format_clock(t)} of {whole}")
 
 
 @contextmanager

@@ -37,6 +37,7 @@ Faults = Annotated[
     list[str] | None,
     typer.Option("--fault", metavar="KIND", help="Kind of fault to inject; repeatable (default: all)."),
 ]
+Mistakes = Annotated[bool, typer.Option("--mistakes", help="Let users make mistakes instead of injecting faults.")]
 Shrink = Annotated[bool, typer.Option("--shrink/--no-shrink", help="Shrink scenarios that violate an invariant.")]
 Out = Annotated[Path, typer.Option(help="Output folder.")]
 
@@ -46,6 +47,7 @@ def swarm(
     seeds: Seeds = 1000,
     first_seed: FirstSeed = 0,
     faults: Faults = None,
+    mistakes: Mistakes = False,
     checkout: Checkout = None,
     shrunk: Shrink = True,
     jobs: Jobs = 0,
@@ -55,11 +57,14 @@ def swarm(
     as_json: AsJson = False,
 ) -> int:
     """Run random scenarios with random faults; report coverage, shrink those that violate an invariant."""
+    if mistakes and faults:
+        raise UsageError("--mistakes: has no faults; leave --fault out")
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar, run_all
     from twin.experiments.swarm import Swarm, measure_coverage
 
-    runs = Swarm(range(first_seed, first_seed + seeds), _fault_kinds(faults or []), resolve_checkout(checkout))
+    kinds = _fault_kinds(faults or [])
+    runs = Swarm(range(first_seed, first_seed + seeds), kinds, resolve_checkout(checkout), mistakes)
     with usage_errors(), ResultStore(out / "swarm.parquet") as store:
         missing = sum(runs.key(seed) not in store for seed in runs.seeds)
         workers, bar = open_executor(executor, jobs, address), progress_bar("swarm", missing, quiet=as_json)
@@ -117,12 +122,12 @@ def _fault_kinds(names: list[str]) -> tuple[str, ...]:
 
 def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk: bool) -> list[dict[str, Any]]:
     """Write a scenario file for each violated invariant, shrunk if requested, and describe each."""
-    from twin.experiments import random_scenario, shrink
+    from twin.experiments import shrink
 
     violations = []
     for name, rows in sorted(coverage.broken.items())[:MAX_SHRUNK]:
         seed = min(row.seed for row in rows)
-        raw = random_scenario.draw(seed, runs.kinds)
+        raw = runs.draft(seed)
         result = shrink.ShrinkResult(raw, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
             result = shrink.shrink(raw, runs.source, name, _progress_line())

@@ -9,8 +9,9 @@ from typing import Any
 from twin.experiments.execution.results import ResultStore, code_digest, folder_digest
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.histories import HISTORIES
+from twin.experiments.random_mistakes import draw_mistakes
 from twin.experiments.random_scenario import draw
-from twin.experiments.raw_scenario import to_scenario
+from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import FAULTS
 
 PHASES = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed", "Deleting")
@@ -24,11 +25,18 @@ class Swarm:
     kinds: tuple[str, ...]
     source: str = ""
     """Folder of the checkout whose operator runs; empty for this process's own."""
+    mistakes: bool = False
+    """True for users' mistakes instead of faults."""
+
+    def draft(self, seed: int) -> RawScenario:
+        """Return the scenario of a seed."""
+        return draw_mistakes(seed) if self.mistakes else draw(seed, self.kinds)
 
     def key(self, seed: int) -> str:
         """Return the key of a run."""
         operator = folder_digest(Path(self.source) / "controller") if self.source else ""
         kinds = "+".join(self.kinds) if self.kinds != tuple(FAULTS) else "all"
+        kinds = "mistakes" if self.mistakes else kinds
         return f"{code_digest()}-{operator}-{kinds}-{seed}"
 
     def tasks(self, store: ResultStore) -> Iterator[Task]:
@@ -42,7 +50,7 @@ class Swarm:
             variant="",
             seed=seed,
             settings={},
-            scenario=to_scenario(draw(seed, self.kinds)),
+            scenario=to_scenario(self.draft(seed)),
             source=self.source,
             collect=("coverage", "histories", "invariants"),
         )

@@ -23,7 +23,6 @@ from twin.scenario.sections.cluster import Cluster, Node
 from twin.scenario.sections.policies import plug_ins, policy_error
 from twin.scenario.sections.targets import NodeTargets, PodTargets
 from twin.scenario.yaml.positions import Document
-from twin.world.kubelet.pod_spec import in_start_order
 
 
 def sort_kinds(entries: Sequence[Entry]) -> tuple[list[Entry], list[Problem], list[Note]]:
@@ -119,7 +118,7 @@ def check_references(
 
 def _check_containers(file: ScenarioFile, document: Document, workloads: Sequence[Workload]) -> Iterator[Problem]:
     """Check that containers that end by themselves exist and are no engines."""
-    names = sorted({str(item.get("name")) for workload in workloads for item in in_start_order(workload.spec)})
+    names = sorted({str(item.get("name")) for workload in workloads for item in workload.all_containers})
     engines = {str(workload.engine["name"]) for workload in workloads if workload.has_engine}
     for name in file.cluster.containers:
         at = ("cluster", "containers", name)

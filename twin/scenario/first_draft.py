@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from twin.scenario.manifests.sources import KUSTOMIZATION_FILES
+
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[^a-z0-9-]+")
 _TEMPLATE = """\
@@ -54,7 +56,7 @@ def draft(paths: Sequence[Path], name: str, folder: Path) -> str:
         folder: the folder of the scenario, which the paths in it are relative to.
 
     Raises:
-        DraftError: if a file does not exist or a folder contains no manifest.
+        DraftError: if a file does not exist, a folder contains no manifest, or either is a kustomization.
     """
     files = [file for path in paths for file in _manifests(path)]
     lines = "\n".join(f"  - {Path(os.path.relpath(file, folder)).as_posix()}" for file in dict.fromkeys(files))
@@ -63,10 +65,16 @@ def draft(paths: Sequence[Path], name: str, folder: Path) -> str:
 
 def _manifests(path: Path) -> list[Path]:
     if path.is_dir():
+        if any((path / name).is_file() for name in KUSTOMIZATION_FILES):
+            raise DraftError(f"{path}: is a kustomization; run `kubectl kustomize {path} > all.yaml` and give all.yaml")
         found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
         if not found:
             raise DraftError(f"{path}: contains no manifest; allowed: a folder with YAML or JSON files")
         return found
+    if path.name in KUSTOMIZATION_FILES:
+        raise DraftError(
+            f"{path}: is a kustomization; run `kubectl kustomize {path.parent} > all.yaml` and give all.yaml"
+        )
     if not path.is_file():
         raise DraftError(f"{path}: not found; allowed: a manifest, or a folder of them")
     return [path]

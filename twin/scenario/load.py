@@ -23,6 +23,7 @@ from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.manifests.secrets import SecretRedactor, hide_in_urls, secrets_of
+from twin.scenario.manifests.sources import source_problem
 from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
@@ -92,6 +93,8 @@ def _document(file: File, name: str) -> Document:
         raise ScenarioErrors(
             [parsed[0].problem((), "is not a mapping", "allowed: a scenario: name, duration, manifests, …")]
         )
+    if problem := source_problem(value, parsed[0]):
+        raise ScenarioErrors([problem])
     if "apiVersion" in value and "kind" in value:
         message = "is a Kubernetes manifest, not a scenario"
         raise ScenarioErrors([parsed[0].problem((), message, "list it under `manifests:` of a scenario")])

@@ -6,11 +6,13 @@ from typing import Any
 
 from controller.api.labels import ENABLED_LABEL
 from twin.scenario.errors import Note
+from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import Workload
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Node
 
+UNREAD = "fields of its pods that the twin does not read"
 _NAMED = 5
 """Maximum number of names in a note."""
 
@@ -38,6 +40,9 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
         if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
+        if unread := unread_names(workload):
+            text = f"{entry.title}: {UNREAD}: {', '.join(unread)}"
+            yield entry.note(text, (*at, *next(iter(unread.values()))))
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)

@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass
 
+from formats.installation import install_command
 from twin.serve.errors import ServeError
 
 
@@ -24,9 +25,7 @@ def make(*hosts: str) -> Certificates:
     try:
         import trustme
     except ImportError as error:
-        raise ServeError(
-            "TLS needs the extra `serve`: pip install 'lora-twin[serve]'; or use --insecure-http"
-        ) from error
+        raise ServeError(f"TLS needs the extra `serve`: {install_command('serve')}; or use --insecure-http") from error
     authority = trustme.CA(organization_name="lora-twin")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*dict.fromkeys(hosts)).configure_cert(context)

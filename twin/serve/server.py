@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from formats.installation import install_command
 from formats.sockets import bind
 from twin.apiserver.rest import ApiServer, TokenAuthenticator, User
 from twin.apiserver.rest.auth.authentication import AUTHENTICATED, MASTERS
@@ -227,7 +228,7 @@ class ServedWorld:
         if not self._processes:
             return
         if find_spec("kubernetes") is None:
-            raise ServeError("--operator-process needs the extra `live`: pip install 'lora-twin[live]'")
+            raise ServeError(f"--operator-process needs the extra `live`: {install_command('live')}")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="lora-twin-")))
         has_skew = any(item.kind == SKEW for item in self.simulation.scenario.faults)
         for name, replica in self._processes.items():

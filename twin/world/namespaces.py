@@ -1,7 +1,7 @@
 """The namespace controller: empties a namespace that is being deleted, then lets it go.
 
 Source: Kubernetes' `pkg/controller/namespace`. Pods are deleted first and with their grace period; other objects follow
-once no pod is left. What remains because of finalizers is told in the namespace's conditions.
+once no pod is left. What remains because of finalizers is in the conditions of the namespace.
 """
 
 from collections import Counter

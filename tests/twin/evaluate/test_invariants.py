@@ -273,11 +273,11 @@ def adapters_are_loaded_again_now_and_then(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", restless)
 
 
-def everything_is_said_thirty_times(patch: Patch) -> None:
+def everything_is_said_a_hundred_times(patch: Patch) -> None:
     honest = EventRecorder.event
 
     def verbose(self: EventRecorder, *event: Any) -> None:
-        for _ in range(30):
+        for _ in range(100):
             honest(self, *event)
 
     patch.setattr(EventRecorder, "event", verbose)
@@ -330,6 +330,16 @@ def former_slices_stay(patch: Patch) -> None:
     patch.setattr(plan_module, "publication", tidy)
 
 
+def retry_after_is_ignored(patch: Patch) -> None:
+    import controller.engine.errors as errors_module
+
+    patch.setattr(errors_module, "MAX_RETRY_AFTER", 0.0)
+
+
+ASKED_TO_WAIT: dict[str, Any] = {
+    "faults": [{"kind": "http-error", "status": 503, "retry_after": "40s", "from": "1s", "until": "3m"}],
+    "pods": 1,
+}
 SLOW_LOADS: dict[str, Any] = {"cluster": {"engines": {"default": {"startup": "2s", "load": "30s"}}}}
 SLOW_WRITES: dict[str, Any] = {"cluster": {"api": {"latency": "1100ms"}}}
 FORGOTTEN: dict[str, Any] = REFUSED | {
@@ -349,6 +359,7 @@ BUGS = [
     (4, every_pod_is_stable, FLAPS | {"adapters": [adapters(30, arrive={"poisson": "10/min"}, replicas=None)]}),
     (5, no_patience, REFUSED),
     (5, no_limit, REFUSED),
+    (5, retry_after_is_ignored, ASKED_TO_WAIT),
     (6, deletion_forgets_to_unload, LEAVING),
     (6, engines_are_given_up_in_silence, AWAY),
     (7, events_tell_the_key, KEYED),
@@ -366,7 +377,7 @@ BUGS = [
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
     (14, adapters_are_loaded_again_now_and_then, {}),
-    (14, everything_is_said_thirty_times, {}),
+    (14, everything_is_said_a_hundred_times, {}),
     (14, adapters_are_polled, QUIET),
     (14, no_silence, QUIET),
     ("liveness", one_adapter_is_ignored, QUIET),

@@ -13,6 +13,7 @@ from tests.twin.synthetic import a_run
 from twin.experiments import random_scenario, raw_scenario, shrink
 from twin.experiments.execution.results import ResultStore
 from twin.experiments.histories import HISTORIES, histories
+from twin.experiments.random_mistakes import MISTAKES
 from twin.experiments.swarm import Swarm, measure_coverage
 from twin.kernel.random_streams import Streams
 from twin.scenario import FAULTS, load
@@ -23,6 +24,8 @@ Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 SLICE = range(349, 379)
 """The fixed seeds of CI, which meet every history; `twin swarm --seeds 1000` is the nightly size."""
+MISTAKEN = range(8)
+"""`twin swarm --mistakes --seeds 1000` is the nightly size."""
 
 
 def a_mutant(folder: Path) -> Path:
@@ -72,6 +75,24 @@ def test_a_history_is_met_only_if_the_record_shows_it() -> None:
     assert histories([*a_run(), failed, deleting, gone, again]) == ["recreated-while-failed"]
     fine = structs.replace(failed, phase="Running")
     assert histories([*a_run(), fine, structs.replace(fine, deleting=True), gone, again]) == []
+
+
+def test_worlds_in_which_only_users_make_mistakes_have_no_violations(tmp_path: Path) -> None:
+    from twin.experiments.execution.trial import perform
+
+    crew = Swarm(MISTAKEN, tuple(FAULTS), mistakes=True)
+    with ResultStore(tmp_path / "swarm.parquet") as store:
+        coverage = measure_coverage(map(perform, crew.tasks(store)))
+    assert [row.error for row in coverage.crashed] == []
+    assert {name: [row.violation for row in rows] for name, rows in coverage.broken.items()} == {}
+    assert not coverage.faults
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_gives_a_scenario_that_can_be_run(name: str) -> None:
+    draft = random_scenario.draw(7, ())
+    MISTAKES[name](draft, Streams(7).get("mistake"))
+    assert raw_scenario.to_scenario(draft).faults == ()
 
 
 def test_a_mutant_is_found_and_shrunk_to_a_test_that_only_the_mutant_fails(

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from formats.installation import install_command
 from tests.twin.serve.api import on_sockets
 from tests.twin.serve.worlds import SCENARIO, World, a_served_world
 from twin.apiserver.rest import TokenAuthenticator
@@ -61,7 +62,7 @@ def test_a_world_that_cannot_be_served_is_refused(flags: tuple[str, ...], messag
 
 def test_processes_need_the_operators_own_extra(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twin.serve.server.find_spec", lambda _: None)
-    assert "needs the extra `live`: pip install 'lora-twin[live]'" in refused("serve", scenario, "--operator-process")
+    assert f"needs the extra `live`: {install_command('live')}" in refused("serve", scenario, "--operator-process")
 
 
 def test_a_missing_file_is_named() -> None:

@@ -19,12 +19,12 @@ from twin.apiserver.schema.metadata import check_labels
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-_CONTAINER_DEFAULTS: Object = {
+CONTAINER_DEFAULTS: Object = {
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",
     "resources": {},
 }
-_POD_DEFAULTS: Object = {
+POD_DEFAULTS: Object = {
     "restartPolicy": "Always",
     "terminationGracePeriodSeconds": 30,
     "dnsPolicy": "ClusterFirst",
@@ -79,7 +79,7 @@ def pod_spec(spec: Object, field: str, errors: list[FieldError]) -> Object:
     if not containers:
         errors.append(required(f"{field}.containers"))
     errors += _pod_errors(spec, field)
-    filled = {**_POD_DEFAULTS, "securityContext": {}, **spec}
+    filled = {**POD_DEFAULTS, "securityContext": {}, **spec}
     filled["serviceAccount"] = filled["serviceAccountName"]
     for name in ("containers", "initContainers"):
         if spec.get(name):
@@ -111,7 +111,7 @@ def _container(container: Object, field: str, errors: list[FieldError]) -> Objec
     errors += _resource_errors(container.get("resources") or {}, f"{field}.resources")
     tag = image.rpartition("/")[2].partition(":")[2]
     policy = "IfNotPresent" if tag not in ("", "latest") else "Always"
-    filled = {**_CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
+    filled = {**CONTAINER_DEFAULTS, "imagePullPolicy": policy, **container}
     for name in _PROBES:
         if container.get(name):
             filled[name] = _probe(container[name], f"{field}.{name}", errors)

@@ -18,8 +18,9 @@ The status passes five phases (Pending, Scheduled, Loading, Bound, Running), and
 made due may pass three of them once more. The object gets its finalizer, an announcement and its end, the first
 selection, and the removal of the finalizer; a Service is created, its port changes, and it is repaired.
 """
-EVENTS_OF_A_CAUSE = 1
-"""Events for one cause. A failed load has three, and two causes before it: the choice of its pod, and its begin."""
+EVENTS_OF_A_CAUSE = 2
+"""Events for one cause. A load that fails has two causes, its begin and its end, and up to four Events: the choice of
+the pod, the switch to it, a base model that it does not serve, and the failure."""
 SLICES_OF_A_POD = 2
 """EndpointSlices that one pod may be in: one for each address family."""
 MOST_LOADS = 1
@@ -39,8 +40,8 @@ class RequestsHaveCauses:
       written at all: time alone changes nothing.
     - An adapter has at most one load or unload in flight on an engine, and an engine at most `max_requests_per_pod`.
     - A pod that comes and goes gets at most one load of an adapter: a second successful one needs another cause.
-    - In a minute in which nothing happens, the operator reconciles no adapter and lists each engine as often as
-      `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
+    - In a minute in which nothing happens, the operator reconciles each adapter at most once and lists each engine as
+      often as `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -53,6 +54,8 @@ class RequestsHaveCauses:
         """Adapter to its mark, and the time of the first write after it."""
         self._in_flight: dict[str, dict[int, RequestLine]] = defaultdict(dict)
         """Pod to its requests by id."""
+        self._sent_at: dict[int, Mark] = {}
+        """Request in flight to the adapter's mark when it was sent."""
         self._events: Counter[str] = Counter()
         self._loaded: dict[tuple[str, str], tuple[Mark, str, int]] = {}
         """(adapter, pod) to the mark of the last successful load, its engine, and the number of them."""
@@ -118,6 +121,7 @@ class RequestsHaveCauses:
         adapter, requests = f"{line.object.split('/')[0]}/{line.adapter}", self._in_flight[line.object]
         own = [request for request in requests.values() if request.by == line.by]
         requests[line.id] = line
+        self._sent_at[line.id] = self._causes.move_mark(adapter)
         self.deadlines.checked += 1
         if any(request.adapter == line.adapter for request in own):
             self._violate(line.t, adapter, f"a second request is sent to {line.object} while one is in flight")
@@ -131,11 +135,15 @@ class RequestsHaveCauses:
 
     def _done(self, line: RequestLine) -> None:
         self._in_flight[line.object].pop(line.id, None)
+        sent = self._sent_at.pop(line.id, None)
         if line.verb != "load" or line.status != 200:
             return
         adapter = f"{line.object.split('/')[0]}/{line.adapter}"
         mark, engine, count = self._loaded.get((adapter, line.object), ((0, 0, 0), "", 0))
         now = self._causes.move_mark(adapter)
+        if sent != now:
+            self._loaded.pop((adapter, line.object), None)  # something happened meanwhile, such as another artifact
+            return
         count = count + 1 if (mark, engine) == (now, line.engine) else 1
         self._loaded[adapter, line.object] = now, line.engine, count
 
@@ -145,7 +153,7 @@ class RequestsHaveCauses:
         looks = faulty * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
         most: Counter[str] = Counter(
             {
-                "reconciles.total": int(looks),
+                "reconciles.total": int(looks) + len(state.adapters),
                 "engine.list": int(looks + len(state.pods) * (_MINUTE / state.run.audit_interval + 1)),
                 "api.list": 0,
             }

@@ -1,9 +1,13 @@
 """Invariants of requests to engines (4, 5 and 9), checked when a request is sent."""
 
+from formats.retry_after import parse_retry_after
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.placement import selects
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
+
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds; an engine that asks for more is tried again earlier."""
 
 
 class LoadsTargetReadyPods:
@@ -51,7 +55,8 @@ class LoadsTargetReadyPods:
 class AttemptsRespectBackoff:
     """5. Attempts on one pod for one adapter never exceed the limit nor come earlier than the backoff allows.
 
-    A series of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod
+    An engine that answers with Retry-After is not asked again before that time, of which up to a minute counts. A
+    series of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod
     becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since the last attempt.
     """
 
@@ -59,6 +64,8 @@ class AttemptsRespectBackoff:
         self.state = state
         self.deadlines = DeadlineTracker(5)
         self._series: dict[tuple[str, str], tuple[str, str, list[float]]] = {}
+        self._asked_to_wait: dict[tuple[str, str], tuple[float, float]] = {}
+        """Place to the time of the engine's answer, and the time that it named."""
 
     def see(self, line: Line) -> None:
         if isinstance(line, SecretLine):
@@ -72,6 +79,9 @@ class AttemptsRespectBackoff:
             self._series.pop(place, None)
         elif line.event == "sent":
             self._attempt(place, line)
+        else:
+            wait = min(parse_retry_after(line.retry_after) or 0.0, LONGEST_RETRY_AFTER)
+            self._asked_to_wait[place] = line.t, line.t + wait
 
     def _attempt(self, place: tuple[str, str], line: RequestLine) -> None:
         waits, state = self.state.run.retry_waits, self.state
@@ -91,7 +101,15 @@ class AttemptsRespectBackoff:
             gap = line.t - starts[-1]
             text = f"attempt {number + 1} on {line.object} came {gap:.3f} s after the last, not {waits[number - 1]:g} s"
             self.deadlines.violate(line.t, place[0], text, (state.index,))
+        elif number and (early := self._early(place, line.t)) > wrong:
+            text = f"attempt {number + 1} on {line.object} came {early:.3f} s before the time that its engine had named"
+            self.deadlines.violate(line.t, place[0], text, (state.index,))
         self._series[place] = (line.engine, line.root, [*starts, line.t])
+
+    def _early(self, place: tuple[str, str], t: float) -> float:
+        """Return the seconds until the time that the engine named; 0 if the leader did not receive its answer."""
+        answered, until = self._asked_to_wait.get(place, (0.0, 0.0))
+        return until - t if answered >= self.state.resumed_at else 0.0
 
 
 class UnloadsFollowWithdrawal:

@@ -23,6 +23,7 @@ from multiprocessing import resource_tracker
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from formats.installation import install_command
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import failed_row, perform
 from twin.runs.folder import FolderError
@@ -70,7 +71,7 @@ def open_executor(name: ExecutorName, jobs: int, address: str = "") -> Iterator[
 
 def missing_package(package: str, extra: str) -> ExecutorError:
     """Return the error for an optional package that is not installed."""
-    return ExecutorError(f"requires {package}, which is not installed: pip install 'lora-twin[{extra}]'")
+    return ExecutorError(f"requires {package}, which is not installed: {install_command(extra)}")
 
 
 def _in_this_process(tasks: Iterable[Task]) -> Iterator[Row]:

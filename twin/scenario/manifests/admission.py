@@ -15,6 +15,7 @@ from twin.apiserver.codec.field_validation import split_unknown_fields
 from twin.apiserver.codec.known_fields import UnknownField
 from twin.scenario.errors import Path, Problem, choices, closest
 from twin.scenario.manifests.reader import Entry
+from twin.scenario.manifests.sources import pointer_advice
 
 _ADAPTER = next(kind for kind in KINDS if kind.kind == "ModelAdapter")
 ACCEPTED: dict[str, tuple[str, str]] = {
@@ -92,7 +93,8 @@ def kind_error(entry: Entry) -> Problem | str | None:
         _ADAPTER.group, ""
     ):
         return entry.problem(("kind",), f'unknown kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
-    return f"{entry.title}: ignored: {entry.kind} is not simulated"
+    reason = pointer_advice(entry.object["apiVersion"], entry.kind, entry.name) or f"{entry.kind} is not simulated"
+    return f"{entry.title}: ignored: {reason}"
 
 
 def field_path(field: str, obj: Any) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path as File
 from typing import Any
 
 from twin.scenario.errors import Note, Path, Problem, ScenarioErrors, closest, dotted
+from twin.scenario.manifests.sources import source_problem
 from twin.scenario.yaml.positions import Document, documents
 
 _SERVER_SIDE = (
@@ -115,8 +116,12 @@ def _take(manifests: Manifests, document: Document, path: Path) -> None:
     for step in path:
         value = value[step]
     if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-        for index, _ in enumerate(value["items"]):
+        for index, item in enumerate(value["items"]):
+            _name_kind(item, value)
             _take(manifests, document, (*path, "items", index))
+        return
+    if problem := source_problem(value, document, path):
+        manifests.problems.append(problem)
         return
     errors = list(_shape(value, document, path))
     if errors:
@@ -132,6 +137,14 @@ def _take(manifests: Manifests, document: Document, path: Path) -> None:
         manifests.notes.append(entry.note(f"{entry.title}: ignored: the twin has its own definition of ModelAdapter"))
     else:
         manifests.entries.append(entry)
+
+
+def _name_kind(item: Any, of: dict[str, Any]) -> None:
+    """Give the item of a `DeploymentList`, which has none of its own, the list's kind and version."""
+    kind = str(of["kind"]).removesuffix("List")
+    if kind and isinstance(item, dict) and "kind" not in item:
+        item["kind"] = kind
+        item.setdefault("apiVersion", of.get("apiVersion"))
 
 
 def _shape(value: Any, document: Document, path: Path) -> Iterator[Problem]:

@@ -79,6 +79,11 @@ class Workload:
         return [container for container in _list(self.spec.get("containers")) if isinstance(container, dict)]
 
     @property
+    def all_containers(self) -> list[dict[str, Any]]:
+        """Return init containers and native sidecars, then the pod's own containers."""
+        return [*(item for item in _list(self.spec.get("initContainers")) if isinstance(item, dict)), *self.containers]
+
+    @property
     def engine(self) -> dict[str, Any]:
         """Return the engine's container, as the simulated cluster selects it. Requires a valid object."""
         name = engine_of(self.meta, self.spec)
@@ -92,6 +97,8 @@ class Workload:
     @property
     def has_engine(self) -> bool:
         """False for a DaemonSet or Job whose pods name no engine, and for an operator's pods."""
+        if not self.containers:
+            return False
         helper = self.entry.kind in HELPERS and not self.looks_like_engine
         return not helper and not is_operator(self.containers)
 
@@ -106,7 +113,7 @@ class Workload:
     def references(self) -> list["Reference"]:
         """Return every Secret and ConfigMap that the containers need to start, once for each key."""
         references = list[Reference]()
-        for container in [*_list(self.spec.get("initContainers")), *self.containers]:
+        for container in self.all_containers:
             sources = [*_list(container.get("envFrom"))]
             sources += [_mapping(variable.get("valueFrom")) for variable in _list(container.get("env"))]
             for source in sources:

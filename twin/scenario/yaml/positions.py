@@ -121,6 +121,8 @@ def _syntax(error: MarkedYAMLError, name: str, text: str) -> Problem:
     lines = text.split("\n")
     if "\\t" in repr(error.problem) and line <= len(lines):
         return Problem(name, line, column, "", "tabs are not allowed for indentation", "allowed: spaces")
+    if "{{" in text:
+        return Problem(name, line, column, "", "is a template, not YAML", "give the output of `helm template` instead")
     message = " ".join(filter(None, [error.context, error.problem]))
     return Problem(name, line, column, "", f"invalid YAML: {message}")
 
@@ -172,7 +174,8 @@ class _Reader:
         own: set[str] = set()
         for key, value in self._pairs(node, path):
             if not isinstance(key, ScalarNode):
-                self._complain(key, path, "a key is not a scalar")
+                advice = "a template has to be rendered first, as by `helm template`"
+                self._complain(key, path, "a key is not a scalar", advice)
                 continue
             name = str(key.value)
             if name in own:
