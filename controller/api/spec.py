@@ -13,6 +13,8 @@ from controller.api.types import ModelAdapterSpec
 from formats.durations import parse_duration
 from formats.errors import FormatError
 
+_LONGEST_RANK = 9
+"""Digits of a rank."""
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
 _CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
@@ -54,6 +56,12 @@ def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
         return default
     seconds = _seconds(text)
     return default if seconds is None or seconds <= 0 else seconds
+
+
+def rank_of(spec: ModelAdapterSpec) -> int:
+    """Return the adapter's rank as `additionalConfig.rank` says; 0 if it says none, or no number above 0."""
+    text = spec.additional_config.get("rank", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_RANK else 0
 
 
 def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem | None:

@@ -131,6 +131,8 @@ class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
     ready_replicas: int = 0
     selector: str = ""
     """Selector of the pods that may hold the adapter, as text: autoscalers read it through the scale subresource."""
+    rank: int = 0
+    """Rank of the adapter; 0 if unknown."""
 
 
 class ModelAdapter(Resource, frozen=True, kw_only=True):

@@ -55,6 +55,8 @@ class PodView:
     """Address by family, `IPv4` and `IPv6`."""
     base_names: tuple[str, ...] = ()
     """Names of the base model: as served, and the model's own, as far as the command line has them."""
+    max_lora_rank: int = 0
+    """Largest rank that the engine takes (`--max-lora-rank`); 0 if unknown."""
     prefix_cache: PrefixCache = PrefixCache.SEPARATE
     """Fate of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
@@ -74,6 +76,10 @@ class PodView:
     def available(self) -> bool:
         """True if it can be sent requests: ready and not being deleted."""
         return self.ready and not self.terminating
+
+    def takes_rank(self, rank: int) -> bool:
+        """Return whether the engine takes adapters of this rank, as far as both are known."""
+        return not self.max_lora_rank or rank <= self.max_lora_rank
 
     def stable(self, now: float, stable_for: float) -> bool:
         """Return whether it has been available for `stable_for` seconds."""
@@ -105,6 +111,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         terminating=meta.deletion_timestamp is not None,
         max_loras=args.max_loras,
         max_cpu_loras=args.capacity,
+        max_lora_rank=args.max_lora_rank or 0,
         container=container.name if container is not None else "",
         sidecar=any(item.name == RUNTIME_SIDECAR for item in _running_containers(pod)),
         owned=any(owner.controller for owner in meta.owner_references),

@@ -41,6 +41,8 @@ class Candidate:
     """Set only for policies with `needs_metrics`."""
     expected_requests: float = 0.0
     """Expected requests in flight for its adapters, from metrics; set only for policies with `needs_metrics`."""
+    max_lora_rank: int = 0
+    """Largest rank that the engine takes (`--max-lora-rank`); 0 if unknown."""
 
     @property
     def full(self) -> bool:
@@ -62,6 +64,8 @@ class View:
     """Pods that have the adapter and keep it."""
     seed: int = 0
     """Seed of random choices, different for each choice."""
+    rank: int = 0
+    """Rank of the adapter (`additionalConfig.rank`); 0 if unknown."""
 
     def random(self) -> Random:
         """Return a generator for this choice."""

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from controller.policies.by_count import BinPack, LeastAdapters
 from controller.policies.by_metrics import LeastLatency, LeastThroughput, LoadAware
+from controller.policies.by_rank import RankAware
 from controller.policies.interface import Policy
 from controller.policies.random import PowerOfTwo, RandomChoice
 from controller.policies.topology import Rendezvous, Spread
@@ -35,6 +36,7 @@ BUILT_IN: Mapping[str, type[Policy]] = MappingProxyType(
             Spread,
             Rendezvous,
             LoadAware,
+            RankAware,
         )
     }
 )

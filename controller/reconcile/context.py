@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.api.annotations import scaled_at
 from controller.demand.scaling import ScalingDecision
 from controller.engine.errors import Scope
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.selection import Selection
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
+
+_DRAIN = 1.5
+"""Seconds between the withdrawal of a replica and its unload, after a change of the replicas by demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,17 @@ class PlanContext:
         if state.presence is AdapterPresence.UNKNOWN:
             return pod in self.snapshot.adapter.status.instances
         return state.presence in (AdapterPresence.DESIRED, AdapterPresence.OTHER)
+
+    def drained_at(self) -> float:
+        """Return the time until which a replica that was taken away by demand stays loaded; 0 if none does.
+
+        Gateways learn of its withdrawal late, and send it requests until then.
+        """
+        adapter = self.snapshot.adapter
+        if adapter.spec.autoscaling is None:
+            return 0.0
+        scaled = scaled_at(adapter.metadata.annotations)
+        return scaled + _DRAIN if scaled <= self.now else 0.0
 
     def publication_waits(self) -> bool:
         """Return whether the API server refused to publish the adapter and is not asked again yet."""

@@ -6,7 +6,7 @@ from controller.api.ownership import is_owned
 from controller.api.spec import problem_of
 from controller.api.types import ModelAdapter
 from controller.cache.pod_index import PodIndex
-from controller.cache.routing import routing_problem
+from controller.cache.routing import rank_problem, routing_problem
 from controller.cache.service_names import base_name_problem, name_problem
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.snapshot import Snapshot
@@ -40,6 +40,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         publication_error=dependencies.publication_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
+        or rank_problem(adapter, matching)
         or secrets.error(adapter)
         or name_problem(service, adapter)
         or base_name_problem(adapter.metadata.name, matching, bases),

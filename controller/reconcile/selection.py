@@ -12,6 +12,7 @@ from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS
+from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
@@ -53,8 +54,9 @@ def select(
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
     yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    if yielding:
-        candidates = [pod for pod in candidates if pod.name not in yielding]
+    rank = rank_of(snapshot.adapter.spec)
+    if yielding or rank:
+        candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
     kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
     if requested is None:
@@ -167,6 +169,7 @@ class _Chooser:
             candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
             placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
             seed=self.seed,
+            rank=rank_of(self.snapshot.adapter.spec),
         )
         return choose(self.policy, view)
 
@@ -185,6 +188,7 @@ def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
         adapters=snapshot.adapters_on(pod),
         max_loras=pod.max_loras,
         max_cpu_loras=pod.max_cpu_loras,
+        max_lora_rank=pod.max_lora_rank,
         node=pod.node,
         zone=pod.zone,
         load=snapshot.engine_load(pod),

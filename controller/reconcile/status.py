@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from controller.api.spec import rank_of
 from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
 from controller.cache.publication_errors import PublicationError
 from controller.cache.selector_index import candidate_selector
@@ -69,6 +70,7 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
         desired_replicas=status_input.desired,
         ready_replicas=len(status_input.instances),
         selector=candidate_selector(adapter.spec.pod_selector),
+        rank=rank_of(adapter.spec),
     )
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
@@ -78,7 +80,8 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
 def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
     """Return the merge patch for the status subresource."""
     old, new = _with_defaults(before), _with_defaults(after)
-    return {"status": {key: new[key] for key in new if new[key] != old[key] or not before.phase}}
+    changed = {key: new[key] for key in new if key not in old or new[key] != old[key] or not before.phase}
+    return {"status": changed | dict.fromkeys(key for key in old if key not in new)}
 
 
 def _with_defaults(status: ModelAdapterStatus) -> dict[str, Any]:

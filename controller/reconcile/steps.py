@@ -73,6 +73,8 @@ def _unload(context: PlanContext, state: ReplicaState, persisted: PodStep) -> Po
         due = failed.finished_at + context.settings.backoff.delay(failed.failures)
         if due > context.now:
             return replace(persisted, wake=due)
+    if (drained := context.drained_at()) > context.now:
+        return replace(persisted, wake=drained)
     assert state.view is not None
     if context.snapshot.has_slot(state.view):
         return replace(persisted, request=Unload(state.view))

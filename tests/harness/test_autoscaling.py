@@ -10,7 +10,7 @@ from tests.harness.lifecycle import RESTART
 from tests.harness.story import ADAPTERS, Story, run_story
 from tests.twin.worlds import adapters
 from twin.sim.simulation import Simulation
-from twin.trace.lines import Counts
+from twin.trace.lines import Counts, SliceLine
 from twin.world.controller_replica import Replica
 
 SCALING = {"min": 1, "max": 3, "target": {"concurrency": 4}, "scaleDown": {"stabilizationWindowSeconds": 60}}
@@ -38,6 +38,17 @@ def pages_read(story: Story) -> int:
     return sum(line.counts.get("engine.metrics", 0) for line in story.lines if isinstance(line, Counts))
 
 
+def seconds_from_withdrawal_to_unload(story: Story) -> float:
+    """Return the shortest time between a slice without a pod and the unload on that pod."""
+    withdrawn: dict[str, float] = {}
+    before: set[str] = set()
+    for line in story.lines:
+        if isinstance(line, SliceLine):
+            withdrawn |= dict.fromkeys(before - set(line.pods), line.t)
+            before = set(line.pods)
+    return min(line.t - withdrawn[line.object.split("/")[1]] for line in story.sent("unload"))
+
+
 def test_replicas_rise_with_a_crowd_and_fall_after_it(tmp_path: Path) -> None:
     story = a_story(tmp_path)
     up, down = sizes(story)[:-1], sizes(story)[-1]
@@ -45,6 +56,7 @@ def test_replicas_rise_with_a_crowd_and_fall_after_it(tmp_path: Path) -> None:
     assert up == sorted(set(up))
     assert story.violations == []
     assert pages_read(story) > 100
+    assert seconds_from_withdrawal_to_unload(story) >= 1.4
     notes = [note for reason, note in story.event_notes() if reason == "SuccessfulRescale"]
     assert notes[0] == "New size: 1; reason: autoscaling begins with min"
     assert "requests in flight on 1 replicas, target 4 each" in notes[1]

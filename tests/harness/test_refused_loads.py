@@ -92,3 +92,31 @@ def test_an_unknown_reason_that_stays_is_failed_after_six_attempts_on_each_pod(t
     assert [pods.count(pod) for pod in sorted(set(pods))] == [6, 6]
     assert story.adapter()["status"]["phase"] == "Failed"
     assert UNKNOWN in story.conditions()["Ready"][2]
+
+
+def test_a_rank_above_the_limit_of_all_engines_is_failed_before_anything_is_sent(tmp_path: Path) -> None:
+    story = run_story(tmp_path, pods=2, adapters=one(additionalConfig={"rank": "64"}), duration="3m")
+    assert tried(story) == []
+    assert story.adapter()["status"]["phase"] == "Failed"
+    assert story.adapter()["status"]["rank"] == 64
+    reason, message = story.conditions()["Ready"][1:]
+    assert reason == "RankTooLarge"
+    assert message.startswith("rank 64 is above --max-lora-rank of all matching engines, at most 16: raise it there")
+
+
+def test_an_adapter_of_a_large_rank_goes_to_the_engines_that_take_it(tmp_path: Path) -> None:
+    large = deployment(1)
+    large["metadata"]["name"] = "large"
+    large["spec"]["template"]["spec"]["containers"][0]["command"] += ["--max-lora-rank", "64"]
+    wide = adapters(3, replicas=1, arrive={"at": "30s"}, spec={"additionalConfig": {"rank": "64"}})
+    story = run_story(tmp_path, objects=[deployment(2), large], adapters=[wide], duration="3m")
+    assert {pod.rsplit("-", 2)[0] for pod in tried(story)} == {"large"}
+    assert story.adapter("a-2")["status"]["phase"] == "Running"
+    assert story.violations == []
+
+
+def test_an_adapter_that_is_served_is_not_taken_away_because_of_a_wrong_rank(tmp_path: Path) -> None:
+    edit = {"at": "60s", "of": "ModelAdapter/a-0", "patch": {"spec": {"additionalConfig": {"rank": "512"}}}}
+    story = run_story(tmp_path, pods=2, adapters=one(), edits=[edit], duration="3m")
+    assert story.adapter()["status"]["phase"] == "Running"
+    assert story.sent("unload") == []

@@ -699,4 +699,19 @@ MUTANTS = (
         "pass",
         "decision not persisted",
     ),
+    Mutant(
+        "requests reach a pod that was unloaded as soon as it was withdrawn",
+        "reconcile/steps.py",
+        "if (drained := context.drained_at()) > context.now:",
+        "if (drained := 0.0) > context.now:",
+        "news travel slowly",
+    ),
+    # -- ranks
+    Mutant(
+        "an adapter is sent to engines that cannot take its rank",
+        "reconcile/selection.py",
+        " and pod.takes_rank(rank)]",
+        "]",
+        "known fact not used",
+    ),
 )

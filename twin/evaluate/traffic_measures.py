@@ -8,6 +8,8 @@ from twin.evaluate.percentiles import percentiles
 from twin.trace.lines import Line, TrafficLine
 
 NO_ENDPOINT = "no endpoint"
+_FEWEST = 20
+"""Requests of an adapter whose share is a measure; with fewer it is chance."""
 _COUNTS = ("requests", "ok", "misrouted", "cold", "queued")
 
 
@@ -16,6 +18,8 @@ class TrafficSummary:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._good: dict[str, list[int]] = {}
+        """(good, all) requests by adapter, of a run with an objective."""
         self._first: list[float] = []
         self._whole: list[float] = []
 
@@ -23,6 +27,10 @@ class TrafficSummary:
         for name in _COUNTS:
             self._counts[name] += getattr(line, name)
         self._counts["unrouted"] += line.causes.get(NO_ENDPOINT, 0)
+        if line.good is not None:
+            good = self._good.setdefault(line.object, [0, 0])
+            good[0] += line.good
+            good[1] += line.requests
         self._first += line.first_token_seconds
         self._whole += line.end_to_end_seconds
 
@@ -37,6 +45,7 @@ class TrafficSummary:
             "unrouted": counts["unrouted"],
             "cold": counts["cold"],
             "queued": counts["queued"],
+            "goodput": _goodput(self._good),
             "ttft_seconds": _spread(self._first),
             "e2e_seconds": _spread(self._whole),
         }
@@ -61,3 +70,26 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
         return {"p50": None, "p95": None, "p99": None}
     found = percentiles(values, 50, 95, 99)
     return {name: round(value, 6) for name, value in zip(("p50", "p95", "p99"), found, strict=True)}
+
+
+def _goodput(good: Mapping[str, Sequence[int]]) -> dict[str, float | None]:
+    """Return the share of requests within the objective: of all, and of the adapter and namespace that fared worst."""
+    spaces: dict[str, list[int]] = {}
+    for adapter, counts in good.items():
+        space = spaces.setdefault(adapter.partition("/")[0], [0, 0])
+        space[0] += counts[0]
+        space[1] += counts[1]
+    return {
+        "share": _share(list(spaces.values())),
+        "worst_adapter": _worst(counts for counts in good.values() if counts[1] >= _FEWEST),
+        "worst_namespace": _worst(spaces.values()),
+    }
+
+
+def _worst(counts: Iterable[Sequence[int]]) -> float | None:
+    return min((round(good / every, 6) for good, every in counts if every), default=None)
+
+
+def _share(counts: Sequence[Sequence[int]]) -> float | None:
+    whole = sum(every for _, every in counts)
+    return round(sum(good for good, _ in counts) / whole, 6) if whole else None

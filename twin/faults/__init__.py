@@ -32,7 +32,7 @@ from twin.scenario.faults import (
     WatchExpired,
 )
 
-__all__ = ["FaultContext", "start"]
+__all__ = ["FaultContext", "lift", "start"]
 
 
 def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> None:
@@ -42,7 +42,12 @@ def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> Non
         if isinstance(fault, ControllerCrash):
             controllers.crash(active, fault)
         else:
-            context.env.process(_process(active, fault))
+            context.processes[index] = context.env.process(_process(active, fault))
+
+
+def lift(context: FaultContext, number: int) -> None:
+    """End a fault that has begun and lasts, as if its time were over."""
+    context.processes[number].interrupt()
 
 
 def _process(active: ActiveFault, fault: Fault) -> Process:

@@ -43,7 +43,7 @@ class Traffic:
         rng = streams.get("gateway/balance")
         self._gateway = Gateway(self._env, context.store, settings.endpoints_lag, settings.balance, rng)
         self._popularity = AdapterPopularity(context.store, weights)
-        self._stats = TrafficStats(recorder)
+        self._stats = TrafficStats(recorder, settings.ttft_slo)
         self._weights = WeightsRecord(recorder)
         self._tasks: dict[asyncio.Task[None], None] = {}
 

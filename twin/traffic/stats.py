@@ -36,8 +36,10 @@ class _Sum:
 class TrafficStats:
     """Sums up results; `flush` records the sums since the last time."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, ttft_slo: float | None = None) -> None:
+        """`ttft_slo`: objective for the time to the first token, in seconds; None without one."""
         self._recorder = recorder
+        self._slo = ttft_slo
         self._since = recorder.now()
         self._sums: dict[str, _Sum] = {}
 
@@ -54,6 +56,7 @@ class TrafficStats:
             sum_.causes[answer.cause] += 1
         else:
             sum_.counts["ok"] += 1
+            sum_.counts["good"] += self._slo is not None and answer.first_token <= self._slo
             sum_.first_token.append(round(answer.first_token, 4))
             sum_.end_to_end.append(round(answer.seconds, 4))
 
@@ -73,6 +76,7 @@ class TrafficStats:
                 causes=dict(sorted(sum_.causes.items())),
                 first_token_seconds=sum_.first_token,
                 end_to_end_seconds=sum_.end_to_end,
+                good=None if self._slo is None else sum_.counts["good"],
             )
             self._recorder.emit(line)
         self._sums = {}

@@ -12,7 +12,7 @@ from controller.cache.occupancy import Occupancy
 from controller.policies import BUILT_IN, Candidate, EngineLoad, View, choose, find
 
 POLICIES = sorted([*BUILT_IN, "default"])
-EVEN = ["default", "least-adapters", "spread", "least-latency", "least-throughput", "load-aware"]
+EVEN = ["default", "least-adapters", "spread", "least-latency", "least-throughput", "load-aware", "rank-aware"]
 """Policies whose pods differ by at most one adapter."""
 
 loads = st.builds(
@@ -33,6 +33,7 @@ pods = st.lists(
         zone=st.sampled_from(["a", "b"]),
         load=st.none() | loads,
         expected_requests=st.floats(0, 100),
+        max_lora_rank=st.sampled_from([0, 16, 64]),
     ),
     unique_by=lambda pod: pod.name,
     max_size=10,
@@ -49,6 +50,7 @@ def views(draw: st.DrawFn) -> View:
         candidates=tuple(there[placed:]),
         placed=tuple(there[:placed]),
         seed=draw(st.integers(0, 2**64 - 1)),
+        rank=draw(st.sampled_from([0, 8, 64])),
     )
 
 
@@ -219,3 +221,20 @@ def test_when_a_pod_goes_only_its_own_adapters_move_with_rendezvous(pods: int, g
         after = replace(before, candidates=tuple(left))
         was, is_now = (set(find("rendezvous").choose(view)) for view in (before, after))
         assert was - {f"pod-{gone % pods}"} <= is_now
+
+
+@pytest.mark.parametrize(
+    ("rank", "limits", "held", "best"),
+    [
+        (8, {"a": 64, "b": 16, "c": 16}, {"b": 2, "c": 1}, "c"),  # the tightest limit, then the fewest adapters
+        (64, {"a": 64, "b": 128}, {"a": 3}, "a"),
+        (8, {"a": 64, "b": 16}, {"b": 4}, "a"),  # b is full
+        (0, {"a": 64, "b": 16}, {"b": 1}, "a"),  # unknown rank: the fewest adapters
+        (8, {"a": 0, "b": 16}, {}, "a"),  # unknown limit
+    ],
+)
+def test_rank_aware_chooses_the_tightest_limit_that_fits(
+    rank: int, limits: dict[str, int], held: dict[str, int], best: str
+) -> None:
+    candidates = tuple(replace(a_pod(name, held.get(name, 0)), max_lora_rank=limits[name]) for name in limits)
+    assert find("rank-aware").choose(View("default/sql", 1, candidates, rank=rank)) == [best]

@@ -25,7 +25,7 @@ from twin.trace.lines import Line, LogLine
 Check = tuple[str, str]
 """Name, and what was found; empty if nothing was."""
 _TOO_LARGE = ("shrunk-from-100",)
-"""Histories whose world costs more than all others together; it comes last."""
+"""Histories whose world costs as much as ten others; the swarm meets it."""
 
 
 def user_checks(folder: Path, seeds: range) -> Iterator[Check]:
@@ -33,7 +33,7 @@ def user_checks(folder: Path, seeds: range) -> Iterator[Check]:
     yield "life", _life(folder)
     for name, judge in (POD_WORLDS | CONTROL_WORLDS | WEIGHT_WORLDS).items():
         yield name, judge(folder)
-    for name in sorted(RECIPES, key=lambda name: name in _TOO_LARGE):
+    for name in [name for name in RECIPES if name not in _TOO_LARGE]:
         yield f"history {name}", violation(to_scenario(_with_history(name)))
     for name, faults in HARD_TIMES.items():
         yield name, violation(a_scenario(folder, faults=faults, controller=TWO, duration="20m", seed=3))

@@ -9,6 +9,7 @@ import pytest
 from tests.twin.worlds import a_scenario, adapters
 from twin.evaluate import invariants
 from twin.evaluate.measures import summarise
+from twin.evaluate.traffic_measures import TrafficSummary
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation, simulate
 from twin.trace.lines import AdapterLine, Line, TrafficLine
@@ -150,3 +151,21 @@ def test_another_policy_gets_the_same_requests(tmp_path: Path) -> None:
     assert adapter_requests("random") == adapter_requests("least-adapters")
     one, other = (summary(record(tmp_path, controller={"policy": policy})) for policy in ("random", "bin-pack"))
     assert one["requests"] == pytest.approx(other["requests"], rel=0.02)
+
+
+def test_goodput_is_the_share_of_requests_whose_first_token_came_in_time(tmp_path: Path) -> None:
+    shares = []
+    for objective in ("1ms", "10s"):
+        traffic = {"rate": "1/s", "from": "1m", "ttft_slo": objective}
+        shares.append(summary(record(tmp_path, traffic=traffic, duration="3m"))["goodput"])
+    assert shares == [
+        {"share": 0.0, "worst_adapter": 0.0, "worst_namespace": 0.0},
+        {"share": 1.0, "worst_adapter": 1.0, "worst_namespace": 1.0},
+    ]
+
+
+def test_the_worst_adapter_and_namespace_have_the_lowest_share() -> None:
+    measured = TrafficSummary()
+    for adapter, good, requests in (("a/x", 40, 40), ("a/y", 10, 40), ("b/z", 30, 40), ("b/rare", 0, 2)):
+        measured.see(TrafficLine(t=60, object=adapter, seconds=60, requests=requests, good=good))
+    assert measured.summary()["goodput"] == {"share": 0.655738, "worst_adapter": 0.25, "worst_namespace": 0.625}

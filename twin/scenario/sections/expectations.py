@@ -26,6 +26,7 @@ _TABLE = {
     "placement.adapters_per_pod": "mean max cv",
     "placement": "jain pods_used",
     "traffic": "requests ok failed misrouted unrouted cold queued",
+    "traffic.goodput": "share worst_adapter worst_namespace",
     "traffic.ttft_seconds": "p50 p95 p99",
     "traffic.e2e_seconds": "p50 p95 p99",
     "invariants": "checked violations",

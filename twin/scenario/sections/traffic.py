@@ -123,6 +123,8 @@ class Traffic(ScenarioModel):
     """End of the traffic; the end of the run if absent."""
     timeout: PositiveDuration = 60.0
     """Time for which a user waits for the response."""
+    ttft_slo: PositiveDuration | None = None
+    """Objective for the time to the first token: `traffic.goodput` is the share of requests that meet it."""
     balance: Literal["least-request", "round-robin", "random"] = "least-request"
     """Endpoint that the gateway selects: of two random ones the one with fewer requests in flight, in turn, or a random
     one."""
