@@ -4,6 +4,7 @@ Source: Kubernetes' `pkg/controller/disruption/disruption.go`. Pods are followed
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from fake_vllm.distributions import Uniform
@@ -83,7 +84,7 @@ class DisruptionBudgets:
                 body["status"]["disruptedPods"] = {**gone, **evicted} if evicted else None
             self._store.patch(BUDGETS, namespace, short, body, subresource="status", manager=_MANAGER)
 
-    def _evicted(self, budget: Object, pods: list[Object]) -> dict[str, str]:
+    def _evicted(self, budget: Object, pods: Sequence[Object]) -> dict[str, str]:
         """Return the pods whose eviction is counted, and that are not deleted yet."""
         there = {pod["metadata"]["name"] for pod in pods if not is_terminating(pod)}
         counted = (budget.get("status") or {}).get("disruptedPods") or {}
@@ -93,7 +94,7 @@ class DisruptionBudgets:
             if name in there and (self._now() - parse_timestamp(since)).total_seconds() < _EVICTED_WITHIN
         }
 
-    def _expected(self, spec: Object, pods: list[Object]) -> tuple[int, int]:
+    def _expected(self, spec: Object, pods: Sequence[Object]) -> tuple[int, int]:
         """Return the number of pods that there should be, and how many of them must be healthy."""
         unavailable, available = spec.get("maxUnavailable"), spec.get("minAvailable")
         if unavailable is None and not isinstance(available, str):

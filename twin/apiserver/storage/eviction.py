@@ -91,7 +91,7 @@ def _may_skip(pod: Object, budget: Object) -> bool:
     status = budget.get("status") or {}
     desired = status.get("desiredHealthy", 0)
     always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
-    return always or 0 < desired <= status.get("currentHealthy", 0)
+    return bool(always or 0 < desired <= status.get("currentHealthy", 0))
 
 
 def _count(store: Store, budget: Object, pod: str, now: datetime, *, dry_run: bool) -> None:
