@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
+.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-weights record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,25 +60,16 @@ conform: $(DEV)/.installed  ## List where the fake engine differs from the recor
 conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
 	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
 
-record-record-kubernetes: $(DEV)/.installed  ## Play stories to real Kubernetes controllers and keep the states: needs KUBEBUILDER_ASSETS
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.record $(STORIES)
+record-weights: $(DEV)/.installed  ## Record which weights of a changed adapter a real vLLM answers with: make record-weights VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.stories.prefix_cache $(VLLM)
 
-conform-kubernetes: $(DEV)/.installed  ## List where the twin's controllers differ from the recordings of real ones
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.conform --by $(or $(BY),story) $(STORIES)
-
-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
+record-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.fuzz.record $(VLLM)
 
 record-schema: $(DEV)/.installed  ## Keep the schema of a real vLLM's request bodies: make record-schema VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.fuzz.record_schema $(VLLM)
 
-conform-record-kubernetes: $(DEV)/.installed  ## Play stories to real Kubernetes controllers and keep the states: needs KUBEBUILDER_ASSETS
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.record $(STORIES)
-
-conform-kubernetes: $(DEV)/.installed  ## List where the twin's controllers differ from the recordings of real ones
-	@$(DEV)/bin/python -m tests.conformance_kubernetes.conform --by $(or $(BY),story) $(STORIES)
-
-fuzz: $(DEV)/.installed  ## List random bodies that the fake engine answers otherwise than real vLLM
+conform-fuzz: $(DEV)/.installed  ## List random bodies that the fake engine answers otherwise than real vLLM
 	@$(DEV)/bin/python -m tests.conformance.fuzz.conform $(VLLM)
 
 record-clients: $(DEV)/.installed  ## Drive openai, litellm, LangChain and lm-eval against a real vLLM: make record-clients VLLM=0.32.0
@@ -123,9 +114,9 @@ $(DEV)/.installed: requirements-dev.lock pyproject.toml
 
 define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")' && \
-	echo "installing into $(1) from $(2)" && \
+	echo "installing into $(1) from $(2): once, a minute or two" && \
 	$(PYTHON) -m venv $(1) && \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2) && \
+	$(1)/bin/python .ci/install-lock $(2) && \
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
 	touch $@
 endef

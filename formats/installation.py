@@ -19,7 +19,7 @@ _NAME = "lora-twin"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What the command depends on.
+    """Facts that the command depends on.
 
     Attributes:
         prefix: the environment's folder.

@@ -6,6 +6,7 @@ that loses the image of its installation fails. Addresses of the repository are 
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,11 +37,16 @@ IMAGE = "jsonpath={.spec.template.spec.containers[0].image}"
 ALERTS = tuple(f"alerts/{page.name}" for page in sorted((DOCS / "alerts").glob("Lora*.md")))
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """Return the lines of a page's blocks in a language, with continued lines joined."""
+    pattern = rf"^```{language}\n(.*?)^```"
+    found = re.findall(pattern, (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [line for line in "".join(found).replace("\\\n", " ").splitlines() if line.strip()]
+
+
 def commands(page: str) -> list[str]:
-    """Return the commands of a page's `sh` blocks, with continued lines joined."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith(NOT_HERE)]
+    """Return the commands of a page's `sh` blocks that can be run here."""
+    return [line for line in blocks(page, "sh") if not line.startswith(NOT_HERE)]
 
 
 def write_files(page: str, folder: Path) -> None:
@@ -121,7 +127,32 @@ def test_an_image_that_is_in_no_registry_is_not_rolled_out_and_the_objects_of_th
     assert done.code == 0, done.all
 
 
+@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+def test_the_pages_commands_for_helm_work_as_written(world: World, folder: Path) -> None:
+    """Install, upgrade and uninstall, by a real Helm."""
+    helm = [
+        line for page in ("install.md", "upgrade.md") for line in blocks(page, "console") if line.startswith("helm ")
+    ]
+    for command in [*helm, "helm uninstall lora-controller --namespace lora-system"]:
+        wait = "" if " uninstall " in command else " --wait --timeout 60s"
+        line = ["bash", "-c", f"{command}{wait}"]
+        done = subprocess.run(line, cwd=folder, env=dict(world.environment), capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        if wait:
+            tag = "0.2.0" if " upgrade " in command else "0.1.0"
+            assert image(world) == f"registry.example.com/lora-controller:{tag}"
+    assert len(helm) == 2
+    assert "modeladapters.model.aibrix.ai" in world.kubectl("get", "crd").out
+
+
 def test_the_production_page_works_as_written(world: World, folder: Path) -> None:
     run_page("production.md", folder, dict(world.environment))
     assert (folder / "mine.yaml").is_file()
     assert (folder / "reports/production/quickstart/0/report.html").is_file()
+
+
+def test_every_target_of_the_makefile_is_there_once_and_listed() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z-]+):", text, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
+    assert sorted(targets) == sorted(phony.split())

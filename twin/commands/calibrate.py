@@ -16,6 +16,7 @@ from formats.durations import parse_duration
 from formats.errors import FormatError
 from twin.commands.common import OK, UsageError, exit_code
 from twin.commands.load_test import KEY_VARIABLE, LoadTestOptions, run_load_test
+from twin.commands.progress import busy
 
 if TYPE_CHECKING:
     from fake_vllm.cli.profile import ModelProfile
@@ -100,10 +101,11 @@ def calibrate(
         files.append(_write_load_test(options, out))
     if not files:
         raise UsageError("nothing to fit: give a SOURCE, or --measure URL")
-    calibration = _calibration(files, profile)
     page = out.with_suffix(".html")
-    _write(out, profile_yaml(calibration, model, gpu))
-    _write(page, render(calibration))
+    with busy(f"fitting latencies to {len(files)} files"):
+        calibration = _calibration(files, profile)
+        _write(out, profile_yaml(calibration, model, gpu))
+        _write(page, render(calibration))
     if as_json:
         print(json.dumps(_as_json(calibration, out, page), indent=2, ensure_ascii=False))
     else:

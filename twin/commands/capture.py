@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from formats.durations import parse_positive_duration
+from formats.durations import format_clock, parse_positive_duration
 from formats.errors import FormatError
 from twin.commands.common import FAILED, OK, UsageError, exit_code, require
+from twin.commands.progress import busy, share_bar
 
 if TYPE_CHECKING:
     from twin.capture import CapturedScenario, Observation, PhaseComparison
     from twin.capture.history import History
 
 SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.json"
+_REFRESH = 0.5  # seconds between two updates of the progress bar
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
 
@@ -59,7 +61,8 @@ def capture(
     if not any(item["kind"] in ("Deployment", "StatefulSet", "Pod") for item in captured.manifests):
         raise UsageError("twin capture: no Deployment or StatefulSet has pods that a ModelAdapter selects")
     _write(out, captured, history)
-    rows = compare_phases(out / SCENARIO, history) if check else []
+    with busy(f"running {out / SCENARIO} and comparing it with the capture", quiet=as_json):
+        rows = compare_phases(out / SCENARIO, history) if check else []
     if as_json:
         _print_json(out, captured, rows)
     else:
@@ -79,6 +82,11 @@ async def _observe(kubeconfig: str, context: str, namespaces: list[str], seconds
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
+        with share_bar("capturing") as update:
+            started = loop.time()
+            while not (await asyncio.wait([task], timeout=_REFRESH))[0]:
+                passed = loop.time() - started
+                update(passed / seconds, f"{format_clock(passed)} of {format_clock(seconds)}")
         return await task
 
 

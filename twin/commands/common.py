@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from formats.durations import format_clock
 from formats.installation import install_command
 from twin.commands.endings import INTERRUPTED as INTERRUPTED
 from twin.commands.endings import UNUSABLE as UNUSABLE
@@ -22,7 +21,6 @@ from twin.commands.endings import guarded
 
 if TYPE_CHECKING:
     from twin.report import RunResult
-    from twin.scenario import Scenario
 
 OK, FAILED, FAULT = 0, 1, 70
 
@@ -92,27 +90,6 @@ def parse_overrides(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: not a setting; allowed: PATH=VALUE, such as controller.policy=random")
         overrides[path.strip()] = value
     return overrides
-
-
-@contextmanager
-def progress_bar(scenario: "Scenario", *, quiet: bool) -> Iterator[Callable[[float], None] | None]:
-    """Show a progress bar on a terminal; do nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    whole = format_clock(scenario.duration)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(escape(scenario.name), total=scenario.duration, now=f"0:00 of {whole}")
-        yield lambda t: progress.update(task, completed=t, now=f"{format_clock(t)} of {whole}")
 
 
 @contextmanager

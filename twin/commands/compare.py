@@ -19,6 +19,7 @@ from twin.commands.experiments import (
     parse_share,
     usage_errors,
 )  # fmt: skip
+from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,7 +76,8 @@ def compare(
             runs=folder / "runs" if keep_runs and not address else None,
         )
         result = _run(design, options, open_executor(executor, jobs, address), folder, quiet=as_json)
-        _write_files(result, folder, str(file), Path("runs") if options.runs else None)
+        with busy(DRAWING, quiet=as_json):
+            _write_files(result, folder, str(file), Path("runs") if options.runs else None)
     if as_json:
         print((folder / "comparison.json").read_text(encoding="utf-8"), end="")
     else:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from formats.durations import format_clock
 from twin.commands.common import INTERRUPTED, OK, UsageError, exit_code, parse_overrides, run_folder_errors
+from twin.commands.progress import busy, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +52,11 @@ def compare_worlds(
         seconds = scenario.duration / speed
         print(f"{scenario.name}: running simulated, then served for {seconds:.0f} s", flush=True)
     with run_folder_errors():
-        simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out)
+        with progress_bar(scenario, quiet=as_json) as reached:
+            simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out, reached)
         served_scenario = replace(scenario, name=f"{scenario.name}-served")
-        result = _serve(served_scenario, speed)
+        with busy(f"serving {scenario.name} for {format_clock(scenario.duration / speed)}", quiet=as_json):
+            result = _serve(served_scenario, speed)
         served, _ = running.judge_to_folder(served_scenario, result.lines, out, partial=result.partial)
     rows = compare_runs(simulated, served)
     if as_json:

@@ -2,14 +2,14 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from formats.errors import FormatError
 from twin.commands.common import UsageError
+from twin.commands.progress import share_bar
 
 if TYPE_CHECKING:
     from formats.engine_command import EngineArgs
@@ -58,7 +58,7 @@ def run_load_test(options: LoadTestOptions) -> "LoadTest":
     key, args = _api_key(options.api_key_file), _engine_args(options.engine_args)
     grid = _grid(options.levels)
     try:
-        with _progress(options.url) as progress:
+        with share_bar(options.url) as progress:
             return asyncio.run(_measure(options, key, args, grid, progress))
     except LoadTestError as error:
         raise UsageError(str(error)) from None
@@ -162,20 +162,3 @@ def _numbers(flag: str, text: str, *, fewest: int, least: int = 1) -> tuple[int,
         kind = f"{fewest} to {_MOST_VALUES} whole numbers of at least {least}, separated by commas"
         raise UsageError(f"{flag} {text}: allowed: {kind}")
     return tuple(numbers)
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Show a progress bar on a terminal, and nothing elsewhere."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _share, _text: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[level]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(escape(title), total=1.0, level="")
-        yield lambda share, text: bar.update(task, completed=share, level=text)

@@ -17,9 +17,9 @@ from twin.commands.common import (
     exit_code_of,
     parse_overrides,
     print_errors,
-    progress_bar,
     run_folder_errors,
 )
+from twin.commands.progress import DRAWING, busy, progress_bar
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
@@ -101,7 +101,7 @@ def report(path: RunPath) -> int:
     from twin.runs import folder as runfolder
     from twin.scenario import parse_expectation
 
-    with run_folder_errors():
+    with busy(f"{path}: {DRAWING}"), run_folder_errors():
         folder = runfolder.read(path)
         expected = [parse_expectation(text) for text in folder.expectations]
         result = evaluate(folder.lines(), expected, scenario=folder.scenario, partial=folder.partial)

@@ -11,6 +11,7 @@ import typer
 
 from formats.durations import parse_duration
 from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
+from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
     import ssl
@@ -91,7 +92,8 @@ def serve(
     from twin.report import terminal
     from twin.runs import run as running
 
-    findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
+    with busy(DRAWING):
+        findings, page = running.judge_to_folder(scenarios[0], result.lines, out, partial=result.partial)
     terminal.show(findings, page)
     return exit_code_of(findings)
 

@@ -14,6 +14,7 @@ from twin.scenario.faults import (
     ApiFault,
     ApiSlow,
     ClockSkew,
+    ConflictStorm,
     ControllerCrash,
     EngineFault,
     EngineRestart,
@@ -28,11 +29,13 @@ from twin.scenario.faults import (
     RegistryFault,
     Rollout,
     StaleReads,
+    VersionRollback,
     WatchDrop,
     WatchExpired,
+    WatchFreeze,
 )
 
-__all__ = ["FaultContext", "start"]
+__all__ = ["FaultContext", "lift", "start"]
 
 
 def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> None:
@@ -42,7 +45,12 @@ def start(faults: Sequence[Fault], context: FaultContext, first: int = 0) -> Non
         if isinstance(fault, ControllerCrash):
             controllers.crash(active, fault)
         else:
-            context.env.process(_process(active, fault))
+            context.processes[index] = context.env.process(_process(active, fault))
+
+
+def lift(context: FaultContext, number: int) -> None:
+    """End a fault that has begun and lasts, as if its time were over."""
+    context.processes[number].interrupt()
 
 
 def _process(active: ActiveFault, fault: Fault) -> Process:
@@ -69,6 +77,12 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return api.slow(active, fault)
         case WatchDrop():
             return api.watch_drop(active, fault)
+        case WatchFreeze():
+            return api.watch_freeze(active, fault)
+        case ConflictStorm():
+            return api.conflict_storm(active, fault)
+        case VersionRollback():
+            return api.version_rollback(active, fault)
         case WatchExpired():
             return api.watch_expired(active, fault)
         case StaleReads():

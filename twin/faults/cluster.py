@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+import simpy
+
 from fake_vllm.faults.windows import flap_windows
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import key
@@ -29,12 +31,15 @@ def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
     yield active.until(window.start)
     targets = active.pods(fault.pods)
     active.record("begin", targets)
-    for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
-        yield active.until(unready.start)
-        _force(context, targets, unready=True)
-        yield active.until(unready.end)
+    try:
+        for unready in flap_windows(window, unready_for=fault.unready_for, ready_for=fault.ready_for):
+            yield active.until(unready.start)
+            _force(context, targets, unready=True)
+            yield active.until(unready.end)
+            _force(context, targets, unready=False)
+        yield active.until(window.end)
+    except simpy.Interrupt:
         _force(context, targets, unready=False)
-    yield active.until(window.end)
     active.record("end", targets)
 
 

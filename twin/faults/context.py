@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import simpy
@@ -43,6 +44,8 @@ class FaultContext:
     duration: float
     api_latency: float
     """Upper bound of a request to the API server, in seconds."""
+    processes: dict[int, simpy.Process] = field(default_factory=dict)
+    """Processes of the faults by number; an interrupt ends a fault that is active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class ActiveFault:
         """Return an event at that time: immediately if it is past, never if it is infinite."""
         env = self.context.env
         return env.event() if math.isinf(time) else env.timeout(max(time - env.now, 0.0))
+
+    def until_end(self, time: float) -> Process:
+        """Wait until that time, or until the fault is lifted."""
+        with suppress(simpy.Interrupt):
+            yield self.until(time)
 
     def record(
         self,
@@ -99,7 +107,7 @@ class ActiveFault:
         yield self.until(window.start)
         targets, undo = begin()
         self.record("begin", targets, seconds=seconds)
-        yield self.until(window.end)
+        yield from self.until_end(window.end)
         undo()
         self.record("end", targets, seconds=seconds)
 

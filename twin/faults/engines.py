@@ -63,7 +63,7 @@ class _PodFault:
         active.record("begin", targets, detail=" ".join(self._chosen_nodes))
         if self._pods is None or (self._pods.count is None and self._pods.fraction is None):
             active.context.store.subscribe(self._pod_changed, "pods")
-        yield active.until(window.end)
+        yield from active.until_end(window.end)
         self._lasting = False
         for undo in self._undo.values():
             undo()

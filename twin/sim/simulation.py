@@ -21,6 +21,7 @@ from formats.timestamps import format_micro_time
 from twin.apiserver import ApiError, Store
 from twin.apiserver.meta.objects import EPOCH, split
 from twin.faults import FaultContext
+from twin.faults import lift as lift_fault
 from twin.faults import start as start_faults
 from twin.kernel.failures import reraise
 from twin.kernel.loop import run
@@ -166,6 +167,10 @@ class Simulation:
         first, self._faults = self._faults, self._faults + len(items)
         start_faults(items, self.fault_context, first)
         return first
+
+    def lift_fault(self, number: int) -> None:
+        """End a fault that is active, by its id in the record."""
+        lift_fault(self.fault_context, number)
 
     async def stop(self) -> None:
         """Stop the replicas and the engines' running requests, which are not part of the run."""

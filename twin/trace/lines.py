@@ -76,6 +76,9 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     wanted: int | None = None
     """`spec.replicas`; None means every matching pod."""
     artifact: str
+    """Its URL, without users and queries."""
+    digest: str = ""
+    """Digest of the artifact, if its URL is hidden in part."""
     selector: dict[str, str] = {}
     """matchLabels; `matchExpressions` are in `expressions`."""
     expressions: list[tuple[str, str, list[str]]] = []
@@ -165,6 +168,8 @@ class EngineLine(_Line, frozen=True, kw_only=True, tag="engine"):
     adapter: str = ""
     """Name of the ModelAdapter (the engine has no namespaces)."""
     root: str = ""
+    digest: str = ""
+    """Digest of the artifact, if `root` is a URL that is hidden in part."""
 
 
 class RequestLine(_Line, frozen=True, kw_only=True, tag="request"):

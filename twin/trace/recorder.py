@@ -15,13 +15,26 @@ import msgspec
 
 from controller.api import annotations
 from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
-from controller.api.spec import sidecar_needed
+from controller.api.spec import artifact_of, lora_path, sidecar_needed
 from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
+from formats.artifact_urls import hide_url_secrets
 from formats.timestamps import parse_timestamp
 from twin.apiserver import Change, Object, Store
 from twin.apiserver.meta.objects import EPOCH
-from twin.trace.lines import AdapterLine, Counts, EventLine, LeakLine, Line, LogLine, PodLine, SecretLine, SliceLine
+from twin.trace.lines import (
+    AdapterLine,
+    Counts,
+    EngineLine,
+    EventLine,
+    LeakLine,
+    Line,
+    LogLine,
+    PodLine,
+    RequestLine,
+    SecretLine,
+    SliceLine,
+)
 
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
@@ -294,6 +307,7 @@ class Recorder:
 
     def _redact(self, line: Line) -> Line:
         """Return the line with secrets redacted."""
+        line = _without_url_secrets(line)
         if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
             return line
         text = _encoder.encode(line).decode()
@@ -304,6 +318,18 @@ class Recorder:
             text = text.replace(json.dumps(secret)[1:-1], REDACTED)
         cleaned: Line = _decoder.decode(text)
         return cleaned
+
+
+def _without_url_secrets(line: Line) -> Line:
+    """Return the line with users and signatures of its URL hidden; a ModelAdapter created by hand may have them."""
+    match line:
+        case AdapterLine(artifact=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, artifact=hidden, digest=artifact_of(lora_path(url)))
+        case EngineLine(root=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, root=hidden, digest=artifact_of(url))
+        case RequestLine(root=url) if (hidden := hide_url_secrets(url)) != url:
+            return msgspec.structs.replace(line, root=hidden)
+    return line
 
 
 def _has_same_content(before: Line, after: Line) -> bool:

@@ -41,7 +41,7 @@ class Liveness:
         self._sent: dict[int, float] = {}
         self._tried: dict[str, float] = {}
         self._roots: dict[tuple[str, str], str] = {}
-        """(pod, adapter name) to the path that the engine has loaded."""
+        """(pod, adapter name) to the digest of what the engine has loaded."""
         self._named: dict[str, set[str]] = defaultdict(set)
         """Adapter to all values of its artifactURL; only adapters with several are checked for outdated artifacts."""
         self._generations: dict[str, tuple[str, int]] = {}
@@ -59,7 +59,7 @@ class Liveness:
                 self._adapter(line)
                 self._named[line.object].add(line.artifact)
             case EngineLine(event="loaded"):
-                self._roots[line.object, line.adapter] = line.root
+                self._roots[line.object, line.adapter] = line.digest or artifact_of(line.root)
             case RequestLine(event="sent"):
                 self._sent[line.id] = line.t
                 adapter = f"{line.object.split('/')[0]}/{line.adapter}"
@@ -125,11 +125,11 @@ class Liveness:
     def _outdated(self, line: AdapterLine) -> str:
         """Return which pod still serves the previous artifact, or an empty text."""
         namespace, name = line.object.split("/")
-        wanted = artifact_of(lora_path(line.artifact))
+        wanted = line.digest or artifact_of(lora_path(line.artifact))
         for pod in line.instances if len(self._named[line.object]) > 1 else ():
             root = self._roots.get((f"{namespace}/{pod}", name))
-            if root is not None and artifact_of(root) != wanted:
-                return f"{pod} serves {root} as {name}, though its artifactURL is {line.artifact}"
+            if root is not None and root != wanted:
+                return f"{pod} serves the artifact {root} as {name}, though its artifactURL is {line.artifact}"
         return ""
 
 

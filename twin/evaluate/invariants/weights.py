@@ -78,14 +78,14 @@ class AnswersFromPublishedWeights:
         place = f"{line.object.split('/')[0]}/{line.adapter}", line.object
         self._end(place, line.t)
         if line.event == "loaded":
-            self._loaded[place].append(_Loaded(artifact_of(line.root), line.t))
+            self._loaded[place].append(_Loaded(line.digest or artifact_of(line.root), line.t))
 
     def _end(self, place: tuple[str, str], t: float) -> None:
         for loaded in self._loaded[place]:
             loaded.until = min(loaded.until, t)
 
     def _adapter(self, line: AdapterLine) -> None:
-        artifact = artifact_of(lora_path(line.artifact))
+        artifact = line.digest or artifact_of(lora_path(line.artifact))
         settled = line.conditions.get("Progressing") == _COMPLETE
         current = self._settled.get(line.object)
         if line.event == "deleted" or line.deleting or not settled:

@@ -8,8 +8,9 @@ import base64
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import Any
+
+from formats.artifact_urls import hide_url_secrets
 
 PSEUDONYM = re.compile(r"not-a-secret-\d{4}")
 _FLAGS = re.compile(r"--(?:api[-_]key|hf[-_]token)")
@@ -18,8 +19,6 @@ _NAMES = re.compile(
     re.I,
 )
 _URL_FIELDS = ("artifactURL", "artifact")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#@]*@)?([^?#]*)(\?[^#]*)?")
-_HIDDEN_QUERY = re.compile(r"\?hidden-[0-9a-f]{8}")
 _LONG = 8
 """Shorter secrets are replaced only as whole values, because inside longer texts a match may be a coincidence."""
 _IDENTIFIERS = ("apiVersion", "kind", "name", "namespace", "labels", "matchLabels", "selector")
@@ -101,20 +100,13 @@ def hide_in_urls(value: Any, key: str = "") -> Any:
     They are replaced by texts that differ if they differ, since another query is another artifact.
     """
     match value:
-        case str() if key in _URL_FIELDS and "://" in value:
-            return _URL.sub(_hidden, value, count=1)
+        case str() if key in _URL_FIELDS:
+            return hide_url_secrets(value)
         case dict():
             return {name: hide_in_urls(item, str(name)) for name, item in value.items()}
         case list():
             return [hide_in_urls(item, key) for item in value]
     return value
-
-
-def _hidden(match: re.Match[str]) -> str:
-    scheme, user, rest, query = match.groups(default="")
-    if query and not _HIDDEN_QUERY.fullmatch(query):
-        query = f"?hidden-{sha256(query.encode(errors='replace')).hexdigest()[:8]}"
-    return f"{scheme}{'hidden@' if user else ''}{rest}{query}"
 
 
 def secrets_of(obj: Any) -> list[str]:

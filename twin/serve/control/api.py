@@ -21,11 +21,16 @@ from twin.apiserver.meta.errors import bad_request
 from twin.apiserver.rest import TokenAuthenticator
 from twin.evaluate.judge import evaluate
 from twin.report import build_report
+from twin.report.figures import draw
+from twin.report.page import source
+from twin.report.svg import stylesheet
+from twin.report.timeline import build_timeline
 from twin.scenario import Fault, resolved
 from twin.scenario.faults import LastingFault
+from twin.scenario.faults.catalogue import fault_catalogue
 from twin.serve.clock import RealTimeClock
 from twin.serve.control.fault_requests import FaultRequestError, fault_from
-from twin.serve.control.models import ClockRequest, FaultRequest, FaultResponse, WorldStatus, error_line
+from twin.serve.control.models import ClockRequest, FaultKind, FaultRequest, FaultResponse, WorldStatus, error_line
 from twin.serve.control.status_page import StatusPage
 from twin.serve.operator.process_replica import SKEW, ProcessReplica
 from twin.serve.operator.scrape import scrape
@@ -103,7 +108,10 @@ class ControlApi:
         app.add_api_route(f"{PREFIX}/report", self._report, methods=["GET"], response_class=HTMLResponse)
         app.add_api_route(f"{PREFIX}/events", self._events, methods=["GET"], response_class=StreamingResponse)
         app.add_api_route(f"{PREFIX}/clock", self._set_clock, methods=["POST"])
+        app.add_api_route(f"{PREFIX}/figures/{{name}}", self._figure, methods=["GET"], response_class=HTMLResponse)
+        app.add_api_route(f"{PREFIX}/faults", _kinds, methods=["GET"])
         app.add_api_route(f"{PREFIX}/faults", self._inject, methods=["POST"], status_code=201)
+        app.add_api_route(f"{PREFIX}/faults/{{number}}", self._lift, methods=["DELETE"])
         return app
 
     # -- reading
@@ -127,6 +135,18 @@ class ControlApi:
             return build_report(evaluate(lines, scenario.expect, scenario=resolved(scenario), partial=True)).html
 
         return HTMLResponse(await asyncio.to_thread(render), headers=_NO_CACHE)
+
+    async def _figure(self, name: str) -> Response:
+        """Return a figure of the report as it is now, as an SVG element."""
+        lines = list(self._simulation.recorder.lines)
+
+        def render() -> dict[str, str]:
+            return {figure.name: figure.inline() for figure in draw(build_timeline(lines, partial=True))}
+
+        figures = await asyncio.to_thread(render)
+        if name not in figures:
+            raise ApiError(404, "NotFound", f"no figure {name}; allowed: {', '.join(figures) or 'none yet'}")
+        return HTMLResponse(figures[name], headers=_NO_CACHE)
 
     async def _events(self, tail: Annotated[int | None, Query()] = None, follow: bool = False) -> Response:
         """Return the lines of events.jsonl: the last `tail` ones and, with `follow`, all that come later."""
@@ -181,6 +201,13 @@ class ControlApi:
             number=number, kind=fault.kind, until=fault.until if isinstance(fault, LastingFault) else None
         )
 
+    async def _lift(self, number: int) -> WorldStatus:
+        """End a fault that is active."""
+        if not self._status.is_active(number):
+            raise ApiError(404, "NotFound", f"fault {number} is not active; /twin/v1/world lists those that are")
+        self._simulation.lift_fault(number)
+        return self._status.now()
+
     def _check(self, fault: Fault) -> None:
         """Raise FaultRequestError for a fault of an operator that this world does not have or cannot reach."""
         if fault.on != "controller":
@@ -198,8 +225,18 @@ class ControlApi:
 
 
 async def _page() -> Response:
-    page = resources.files("twin.serve.control").joinpath("status.html").read_text(encoding="utf-8")
+    folder = resources.files("twin.serve.control")
+    page, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("status.html", "status.js"))
+    page = page.replace("/* STYLE */", source("page.css") + stylesheet()).replace("/* SCRIPT */", script)
     return HTMLResponse(page, headers=_NO_CACHE)
+
+
+async def _kinds() -> list[FaultKind]:
+    """Return the kinds of faults that can be injected."""
+    return [
+        FaultKind(kind=entry.kind, on=entry.on, summary=entry.summary, lasting=entry.is_lasting)
+        for entry in fault_catalogue()
+    ]
 
 
 def _status_response(error: ApiError) -> Response:

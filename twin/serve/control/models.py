@@ -43,6 +43,15 @@ class FaultResponse(BaseModel):
     until: Annotated[float | None, Field(description="End, in seconds since the start of the world.")]
 
 
+class FaultKind(BaseModel):
+    """A kind of fault that can be injected."""
+
+    kind: str
+    on: str
+    summary: str
+    lasting: bool
+
+
 class ActiveFaultStatus(BaseModel):
     """A fault that is active now."""
 

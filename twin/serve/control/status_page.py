@@ -56,6 +56,10 @@ class StatusPage:
             pod_list=[self._pod(pod) for pod in pods[:_LIST_LIMIT]],
         )
 
+    def is_active(self, number: int) -> bool:
+        """Return whether a fault has begun and lasts."""
+        return number in self._faults
+
     def _count(self, line: Line) -> None:
         match line:
             case RequestLine(event="sent"):
