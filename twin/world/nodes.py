@@ -15,12 +15,14 @@ import simpy
 from formats.timestamps import format_time
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
+from twin.apiserver.storage.eviction import EvictionOptions, evict_pod
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
+EVICTION_RETRY = 5.0  # seconds; k8s.io/kubectl/pkg/drain: "error when evicting pod (will retry after 5s)"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
 
@@ -90,12 +92,31 @@ class Nodes:
         self._kubelet.power_on(name)
 
     def drain(self, name: str) -> None:
-        """Do `kubectl drain`: cordon the node and evict its pods. Raises ValueError if there is no such node."""
+        """Do `kubectl drain`: cordon the node and evict its pods as their disruption budgets allow.
+
+        A pod that may not go is tried again every five seconds, until the node is uncordoned.
+
+        Raises:
+            ValueError: if there is no such node.
+        """
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
         for pod in self._pods_on(name):
             if not is_terminating(pod) and not _is_daemon_pod(pod):
-                self._evict(pod)
+                self._drain_pod(pod)
+
+    def _drain_pod(self, pod: Object) -> None:
+        meta, node = pod["metadata"], pod["spec"]["nodeName"]
+        if not self._store.get("nodes", "", node)["spec"].get("unschedulable"):
+            return
+        try:
+            options = EvictionOptions(uid=meta["uid"])
+            evict_pod(self._store, meta["namespace"], meta["name"], self._now(), options)
+        except ApiError as error:
+            if error.code == 429:
+                self._env.timeout(EVICTION_RETRY).callbacks.append(lambda _: self._drain_pod(pod))
+            elif error.code not in (404, 409, 500):  # gone, replaced, or with two budgets: kubectl drain gives up
+                raise
 
     def uncordon(self, name: str) -> None:
         """Do `kubectl uncordon`. Raises ValueError if there is no such node."""
