@@ -92,7 +92,8 @@ def _parse(name: str, rules: PeftRules) -> tuple[str, bool]:
         return parts[-2], False
     if parts[-1] in ("lora_embedding_A", "lora_embedding_B"):
         return ".".join(parts[:-1]), parts[-1] == "lora_embedding_A"
-    raise AdapterRefusedError(f"{name} is unsupported LoRA weight")
+    shown = name if rules.names_whole else name.removeprefix(_PREFIX)
+    raise AdapterRefusedError(f"{shown} is unsupported LoRA weight")
 
 
 def _pairs(

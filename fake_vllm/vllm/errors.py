@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fake_vllm.engine.engine import Engine
 from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.messages import Response, error_response, json_response
+from fake_vllm.http.sanitize import sanitize
 from fake_vllm.http.validation import RequestValidationError, UnreadableBodyError, VLLMValidationError
 from fake_vllm.openai.releases import api
 
@@ -67,7 +68,11 @@ def invalid_body(engine: Engine, error: RequestValidationError) -> Response:
     if error.cause is not None and not release.wraps_refusals:
         return _refused(error.cause)
     message = error.bounded if release.bounded_errors else str(error)
-    return error_response(quirks.validation_status, quirks.validation_type, message, error.param)
+    if release.repeats_errors:
+        message = f"{message} {list(error.errors)}"
+    message = sanitize(message, hides_paths=quirks.hides_paths)
+    param = error.param if release.names_places else None
+    return error_response(quirks.validation_status, quirks.validation_type, message, param)
 
 
 def _refused(error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Which part of the table each release is recorded for."""
+"""Part of the table that each release is recorded for."""
 
 from collections.abc import Mapping
 

@@ -75,6 +75,7 @@ _BY_PYTHON: dict[str, tuple[str, str]] = {
     "{} object has no attribute {}": ADAPTER,
     "{} object is not iterable": ADAPTER,
     "integer division result too large for a float": ADAPTER,
+    "division by zero": ADAPTER,
     "unterminated character set at position {}": ADAPTER,
     "missing ) at position {}": ADAPTER,
     # a tensor with fewer dimensions than two

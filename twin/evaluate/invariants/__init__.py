@@ -8,6 +8,7 @@ bound is documented where it is used.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from twin.evaluate.invariants.liveness import Liveness
 from twin.evaluate.invariants.safety import SAFETY, Invariant
@@ -25,15 +26,17 @@ def check(lines: Sequence[Line]) -> InvariantReport:
     state = ClusterState(run)
     rules = [rule(state) for rule in SAFETY]
     liveness = Liveness(state)
-    for index, line in enumerate(lines[1:], start=1):
-        _advance(state, rules, line.t)
+    observers = [rule.see for rule in rules]
+    now = run.t
+    for index, line in enumerate(islice(lines, 1, None), start=1):
+        if line.t > now:  # no deadline is over at the moment in which it begins
+            now = line.t
+            _advance(state, rules, now)
         state.see(line, index)
-        blind, resumed = state.is_blind, state.resumed
-        for rule in rules:
-            rule.deadlines.stopped = blind
-            if resumed:
-                rule.deadlines.reset(line.t)
-            rule.see(line)
+        if rules[0].deadlines.stopped != state.is_blind or state.resumed:
+            _stop_or_restart(state, rules, line.t)
+        for see in observers:
+            see(line)
         liveness.see(line, index)
     end = lines[-1].t
     _advance(state, rules, max(end, run.duration))
@@ -53,9 +56,14 @@ def _advance(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
         for rule in rules:
             rule.deadlines.advance(grace_end)
         state.end_patience(grace_end)
-        for rule in rules:
-            rule.deadlines.stopped = state.is_blind
-            if state.resumed:
-                rule.deadlines.reset(grace_end)
+        _stop_or_restart(state, rules, grace_end)
     for rule in rules:
         rule.deadlines.advance(t)
+
+
+def _stop_or_restart(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
+    """Suspend the deadlines while no replica can act; restart them at `t` if one can again."""
+    for rule in rules:
+        rule.deadlines.stopped = state.is_blind
+        if state.resumed:
+            rule.deadlines.reset(t)

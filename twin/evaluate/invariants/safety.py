@@ -85,7 +85,7 @@ class _Placed(ABC):
             visible = lacks and (state.is_unready(pod) or restarted)
             hidden = lacks and not state.is_disturbed(pod)
             notice, audit = state.detection_bound(t), state.audit
-            message = f"{what} names {pod}, where it is not loaded,"
+            message = f"{what} names {pod}, where it is not loaded," if lacks else ""
             context = (state.index,)
             self.deadlines.check((adapter, pod, "shown"), visible, t, notice, adapter, message, context)
             self.deadlines.check((adapter, pod, "hidden"), hidden, t, audit, adapter, message, context)
