@@ -330,6 +330,35 @@ def former_slices_stay(patch: Patch) -> None:
     patch.setattr(plan_module, "publication", tidy)
 
 
+def loads_are_not_reported(patch: Patch) -> None:
+    import controller.requests.reporter as reporter_module
+
+    patch.setattr(reporter_module.RequestReporter, "_emit_event", lambda *_: None)
+
+
+def more_pods_than_there_are_wait(patch: Patch) -> None:
+    patch.setattr(conditions_module, "_enumerate", lambda waits: f"{', '.join(waits)} and -2 more")
+
+
+def counts_of_events_stay(patch: Patch) -> None:
+    honest = EventRecorder._increment
+
+    async def lazy(self: EventRecorder, namespace: str, name: str, count: int) -> None:
+        await honest(self, namespace, name, min(count, 2))
+
+    patch.setattr(EventRecorder, "_increment", lazy)
+
+
+AWAY_AND_BACK: dict[str, Any] = {
+    "adapters": [adapters(1, replicas=1)],
+    "edits": [
+        {"at": f"{minute}m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": minute % 2}}}
+        for minute in range(2, 9)
+    ],
+    "pods": 1,
+}
+
+
 def retry_after_is_ignored(patch: Patch) -> None:
     import controller.engine.errors as errors_module
 
@@ -373,6 +402,9 @@ BUGS = [
     (11, pods_are_published_with(_at_another_port), {}),
     (11, pods_are_published_with(_twice), {}),
     (11, former_slices_stay, KILLS),
+    (13, loads_are_not_reported, {}),
+    (13, more_pods_than_there_are_wait, {"pods": 1, "adapters": [adapters(replicas=5)]}),
+    (13, counts_of_events_stay, AWAY_AND_BACK),
     (14, each_status_is_written, {}),
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
