@@ -88,3 +88,17 @@ def test_a_drain_that_a_budget_blocks_is_tried_again_until_the_node_is_uncordone
     cluster.store.delete(BUDGETS, "default", "llm")
     cluster.run(300)
     assert [pod["metadata"]["name"] for pod in cluster.pods()] == before
+
+
+def test_pods_of_a_deleted_node_are_collected_and_replaced_elsewhere(cluster: Any) -> None:
+    cluster.deploy(2)
+    cluster.run(100)
+    (lost,) = [pod["metadata"]["name"] for pod in cluster.pods() if pod["spec"]["nodeName"] == "node-0"]
+    cluster.store.delete("nodes", "", "node-0")
+    cluster.run(150)
+    assert lost in [pod["metadata"]["name"] for pod in cluster.pods()], "pod garbage collection waits"
+    cluster.run(250)
+    assert {pod["spec"]["nodeName"] for pod in cluster.pods()} == {"node-1"}
+    assert ready_pods(cluster) == 2
+    with pytest.raises(ValueError, match="node-0 not found"):
+        cluster.world.drain("node-0")
