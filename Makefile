@@ -6,7 +6,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
+.PHONY: help demo test lint docs bench crashes mutants live chart images notebooks examples record conform conform-operator record-weights record-fuzz record-schema conform-fuzz record-clients conform-clients record-kubernetes conform-kubernetes fuzz lock clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,9 @@ conform: $(DEV)/.installed  ## List where the fake engine differs from the recor
 
 conform-operator: $(DEV)/.installed  ## Play the operator's story to two real vLLM servers, record it, and compare it with the twin
 	@$(DEV)/bin/python -m tests.conformance.operator_story $(or $(VLLM),0.32.0)
+
+record-weights: $(DEV)/.installed  ## Record which weights of a changed adapter a real vLLM answers with: make record-weights VLLM=0.32.0
+	@$(DEV)/bin/python -m tests.conformance.stories.prefix_cache $(VLLM)
 
 record-fuzz: $(DEV)/.installed  ## Play 5 000 random bodies to a real vLLM and keep its answers: make record-fuzz VLLM=0.32.0
 	@$(DEV)/bin/python -m tests.conformance.fuzz.record $(VLLM)

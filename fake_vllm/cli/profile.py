@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fake_vllm.distributions import Constant, Latency, LogNormal, parse_distribution
-from fake_vllm.engine.lora_costs import Architecture, LoraCosts
+from fake_vllm.engine.adapters.costs import Architecture, LoraCosts
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from formats.durations import parse_duration
 from formats.quantities import parse_bandwidth, parse_size

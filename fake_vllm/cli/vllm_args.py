@@ -23,6 +23,11 @@ from formats.engine_releases import Release, parse_release
 CPU_BUILD = "+cpu"
 """Mark of vLLM's build for CPUs in a version, as in 0.32.0+cpu: it always has a worker process (platforms/cpu.py)."""
 
+_CHECKS_LENGTH_SINCE = (0, 24)  # recorded: before, a length of 0 is the limit of batches, which is refused
+_NO_LENGTH = "max_model_len must be a positive integer, got int: 0. Example: max_model_len=2048"
+_NO_BATCH = "; ".join(
+    f"{name}: Input should be greater than or equal to 1" for name in ("max_num_batched_tokens", "max_num_seqs")
+)
 _SPLITS_ONCE_SINCE = (0, 30)  # recorded: 0.28.0 fails at a second "=" in --lora-modules
 _TOO_LONG = (
     "User-specified max_model_len ({}) is greater than the derived max_model_len (max_position_embeddings={} or"
@@ -71,7 +76,7 @@ def vllm_config(args: EngineArgs, version: str, shape: ModelShape | None = None)
         host=args.host or "0.0.0.0",
         port=args.port,
         version=version.removesuffix(CPU_BUILD),
-        worker_processes=args.worker_processes or (version.endswith(CPU_BUILD) and args.engine_processes),
+        worker_processes=args.worker_processes or _cpu_has_workers(args, version),
         frontend=replace(
             DEFAULT_FRONTEND,
             max_logprobs=DEFAULT_FRONTEND.max_logprobs if args.max_logprobs is None else args.max_logprobs,
@@ -88,7 +93,7 @@ def _refusals(args: EngineArgs, release: Release, shape: ModelShape | None) -> I
         yield EngineConfigError("too many values to unpack (expected 2)", flag="--lora-modules")
     if not 0 <= args.port <= 65535:
         yield EngineConfigError("bind(): port must be 0-65535.", flag="--port")
-    yield from _lengths(args, shape)
+    yield from _lengths(args, release, shape)
     yield from _batches(args)
     yield from _loras(args)
     if args.server.shutdown_timeout < 0:
@@ -99,15 +104,14 @@ def _refusals(args: EngineArgs, release: Release, shape: ModelShape | None) -> I
         yield EngineConfigError(message, flag=flag)
 
 
-def _lengths(args: EngineArgs, shape: ModelShape | None) -> Iterator[EngineConfigError]:
+def _lengths(args: EngineArgs, release: Release, shape: ModelShape | None) -> Iterator[EngineConfigError]:
     length, flag = args.max_model_len, "--max-model-len"
     if length is None:
         return
     if length < -1:
         yield _below("max_model_len", -1)
     if length == 0:
-        message = "max_model_len must be a positive integer, got int: 0. Example: max_model_len=2048"
-        yield EngineConfigError(message, flag=flag)
+        yield EngineConfigError(_NO_LENGTH if release >= _CHECKS_LENGTH_SINCE else _NO_BATCH, flag=flag)
     if shape is not None and length > shape.max_length and not args.allows_long_models:
         yield EngineConfigError(_TOO_LONG.format(length, float(shape.max_length)), flag=flag)
 
@@ -156,3 +160,9 @@ def _below(name: str, least: int) -> EngineConfigError:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _cpu_has_workers(args: EngineArgs, version: str) -> bool:
+    """Return whether errors of a CPU build are those of worker processes: on 0.20.2 always, on 0.16.0 never."""
+    release = parse_release(version)
+    return version.endswith(CPU_BUILD) and release >= (0, 20) and (args.engine_processes or release < (0, 24))

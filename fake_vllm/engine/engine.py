@@ -1,8 +1,8 @@
 """The engine: loads and unloads adapters and computes completions, each in its time.
 
 It has no HTTP (see `router.py`) and no clock of its own: durations are drawn from the latencies it is given and waited
-for with asyncio, so the same engine runs on sockets and in a simulation. Adapters are in `lora_registry.py`, computing
-in `runner.py`.
+for with asyncio, so the same engine runs on sockets and in a simulation. Adapters are in `adapters/`, computing is in
+`runner.py`.
 
 A client that leaves does not cancel a load or unload: each runs in a task of the engine (`background.py`), and only
 `close`, the end of the container, cancels it.
@@ -14,6 +14,8 @@ from collections.abc import Coroutine, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from fake_vllm.engine.adapters.costs import NO_COSTS
+from fake_vllm.engine.adapters.registry import LoraRegistry
 from fake_vllm.engine.background import BackgroundTasks
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.context import DEFAULT_CONTEXT, EngineContext, Randomness
@@ -28,8 +30,6 @@ from fake_vllm.engine.lora import (
     Model,
     ReloadError,
 )
-from fake_vllm.engine.lora_costs import NO_COSTS
-from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
 from fake_vllm.engine.timing import EngineTimes
 

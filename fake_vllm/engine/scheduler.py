@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from math import exp, inf, log
 from typing import Protocol
 
-from fake_vllm.engine.lora_costs import StepCosts
+from fake_vllm.engine.adapters.costs import StepCosts
 from fake_vllm.engine.sequence import Sequence, WaitingQueue
 from fake_vllm.engine.timing import StepTimeModel
 

@@ -2,15 +2,15 @@
 
 In each step every decoding sequence gets one token, and the rest of the token budget goes to prefill. A step takes a
 fixed time (weights are read from memory once, for any number of sequences), a little for each sequence, and some for
-each prefilled token. What adapters add is in `lora_costs.py`.
+each prefilled token. What adapters add is in `adapters/costs.py`.
 """
 
 from dataclasses import dataclass
 from math import inf
 
 from fake_vllm.distributions import Latency, LogNormal
+from fake_vllm.engine.adapters.costs import Architecture, LoraCosts
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora_costs import Architecture, LoraCosts
 
 _ANSWER = LogNormal(128.0, 512.0)  # tokens; chat answers are a few sentences to a page
 

@@ -17,6 +17,7 @@ _BASE_NAMES_CONFLICT_SINCE = (0, 32)  # recorded: 0.30 takes them; 0.31 was not 
 _HIDES_PATHS_SINCE = (0, 27)  # vLLM, sanitize_message; 0.24 shows paths, 0.25 and 0.26 were not read
 _POSITIVE_RANK_SINCE = (0, 27)  # vllm/lora/peft_helper.py; 0.24 divides by a rank of 0
 _ALL_PEFT_FEATURES_SINCE = (0, 32)  # the same file; 0.30 reads fewer fields, 0.31 was not read
+_SHORTENED_NAMES = ((0, 24), (0, 27))  # vllm/lora/utils.py, parse_fine_tuned_lora_name; recorded on 0.24.0
 _VALIDATION_IS_400_SINCE = (0, 10)  # assumed: 2026's source has 400, early ones FastAPI's 422
 _BAD_REQUEST_PHRASE_SINCE = (0, 16)  # entrypoints/openai/server_utils.py of 0.16.0; recorded from 0.28.0 on
 _KV_CACHE_METRIC_SINCE = (0, 9)  # vllm/v1/metrics/loggers.py: "Deprecated in 0.9.2 - Renamed as kv_cache_usage_perc"
@@ -32,6 +33,10 @@ _NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allow
 _PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
 _PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
 _ABORTS_AT_SIGTERM_SINCE = (0, 32)  # recorded: 0.28.0 and 0.30.0 leave streams open and silent; 0.31 was not
+_TORCH_HINTS_SINCE = (0, 20)  # recorded: torch 2.11 of 0.20.2 has them, torch 2.10 of 0.16.0 has not
+_LOADS_FAIL_WITH_500_SINCE = (0, 20)  # recorded on 0.20.2; 0.16.0 answers 400
+_DRAINS_AT_SIGTERM = ((0, 20), (0, 27))  # recorded on 0.20.2 and 0.24.0, where uvicorn replaces vLLM's handler
+_CHECKS_DEVELOPMENT_SINCE = (0, 32)  # recorded: 0.30 takes queries and bodies of the development mode unchecked
 _RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
 
 
@@ -64,8 +69,14 @@ class VersionQuirks:
     prefix_key: PrefixKey
     reset_tells: bool
     """The answer to a reset of the prefix cache says whether it was possible."""
+    checks_development: bool = True
+    """Routes of the development mode check their input, and sleeping and waking answer with a body."""
     aborts_at_sigterm: bool = True
     """SIGTERM aborts requests; before, the engine core was gone first, and connections stayed open and silent."""
+    drains_at_sigterm: bool = False
+    """SIGTERM lets requests end, however long they take."""
+    blames_client_of_loads: bool = False
+    """Every failed load has status 400, and a missing adapter the text of a failed call."""
     guarded: tuple[str, ...] = ("/",)
     """Beginnings of the paths that need the API key."""
     allowed_origins: tuple[str, ...] = ("*",)
@@ -109,11 +120,16 @@ class VersionQuirks:
             peft=PeftRules(
                 positive_rank=release >= _POSITIVE_RANK_SINCE,
                 all_features=release >= _ALL_PEFT_FEATURES_SINCE,
+                torch_hints=release >= _TORCH_HINTS_SINCE,
+                names_whole=not _SHORTENED_NAMES[0] <= release < _SHORTENED_NAMES[1],
             ),
+            drains_at_sigterm=_DRAINS_AT_SIGTERM[0] <= release < _DRAINS_AT_SIGTERM[1],
+            blames_client_of_loads=release < _LOADS_FAIL_WITH_500_SINCE,
             guarded=_guarded(release),
             allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
             prefix_key=_prefix_key(release),
             reset_tells=release >= _RESET_TELLS_SINCE,
+            checks_development=release >= _CHECKS_DEVELOPMENT_SINCE,
             aborts_at_sigterm=release >= _ABORTS_AT_SIGTERM_SINCE,
         )
 
@@ -130,6 +146,7 @@ SGLANG = VersionQuirks(
     token_ids=False,
     at_least_tokens=False,
     reset_tells=False,
+    drains_at_sigterm=True,
     prefix_key="load",  # managers/schedule_batch.py: the extra_key has the lora_id, a new one for each load
     unload_drains=True,  # lora/lora_registry.py: wait_for_unload
     changes_in_line=True,  # managers/tokenizer_control_mixin.py: lora_update_lock

@@ -34,6 +34,8 @@ class Api:
         usage_details: fields at the end of a usage.
         wraps_refusals: a validator's refusal is worded like an error of pydantic.
         bounded_errors: places in errors are readable, and inputs are not quoted in full.
+        names_places: `param` of an error is the place of the first one in the body.
+        repeats_errors: the errors of a body are in the message twice.
         checks_extra_args: numbers in `vllm_xargs` must have 64 bits; others end the engine core's request.
         parses_calls: arguments of tool calls in messages must be JSON.
         video_embeds: messages may have embeddings of films.
@@ -66,6 +68,8 @@ class Api:
     usage_details: Mapping[str, None] = field(default_factory=lambda: {"completion_tokens_details": None})
     wraps_refusals: bool = False
     bounded_errors: bool = True
+    names_places: bool = True
+    repeats_errors: bool = False
     checks_extra_args: bool = True
     guards_media: bool = True
     parses_calls: bool = False
@@ -121,6 +125,8 @@ def api(version: str) -> Api:
         usage_details={"completion_tokens_details": None} if release >= (0, 28) else {},
         wraps_refusals=release < (0, 27),
         bounded_errors=release >= (0, 30),
+        names_places=release >= (0, 24),
+        repeats_errors=release < (0, 27),
         checks_stop_ids=release >= (0, 30),
         checks_extra_args=release >= (0, 30),
         guards_media=False,

@@ -39,7 +39,9 @@ def weights_file(folder: Path) -> Path:
 
 def check_weights(file: Path, config: AdapterConfig, model: ModelShape | None, max_rank: int, rules: PeftRules) -> None:
     """Raise `AdapterRefusedError`, or an error of Python, if vLLM refuses the tensors in a file."""
-    tensors = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
+    tensors = (
+        _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file, hints=rules.torch_hints)
+    )
     _check_modules(file.parent, tensors.keys(), config, rules)
     pairs = _pairs(tensors, config, model, rules)
     _check_pairs(pairs, model)
@@ -92,7 +94,8 @@ def _parse(name: str, rules: PeftRules) -> tuple[str, bool]:
         return parts[-2], False
     if parts[-1] in ("lora_embedding_A", "lora_embedding_B"):
         return ".".join(parts[:-1]), parts[-1] == "lora_embedding_A"
-    raise AdapterRefusedError(f"{name} is unsupported LoRA weight")
+    shown = name if rules.names_whole else name.removeprefix(_PREFIX)
+    raise AdapterRefusedError(f"{shown} is unsupported LoRA weight")
 
 
 def _pairs(

@@ -39,7 +39,7 @@ class Server:
         self._epoch = 0.0
         self._faults = FaultRules()
         self._injector = FaultInjector(self._faults, self, options.seed)
-        timeout = config.server.shutdown_timeout if config.dialect == "vllm" else None
+        timeout = None if config.quirks.drains_at_sigterm else config.server.shutdown_timeout
         drain = Drain(timeout, self._shut_down_engine, waits=not config.quirks.aborts_at_sigterm)
         self._sockets = SocketServer(config.host, config.port, drain=drain)
         self._app = AsgiApp(

@@ -93,40 +93,29 @@ def _with_adapter(request: GenerateRequest, body: AdapterFields) -> GenerateRequ
 
 def _completion_request(body: CompletionRequest) -> GenerateRequest:
     """Return the request of a completion."""
-    limit = body.max_tokens
-    error = sampling_error(body, limit, echo=bool(body.echo))
+    error = sampling_error(body, body.max_tokens, echo=bool(body.echo))
     if error is None and body.suffix is not None:
         error = SamplingError("suffix is not currently supported")
-    usage, continuous = _usage_options(body)
-    return GenerateRequest(
-        chat=False,
-        model=body.model or "",
-        prompts=_prompts(body.prompt),
-        n=body.n,
-        max_tokens=limit,
-        min_tokens=body.min_tokens,
-        stop=body.stop_strings,
-        include_stop=body.include_stop_str_in_output,
-        ignore_eos=body.ignore_eos,
-        seed=body.seed,
-        echo=bool(body.echo),
-        logprobs=body.logprobs,
-        return_token_ids=bool(body.return_token_ids),
-        stream=bool(body.stream),
-        include_usage=usage,
-        continuous_usage=continuous,
-        refusal=_refusal(error),
-    )
+    request = _request(body, _prompts(body.prompt), body.max_tokens, error)
+    return replace(request, echo=bool(body.echo), logprobs=body.logprobs)
 
 
 def _chat_request(body: ChatCompletionRequest) -> GenerateRequest:
     """Return the request of a chat completion."""
     limit = body.max_completion_tokens or body.max_tokens
+    request = _request(body, (_apply_chat_template(body.messages),), limit, sampling_error(body, limit))
+    return replace(request, chat=True, logprobs=(body.top_logprobs or 0) if body.logprobs else None)
+
+
+def _request(
+    body: SamplingFields, prompts: tuple[Prompt, ...], limit: int | None, error: SamplingError | None
+) -> GenerateRequest:
+    """Return a request with the fields that completions and chats share."""
     usage, continuous = _usage_options(body)
     return GenerateRequest(
-        chat=True,
+        chat=False,
         model=body.model or "",
-        prompts=(_apply_chat_template(body.messages),),
+        prompts=prompts,
         n=body.n,
         max_tokens=limit,
         min_tokens=body.min_tokens,
@@ -134,12 +123,11 @@ def _chat_request(body: ChatCompletionRequest) -> GenerateRequest:
         include_stop=body.include_stop_str_in_output,
         ignore_eos=body.ignore_eos,
         seed=body.seed,
-        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         return_token_ids=bool(body.return_token_ids),
         stream=bool(body.stream),
         include_usage=usage,
         continuous_usage=continuous,
-        refusal=_refusal(sampling_error(body, limit)),
+        refusal=None if error is None else bad_request(error.message),
     )
 
 
@@ -148,10 +136,6 @@ def _apply_chat_template(messages: list[ChatMessage]) -> Prompt:
     turns = "".join(f"<|{message.role}|>\n{message.text}\n" for message in messages)
     text = turns + "<|assistant|>\n"
     return Prompt(text, tokenizer.count(text))
-
-
-def _refusal(error: SamplingError | None) -> EngineError | None:
-    return None if error is None else bad_request(error.message)
 
 
 def _prompts(prompt: str | list[str] | list[int] | list[list[int]] | None) -> tuple[Prompt, ...]:

@@ -13,6 +13,11 @@ from fake_vllm.openai.releases import api
 from fake_vllm.vllm.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 
 _ALIAS = "x-amzn-sagemaker-adapter-alias"
+_NO_FIELDS = json.dumps(
+    [{"type": "missing", "loc": [name], "msg": "Field required", "input": ""} for name in ("name", "src")],
+    separators=(",", ":"),
+)
+"""Error of empty query parameters, as pydantic writes it."""
 
 
 class SageMakerRegisterLoRAAdapterRequest(BaseModel):
@@ -45,7 +50,7 @@ def register_adapter(engine: Engine, request: Request) -> Load:
     try:
         content: Any = json.loads(request.body)
     except (ValueError, RecursionError):
-        content = ""
+        raise EngineError(400, "Bad Request", _NO_FIELDS) from None
     try:
         body = SageMakerRegisterLoRAAdapterRequest.model_validate(content)
     except ValidationError as error:

@@ -4,7 +4,7 @@ See vllm/entrypoints/serve/dev and vllm/entrypoints/rl/online.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
@@ -13,9 +13,10 @@ from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response, json_response
 from fake_vllm.http.queries import parse_query, values_of
 from fake_vllm.openai.flavor import Perform, Route, Step
-from fake_vllm.vllm.endpoints import bad_request, json_body
+from fake_vllm.vllm.endpoints import NotAnObjectError, bad_request, json_body
 
 _EMPTY = Response(200, {}, b"")
+_MODES = get_args(PauseMode)
 
 
 class _Sleep(BaseModel):
@@ -59,20 +60,39 @@ class _WeightChecker(BaseModel):
 
 
 def _sleep(engine: Engine, request: Request) -> Step:
-    query = parse_query(_Sleep, request.query)
+    checks = engine.config.quirks.checks_development
+    query = parse_query(_Sleep, request.query) if checks else _unchecked_sleep(request.query)
 
     async def act() -> Response:
         started = engine.now()
         await engine.control.sleep(query.level, query.mode)
         engine.runner.metrics.on_sleep_operation("sleep", engine.now() - started)
-        return json_response(200, {"status": "sleeping", "level": query.level})
+        return json_response(200, {"status": "sleeping", "level": query.level}) if checks else _EMPTY
 
     return Perform(act)
+
+
+def _unchecked_sleep(query: str) -> _Sleep:
+    """Return the query of an older release, which takes every number.
+
+    Raises:
+        EngineError: if the level is not a number, or the mode does not exist.
+    """
+    level, mode = (values_of(query, name) for name in ("level", "mode"))
+    try:
+        number = int(level[-1]) if level else 1
+    except ValueError as error:
+        raise EngineError(400, "BadRequestError", str(error)) from None
+    if mode and mode[-1] not in _MODES:
+        raise _call_failed("sleep", f"Invalid pause mode: {mode[-1]}".strip())
+    return _Sleep.model_construct(level=number, mode=mode[-1] if mode else "abort")
 
 
 def _wake_up(engine: Engine, request: Request) -> Response:
     engine.control.wake_up()
     engine.runner.metrics.on_sleep_operation("wake", 0.0)
+    if not engine.config.quirks.checks_development:
+        return _EMPTY
     return json_response(200, {"status": "awake", "tags": values_of(request.query, "tags") or None})
 
 
@@ -108,7 +128,7 @@ def _is_paused(engine: Engine, request: Request) -> Response:
 
 def _abort_requests(engine: Engine, request: Request) -> Response:
     """Abort all requests. Requests that are named are unknown here, as ids of clients are not kept."""
-    body = json_body(request, "Invalid JSON format")
+    body = _object(engine, request, "Invalid JSON format")
     if named := body.get("request_ids"):
         return json_response(200, {"status": "aborted", "aborted": len(named)})
     scheduler = engine.runner.scheduler
@@ -129,11 +149,11 @@ def _done(engine: Engine, request: Request) -> Response:
 
 
 def _collective_rpc(engine: Engine, request: Request) -> Response:
-    body = json_body(request, "JSON decode error: {error}")
+    body = _object(engine, request, "JSON decode error: {error}")
     if body.get("method") is None:
         raise bad_request("Missing 'method' in request body")
     cause = f"'CPUWorker' object has no attribute '{body['method']}'"
-    raise _call_failed("collective_rpc", f"Worker failed with error '{cause!r}', please check the stack trace above")
+    raise _worker_failed(repr(cause))
 
 
 def _weight_info(engine: Engine, request: Request) -> Response:
@@ -165,17 +185,40 @@ def _server_info(engine: Engine, request: Request) -> Response:
 
 
 def _weights_unavailable(engine: Engine, request: Request) -> Response:
-    raise _call_failed("weight_transfer", "Weight transfer is not configured")
+    raise _worker_failed("Weight transfer not configured. Please set weight_transfer_config to enable weight transfer.")
 
 
 def _init_weight_transfer(engine: Engine, request: Request) -> Response:
-    request.parse(_InitWeightTransfer)
+    _check_field(engine, request, _InitWeightTransfer, "init_info")
     return _weights_unavailable(engine, request)
 
 
 def _update_weights(engine: Engine, request: Request) -> Response:
-    request.parse(_UpdateWeights)
+    _check_field(engine, request, _UpdateWeights, "update_info")
     return _weights_unavailable(engine, request)
+
+
+def _check_field(engine: Engine, request: Request, model: type[BaseModel], name: str) -> None:
+    """Check a body; an older release checks only that it has the field."""
+    if engine.config.quirks.checks_development:
+        request.parse(model)
+    elif _object(engine, request, "Invalid JSON format").get(name) is None:
+        raise bad_request(f"Missing '{name}' in request body")
+
+
+def _object(engine: Engine, request: Request, message: str) -> dict[str, Any]:
+    """Return the JSON object in a body.
+
+    Raises:
+        EngineError: if it has none; an older release fails with Python's error on other JSON.
+    """
+    try:
+        return json_body(request, message)
+    except NotAnObjectError as error:
+        if engine.config.quirks.checks_development:
+            raise
+        cause = f"'{error.kind}' object has no attribute 'get'"
+        raise EngineError(500, "InternalServerError", cause) from None
 
 
 def _weight_checker(engine: Engine, request: Request) -> Response:
@@ -185,6 +228,12 @@ def _weight_checker(engine: Engine, request: Request) -> Response:
     if body.action == "reset":
         return json_response(200, {"status": "reset"})
     return json_response(200, {"match": True, "mismatches": []} if body.action == "compare" else {"checksums": {}})
+
+
+def _worker_failed(cause: str) -> EngineError:
+    """Return the error of a method of the worker that raised an exception."""
+    text = f"Worker failed with error '{cause}', please check the stack trace above for the root cause"
+    return _call_failed("collective_rpc", text)
 
 
 def _call_failed(method: str, cause: str) -> EngineError:

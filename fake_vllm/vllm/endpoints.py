@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, error_response, json_response
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.flavor import Perform, Step
+from fake_vllm.openai.releases import api
 from fake_vllm.openai.responses import usage_content
 from fake_vllm.vllm.protocol import EmbeddingRequest
+from formats.engine_releases import parse_release
 
-_USAGE_DETAILS = {"prompt_tokens_details": None, "completion_tokens_details": None}
+_MODEL_CHECKS_SINCE = (0, 32)  # recorded: before, pydantic's own text of an error is the message
 _NEWER_METRICS: Mapping[str, str] = {"content-type": "text/plain; version=1.0.0; charset=utf-8"}
 
 
@@ -100,9 +102,9 @@ def structured_decision(engine: Engine, request: Request) -> Response:
 
 def generative_scoring(engine: Engine, request: Request) -> Step:
     """Score items: the probability of the first label after the query and each item."""
-    body = request.parse(GenerativeScoringRequest)
+    body = _scoring_body(engine, request)
     adapter = engine.resolve_model(body.model) if body.model else ""
-    vocabulary = tokenizer.LARGEST + 1
+    vocabulary = engine.config.frontend.vocab_size
     for label in body.label_token_ids:
         if not 0 <= label < vocabulary:
             raise _bad_request_error(
@@ -113,6 +115,7 @@ def generative_scoring(engine: Engine, request: Request) -> Step:
     if not body.items:
         raise _bad_request_error("items must contain at least one item.")
     lengths = [_length(body.query) + _length(item) for item in body.items]
+    engine.runner.metrics.choices.observe(1, len(lengths))
 
     async def act() -> Response:
         sequences = [engine.runner.submit(adapter, length, 1, limit=1, ending="length") for length in lengths]
@@ -120,6 +123,30 @@ def generative_scoring(engine: Engine, request: Request) -> Step:
         return json_response(200, _scores(engine, body, adapter, sum(lengths)))
 
     return Perform(act)
+
+
+def _scoring_body(engine: Engine, request: Request) -> GenerativeScoringRequest:
+    """Return the body of a scoring.
+
+    Raises:
+        RequestValidationError: if it does not fit.
+        EngineError: the same in an older release, if it is JSON.
+    """
+    try:
+        return request.parse(GenerativeScoringRequest)
+    except RequestValidationError:
+        if parse_release(engine.config.version) < _MODEL_CHECKS_SINCE:
+            _check_by_pydantic(request)
+        raise
+
+
+def _check_by_pydantic(request: Request) -> None:
+    try:
+        GenerativeScoringRequest.model_validate(json.loads(request.body))
+    except ValidationError as error:
+        raise _bad_request_error(str(error)) from None
+    except (ValueError, RecursionError):
+        return
 
 
 def _scores(engine: Engine, body: GenerativeScoringRequest, adapter: str, prompt_tokens: int) -> dict[str, Any]:
@@ -132,7 +159,11 @@ def _scores(engine: Engine, body: GenerativeScoringRequest, adapter: str, prompt
             {"index": index, "object": "score", "score": _score(engine.seed, adapter, body.query, item)}
             for index, item in enumerate(body.items)
         ],
-        "usage": {**usage_content(prompt_tokens, len(body.items)), **_USAGE_DETAILS},
+        "usage": {
+            **usage_content(prompt_tokens, len(body.items)),
+            "prompt_tokens_details": None,
+            **api(engine.config.version).usage_details,
+        },
     }
 
 
@@ -155,6 +186,7 @@ def json_body(request: Request, message: str) -> dict[str, Any]:
 
     Raises:
         EngineError: with FastAPI's text, or `message` if the body is not JSON.
+        NotAnObjectError: if it is JSON of another type.
     """
     try:
         body = json.loads(request.body)
@@ -163,8 +195,16 @@ def json_body(request: Request, message: str) -> dict[str, Any]:
     except (UnicodeDecodeError, RecursionError) as error:
         raise bad_request(str(error)) from error
     if not isinstance(body, dict):
-        raise bad_request("Request body must be a JSON object")
+        raise NotAnObjectError(type(body).__name__)
     return body
+
+
+class NotAnObjectError(EngineError):
+    """The body is JSON, but no object; `kind` is the name of its Python type."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(400, "Bad Request", "Request body must be a JSON object")
+        self.kind = kind
 
 
 def bad_request(message: str) -> EngineError:

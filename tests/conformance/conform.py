@@ -15,7 +15,8 @@ from tests.conformance.comparison.gate import Verdict, judge, unused
 from tests.conformance.comparison.kinds import by_kind
 from tests.conformance.comparison.known_differences import KNOWN
 from tests.conformance.playing.parallel import play_to_fakes
-from tests.conformance.recording import Recording, RecordingError
+from tests.conformance.recording import Recording
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.releases import part_of
 from tests.conformance.stories import prefix_cache
 from tests.conformance.table import Selection, not_in, starting_with
@@ -51,7 +52,7 @@ def _verdicts(recorded: Sequence[Recording], chosen: Mapping[str, Selection], pr
     verdicts = []
     for real in recorded:
         found = differences(real, played[real.version])
-        if not prefix and real.version in prefix_cache.versions():
+        if not prefix and real.version in prefix_cache.FILES.versions():
             found += prefix_cache.differences(real.version)
         verdicts.append(judge(real.version, found, KNOWN))
     return verdicts

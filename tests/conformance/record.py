@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.conformance import recording
 from tests.conformance.playing.play import play
-from tests.conformance.recording import Recording, RecordingError
+from tests.conformance.recording import Recording
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.releases import part_of
 from tests.conformance.servers.engines import real_vllm
 from tests.conformance.servers.install import install, installation_of

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.conformance.recording_files import RecordingError
+
 FOLDER = Path(__file__).parent / "recordings"
 _FORMAT = 3
 SECTIONS = ("startup", "lifecycle", "cases")
-
-
-class RecordingError(ValueError):
-    """A file that is not a recording, is damaged, or is of another version than its name says."""
 
 
 @dataclass(frozen=True, slots=True)

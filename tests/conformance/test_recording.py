@@ -10,7 +10,8 @@ import pytest
 from tests.conformance import conform, recording
 from tests.conformance.comparison.compare import differences
 from tests.conformance.comparison.kinds import by_kind
-from tests.conformance.recording import Recording, RecordingError, merge, path_of, read, write
+from tests.conformance.recording import Recording, merge, path_of, read, write
+from tests.conformance.recording_files import RecordingError
 
 GOOD: dict[str, Any] = {
     "format": 3,

@@ -714,4 +714,11 @@ MUTANTS = (
         "]",
         "known fact not used",
     ),
+    Mutant(
+        "an adapter that found no capacity waits when another leaves",
+        "cache/cache.py",
+        "        if left:\n            self._wake_short_of_capacity",
+        "        if not left:\n            self._wake_short_of_capacity",
+        "missed wake-up",
+    ),
 )

@@ -113,6 +113,13 @@ def _readiness(folder: Path) -> str:
     return run_world(folder, adapters=[adapters(2, replicas=None)], faults=[flap])[1]
 
 
+def _full(folder: Path) -> str:
+    """A policy finds no capacity for one of 17 adapters, until another is deleted."""
+    many = [adapters(17, replicas=1, spec={"schedulerName": "bin-pack"})]
+    edit = {"at": "3m", "of": "ModelAdapter/a-0", "delete": True}
+    return run_world(folder, pods=1, adapters=many, edits=[edit], duration="6m")[1]
+
+
 def _killed(folder: Path) -> str:
     """Pods are killed, and their Deployment creates new ones."""
     kills = {"kind": "pod-kill", "pods": {"count": 1}, "every": "50s", "until": "5m"}
@@ -236,6 +243,7 @@ POD_WORLDS: dict[str, Callable[[Path], str]] = {
     "an engine restarts": _restart,
     "readiness comes and goes": _readiness,
     "pods are killed": _killed,
+    "a pod is full": _full,
     "a pod refuses": _refusing,
     "known bad": _known_bad,
     "at once": _at_once,

@@ -316,3 +316,12 @@ def test_capture_asks_once_for_all_that_it_needs_and_before_it_watches_anything(
     assert command("capture", "--for", "1s") == 2
     expected = f"twin: packages kubernetes and scipy are required: {install_command('lab,live')}\n"
     assert capsys.readouterr().err == expected
+
+
+def test_an_interrupted_simulation_is_not_followed_by_a_served_one(
+    command: Callable[..., int], simulated: Done, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulated.partial = True
+    assert command("compare-worlds", a_scenario(), "--json") == 130
+    kept = "reports/made-up-simulated/7 has the simulated run until then; nothing was served"
+    assert capsys.readouterr().err == f"twin: interrupted: {kept}\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from formats.durations import format_clock
-from twin.commands.common import INTERRUPTED, OK, UsageError, exit_code, parse_overrides, run_folder_errors
+from twin.commands.common import OK, UsageError, exit_code, parse_overrides, run_folder_errors
 from twin.commands.progress import busy, progress_bar
 
 if TYPE_CHECKING:
@@ -53,17 +53,21 @@ def compare_worlds(
         print(f"{scenario.name}: running simulated, then served for {seconds:.0f} s", flush=True)
     with run_folder_errors():
         with progress_bar(scenario, quiet=as_json) as reached:
-            simulated, _ = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out, reached)
+            simulated, page = running.run_to_folder(replace(scenario, name=f"{scenario.name}-simulated"), out, reached)
+        if simulated.partial:
+            raise KeyboardInterrupt(f"{page.parent} has the simulated run until then; nothing was served")
         served_scenario = replace(scenario, name=f"{scenario.name}-served")
         with busy(f"serving {scenario.name} for {format_clock(scenario.duration / speed)}", quiet=as_json):
             result = _serve(served_scenario, speed)
-        served, _ = running.judge_to_folder(served_scenario, result.lines, out, partial=result.partial)
+        served, page = running.judge_to_folder(served_scenario, result.lines, out, partial=result.partial)
+    if result.partial:
+        raise KeyboardInterrupt(f"{page.parent} has the served run until then; a part is not compared with a whole run")
     rows = compare_runs(simulated, served)
     if as_json:
         print(json.dumps([_as_object(row) for row in rows], indent=2))
     else:
         _show(rows, everything=everything)
-    return INTERRUPTED if result.partial else OK
+    return OK
 
 
 def _serve(scenario: "Scenario", speed: float) -> "ServeResult":

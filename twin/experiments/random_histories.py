@@ -13,8 +13,8 @@ Rng = np.random.Generator
 Recipe = Callable[[RawScenario, Rng], None]
 MOST = 3
 """Histories of one scenario."""
-LARGE = 0.1
-"""Probability that a scenario which drew more than 100 pods has them: it takes as long as twenty others."""
+LARGE = 0.3
+"""Probability that a scenario which drew more than 100 pods has them: it takes as long as five others."""
 
 
 def add_histories(draft: RawScenario, rng: Rng) -> None:
@@ -90,26 +90,27 @@ def _dual_stack(draft: RawScenario, rng: Rng) -> None:
 
 def _shrunk_from_100(draft: RawScenario, rng: Rng) -> None:
     deployment = draft["objects"][0]
-    deployment["spec"]["replicas"] = 104
+    deployment["spec"]["replicas"] = 102
     probe = deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
     probe["periodSeconds"] = 20
     draft["cluster"]["nodes"] = {"count": 30, "gpus": 4, "zones": ["a", "b"]}
     draft["cluster"]["engines"] = {"default": {"startup": "5s", "load": "500ms"}}
+    draft["cluster"]["pod_start"] = "2s"
     template = _first(draft)
     template["count"] = 1
     template["spec"].pop("replicas", None)
     draft["adapters"] = [template]
     draft.pop("traffic", None)
     patch = {"spec": {"replicas": _at(rng, 2, 6)}}
-    _edit(draft, 90, "Deployment/base", patch=patch)
+    _edit(draft, 50, "Deployment/base", patch=patch)
 
 
 def _full_queue_pod_died(draft: RawScenario, rng: Rng) -> None:
     _slow_loads(draft)
     template = _first(draft)
-    template["count"] = 24
+    template["count"] = 16
     template["spec"]["replicas"] = 1
-    draft["faults"].append({"kind": "pod-kill", "pods": {"count": 1}, "at": f"{_at(rng, 22, 38)}s"})
+    draft["faults"].append({"kind": "pod-kill", "pods": {"count": 1}, "at": f"{_at(rng, 22, 32)}s"})
 
 
 def _slow_loads(draft: RawScenario) -> None:

@@ -14,6 +14,7 @@ from twin.scenario.faults import (
     ApiFault,
     ApiSlow,
     ClockSkew,
+    ConflictStorm,
     ControllerCrash,
     EngineFault,
     EngineRestart,
@@ -28,8 +29,10 @@ from twin.scenario.faults import (
     RegistryFault,
     Rollout,
     StaleReads,
+    VersionRollback,
     WatchDrop,
     WatchExpired,
+    WatchFreeze,
 )
 
 __all__ = ["FaultContext", "lift", "start"]
@@ -74,6 +77,12 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return api.slow(active, fault)
         case WatchDrop():
             return api.watch_drop(active, fault)
+        case WatchFreeze():
+            return api.watch_freeze(active, fault)
+        case ConflictStorm():
+            return api.conflict_storm(active, fault)
+        case VersionRollback():
+            return api.version_rollback(active, fault)
         case WatchExpired():
             return api.watch_expired(active, fault)
         case StaleReads():

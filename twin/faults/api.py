@@ -7,13 +7,26 @@ from twin.scenario.faults import (
     ApiConflict,
     ApiError,
     ApiFault,
+    ApiForbidden,
+    ApiInvalid,
     ApiSlow,
     ApiThrottle,
+    ConflictStorm,
     StaleReads,
+    VersionRollback,
     WatchDrop,
     WatchExpired,
+    WatchFreeze,
 )
 from twin.world.api_faults import ApiRule
+from twin.world.api_refusals import ByAdmission, ByQuota, ByRbac, ByValidation, Refusal
+
+RESOURCES = {
+    "modeladapters": "modeladapters.model.aibrix.ai",
+    "pods": "pods",
+    "endpointslices": "endpointslices.discovery.k8s.io",
+}
+STORM_ANNOTATION = "example.com/changed"
 
 
 def respond(active: ActiveFault, fault: ApiFault) -> Process:
@@ -30,9 +43,55 @@ def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
             return ApiRule(409, fault.probability, rng, verbs, resources)
         case ApiThrottle():
             return ApiRule(429, fault.probability, rng, verbs, resources, retry_after=fault.retry_after)
+        case ApiForbidden():
+            return ApiRule(403, fault.probability, rng, verbs, resources, refusal=_forbids(active, fault))
+        case ApiInvalid():
+            refusal = ByValidation(fault.field, fault.message)
+            return ApiRule(422, fault.probability, rng, verbs, resources, refusal=refusal)
         case ApiError():
             return ApiRule(fault.status, fault.probability, rng, verbs, resources, after=fault.after)
     raise TypeError(f"no rule for {type(fault).__name__}")
+
+
+def _forbids(active: ActiveFault, fault: ApiForbidden) -> Refusal:
+    match fault.because:
+        case "rbac":
+            return ByRbac()
+        case "quota":
+            return ByQuota(active.context.store)
+    return ByAdmission(fault.message)
+
+
+def conflict_storm(active: ActiveFault, fault: ConflictStorm) -> Process:
+    """Change all objects of a resource again and again."""
+    window, store = fault.window(active.context.duration), active.context.store
+    resource = RESOURCES[fault.resource]
+    yield active.until(window.start)
+    active.record("begin")
+    count = 0
+    while active.context.env.now < window.end:
+        count += 1
+        for item in store.list(resource).items:
+            meta = item["metadata"]
+            body = {"metadata": {"annotations": {STORM_ANNOTATION: str(count)}}}
+            store.patch(resource, meta.get("namespace", ""), meta["name"], body, manager="another-controller")
+        yield active.until(min(active.context.env.now + fault.every, window.end))
+    active.record("end")
+
+
+def watch_freeze(active: ActiveFault, fault: WatchFreeze) -> Process:
+    """Keep all watches silent."""
+    until = fault.window(active.context.duration).end
+    return _lasting(active, fault, lambda: active.context.api_faults.freeze_watches(active.number, until))
+
+
+def version_rollback(active: ActiveFault, fault: VersionRollback) -> Process:
+    """Number all objects again, each time."""
+    times = active.context.streams.get(f"fault/{active.number}/{fault.kind}/times")
+    for time in fault.strikes(active.context.duration, times):
+        yield active.until(time)
+        active.context.api_faults.roll_back_versions()
+        active.record("strike")
 
 
 def slow(active: ActiveFault, fault: ApiSlow) -> Process:
@@ -66,7 +125,7 @@ def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
 
 def _lasting(
     active: ActiveFault,
-    fault: ApiFault | ApiSlow | WatchDrop | StaleReads,
+    fault: ApiFault | ApiSlow | WatchDrop | WatchFreeze | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:

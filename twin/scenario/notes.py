@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from controller.api.labels import ENABLED_LABEL
+from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
@@ -21,7 +22,8 @@ def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
     """Return notes on things that are valid but noteworthy."""
-    notes = [*_on_pods(entries, workloads), *_on_selectors(workloads, adapters)]
+    notes = [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
+    notes += _on_selectors(workloads, adapters)
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
     if requested > available:
@@ -46,6 +48,37 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)
+
+
+def _on_budgets(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:
+    """Yield notes on disruption budgets that never allow the eviction of a pod."""
+    for entry in entries:
+        if entry.kind != "PodDisruptionBudget":
+            continue
+        spec = entry.object.get("spec") or {}
+        matches = label_selector(spec.get("selector") or {})
+        pods = sum(
+            workload.replicas
+            for workload in workloads
+            if workload.entry.namespace == entry.namespace and matches(workload.labels)
+        )
+        unavailable, available = spec.get("maxUnavailable"), spec.get("minAvailable")
+        if not pods:
+            yield entry.note(f"{entry.title} selects no pod of the manifests")
+        elif unavailable in (0, "0%") or available == "100%" or (isinstance(available, int) and available >= pods):
+            rule = f"maxUnavailable is {unavailable}" if available is None else f"minAvailable is {available}"
+            yield entry.note(f"{entry.title} blocks every drain: {rule} of {pods} pods", ("spec",))
+
+
+def _on_services(entries: Sequence[Entry]) -> Iterator[Note]:
+    """Yield notes on StatefulSets whose Service is missing."""
+    services = {(entry.namespace, entry.name) for entry in entries if entry.kind == "Service"}
+    for entry in entries:
+        name = (entry.object.get("spec") or {}).get("serviceName", "") if entry.kind == "StatefulSet" else None
+        if name is None or (entry.namespace, name) in services:
+            continue
+        lacking = f"Service {name} is not in the manifests" if name else "spec.serviceName is not set"
+        yield entry.note(f"{entry.title}: {lacking}: its pods have no DNS names of their own", ("spec",))
 
 
 def _on_selectors(workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]]) -> Iterator[Note]:

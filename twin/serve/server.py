@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,7 +122,7 @@ class ServedWorld:
         self._loopback = _is_loopback(options.host)
         if options.insecure_http and not self._loopback:
             raise ServeError(f"--insecure-http: {options.host} is not loopback; the token would be sent in clear text")
-        self._epoch = _wall_time()
+        self._epoch = _epoch(scenario.duration, options.speed)
         self.simulation = simulation = Simulation(
             scenario,
             SimulationOptions(
@@ -283,6 +283,15 @@ def _by_path(api: ApiServer, control: ASGIApp) -> ASGIApp:
         await application(scope, receive, send)
 
     return route
+
+
+def _epoch(duration: float, speed: float) -> datetime:
+    """Return the wall time at which the world starts.
+
+    A world that is faster than the machine starts so far back that its time never passes the machine's: kubectl
+    computes ages in `kubectl describe` with its own clock and shows those of the future as `<invalid>`.
+    """
+    return _wall_time() - timedelta(seconds=duration if speed > 1 else 0.0)
 
 
 def _wall_time() -> datetime:

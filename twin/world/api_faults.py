@@ -15,6 +15,7 @@ import simpy
 from twin.apiserver import ApiError, Change, Store
 from twin.apiserver.meta.errors import STALE, conflict, expired
 from twin.apiserver.storage.watch import Watch
+from twin.world.api_refusals import Refusal, RefusedRequest
 
 Undo = Callable[[], object]
 
@@ -31,6 +32,8 @@ class ApiRule:
     retry_after: float | None = None
     after: bool = False
     """True if a write is carried out before the error is sent."""
+    refusal: Refusal | None = None
+    """Makes the error of a request that is refused by rule."""
 
     def matches(self, verb: str, resource: str) -> bool:
         """Return True if the fault applies to this request; draws a random number only if it might."""
@@ -38,10 +41,12 @@ class ApiRule:
             return False
         return self.probability >= 1 or self.rng.random() < self.probability
 
-    def error(self, plural: str, group: str, name: str) -> ApiError:
+    def error(self, request: RefusedRequest) -> ApiError:
         """Return the server's error."""
+        if self.refusal is not None:
+            return self.refusal.error(request)
         if self.code == 409:
-            return conflict(plural, group, name, STALE)
+            return conflict(request.plural, request.group, request.name, STALE)
         if self.code == 429:
             message = "the server has received too many requests and has asked us to try again later"
             return ApiError(429, "TooManyRequests", message, retry_after=self.retry_after)
@@ -58,6 +63,7 @@ class ApiFaults:
         self._rules: dict[int, ApiRule] = {}
         self._factors: dict[int, float] = {}
         self._lags: dict[int, tuple[float, float]] = {}
+        self._frozen: dict[int, float] = {}
         self._watch_unavailable: set[int] = set()
         self._floor = 0
         self._leases: dict[str, simpy.Event] = {}
@@ -87,6 +93,19 @@ class ApiFaults:
         self._watch_unavailable.add(fault)
         self._fail_watches(self.connection_lost())
         return partial(self._watch_unavailable.discard, fault)
+
+    def freeze_watches(self, fault: int, until: float) -> Undo:
+        """Keep all watches silent until time `until`; return the function that ends that."""
+        self._frozen[fault] = until
+        return partial(self._frozen.pop, fault, None)
+
+    def roll_back_versions(self) -> None:
+        """Give all objects new and lower versions, and break all open watches."""
+        self._store.restart_versions()
+        self._floor = 0
+        if self._times:
+            self._times, self._revisions = [self._env.now], [int(self._store.resource_version)]
+        self._fail_watches(self.connection_lost())
 
     def expire_watches(self) -> None:
         """End open watches with 410, and refuse new ones from a resource version before the present one."""
@@ -142,12 +161,13 @@ class ApiFaults:
 
     def delay(self, change: Change) -> float:
         """Return the seconds for which a change is not shown yet."""
+        frozen = max(self._frozen.values(), default=0.0) - self._env.now if self._frozen else 0.0
         if not self._lags:
-            return 0.0
+            return max(frozen, 0.0)
         index = bisect_right(self._revisions, int(change.object["metadata"]["resourceVersion"]) - 1)
         written_at = self._times[min(index, len(self._times) - 1)]
         due = max(min(written_at + lag, until) for lag, until in self._lags.values())
-        return max(due - self._env.now, 0.0)
+        return max(due - self._env.now, frozen, 0.0)
 
     def watch_opened(self, watch: Watch) -> None:
         self._watches[watch] = None

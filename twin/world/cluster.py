@@ -13,6 +13,7 @@ from fake_vllm.distributions import Latency, LogNormal
 from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
+from twin.world.disruption import DisruptionBudgets
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
@@ -78,6 +79,7 @@ class World:
         self._owners = Owners(context.store)
         self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
         self._namespaces = Namespaces(context)
+        self._budgets = DisruptionBudgets(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
         kubelet_settings = KubeletSettings(

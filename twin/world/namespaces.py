@@ -35,7 +35,7 @@ _FINE = (
 
 @dataclass(slots=True)
 class _Remaining:
-    """What is left in a namespace: numbers of objects by resource and by finalizer, and seconds that they need."""
+    """Objects that are left in a namespace: numbers by resource and by finalizer, and seconds that they need."""
 
     resources: Counter[str] = field(default_factory=Counter)
     finalizers: Counter[str] = field(default_factory=Counter)

@@ -13,16 +13,26 @@ from typing import Any
 import simpy
 
 from formats.timestamps import format_time
-from twin.apiserver import ApiError
+from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
+from twin.apiserver.storage.eviction import EvictionOptions, evict_pod
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
 from twin.world.scheduler import GPU, tolerates
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
+ORPHANED_AFTER = 60.0  # seconds; podgc's quarantineTime of 40 s, and its check every 20 s
+EVICTION_RETRY = 5.0  # seconds; k8s.io/kubectl/pkg/drain: "error when evicting pod (will retry after 5s)"
 UNREACHABLE = "node.kubernetes.io/unreachable"
 _TAINT = {"key": UNREACHABLE, "effect": "NoExecute"}
+
+_ORPHANED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "DeletionByPodGC",
+    "message": "PodGC: node no longer exists",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Nodes:
         self._kubelet = kubelet
         self._timers: dict[str, Timer] = {}
         self._outages: dict[str, int] = {}  # number of outages of each node: an eviction belongs to one outage
+        self._store.subscribe(self._on_node, "nodes")
 
     def start(self) -> None:
         """Create the nodes, all ready."""
@@ -90,12 +101,31 @@ class Nodes:
         self._kubelet.power_on(name)
 
     def drain(self, name: str) -> None:
-        """Do `kubectl drain`: cordon the node and evict its pods. Raises ValueError if there is no such node."""
+        """Do `kubectl drain`: cordon the node and evict its pods as their disruption budgets allow.
+
+        A pod that may not go is tried again every five seconds, until the node is uncordoned.
+
+        Raises:
+            ValueError: if there is no such node.
+        """
         self._check(name)
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": True}}, manager="kubectl-drain")
         for pod in self._pods_on(name):
             if not is_terminating(pod) and not _is_daemon_pod(pod):
-                self._evict(pod)
+                self._drain_pod(pod)
+
+    def _drain_pod(self, pod: Object) -> None:
+        meta, node = pod["metadata"], pod["spec"]["nodeName"]
+        if not self._exists(node) or not self._store.get("nodes", "", node)["spec"].get("unschedulable"):
+            return
+        try:
+            options = EvictionOptions(uid=meta["uid"])
+            evict_pod(self._store, meta["namespace"], meta["name"], self._now(), options)
+        except ApiError as error:
+            if error.code == 429:
+                self._env.timeout(EVICTION_RETRY).callbacks.append(lambda _: self._drain_pod(pod))
+            elif error.code not in (404, 409, 500):  # gone, replaced, or with two budgets: kubectl drain gives up
+                raise
 
     def uncordon(self, name: str) -> None:
         """Do `kubectl uncordon`. Raises ValueError if there is no such node."""
@@ -103,10 +133,33 @@ class Nodes:
         self._store.patch("nodes", "", name, {"spec": {"unschedulable": None}}, manager="kubectl-cordon")
 
     def _check(self, name: str) -> None:
-        if name not in self._specs:
+        if name not in self._specs or not self._exists(name):
             raise ValueError(f"node {name} not found; nodes: {', '.join(self._specs) or 'none'}")
 
+    def _on_node(self, change: Change) -> None:
+        if change.type == "DELETED":
+            name = change.object["metadata"]["name"]
+            self._env.timeout(ORPHANED_AFTER).callbacks.append(lambda _: self._collect_orphans(name))
+
+    def _collect_orphans(self, node: str) -> None:
+        """Delete the pods of a node that does not exist, as pod garbage collection does."""
+        if self._exists(node):
+            return
+        for pod in self._pods_on(node):
+            namespace, name = split(key(pod))
+            old = (pod.get("status") or {}).get("conditions") or ()
+            conditions = with_conditions(old, [_ORPHANED], format_time(self._now()))
+            status = {"phase": "Failed", "conditions": conditions}
+            body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+            self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
+            self._store.delete("pods", namespace, name, uid=pod["metadata"]["uid"], grace_period=0)
+
+    def _exists(self, name: str) -> bool:
+        return any(node["metadata"]["name"] == name for node in self._store.list("nodes").items)
+
     def _mark_unreachable(self, name: str) -> None:
+        if not self._exists(name):
+            return
         node = self._store.get("nodes", "", name)
         taints = [*(node["spec"].get("taints") or ()), {"key": UNREACHABLE, "effect": "NoSchedule"}, _TAINT]
         node = self._store.patch("nodes", "", name, {"spec": {"taints": taints}}, manager="kube-controller-manager")

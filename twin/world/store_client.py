@@ -31,6 +31,7 @@ from twin.kernel.loop import wait_for_event
 from twin.trace.lines import ApiLine, LeaseLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
+from twin.world.api_refusals import RefusedRequest
 
 T = TypeVar("T", bound=Resource)
 R = TypeVar("R")
@@ -216,7 +217,7 @@ class StoreClient:
         if rule is not None:
             if rule.code == 429:
                 self._recorder.count("api.throttled")
-            raise map_error(rule.error(kind.plural, kind.group, ""))
+            raise map_error(rule.error(RefusedRequest(verb, kind.plural, kind.group, "", "")))
 
     async def _check_lease_dropped(self, kind: Kind[Any]) -> None:
         """Wait while responses about Leases are dropped for this replica, then fail."""
@@ -270,7 +271,7 @@ class StoreClient:
         except ApiError as error:
             failure = error
         if rule is not None and failure is None:
-            failure = rule.error(kind.plural, kind.group, name)
+            failure = rule.error(RefusedRequest(verb, kind.plural, kind.group, namespace, name, subresource))
         unchanged = failure is None and version == self._store.resource_version
         self._record(verb, kind, f"{namespace}/{name}" if namespace else name, subresource, failure, unchanged)
         if kind is LEASES and stored is not None:

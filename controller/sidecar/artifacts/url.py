@@ -26,6 +26,8 @@ _SCHEMES = {
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+_ESCAPED = re.compile("%20|%25")
+"""Escapes in keys of buckets: a blank, which a URL cannot have, and the percent sign itself."""
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 
 
@@ -79,7 +81,7 @@ def parse(url: str) -> Artifact:
     if not url or len(url) > MAX_URL_LENGTH:
         raise _invalid(f"an artifact URL has 1 to {MAX_URL_LENGTH} characters, this one has {len(url)}")
     if any(ord(character) <= 32 or ord(character) == 127 for character in url) or "\\" in url:
-        raise _invalid("an artifact URL has no blanks, control characters or backslashes")
+        raise _invalid("an artifact URL has no blanks (write %20), control characters or backslashes")
     if not url.isascii() and any("\ud800" <= character <= "\udfff" for character in url):
         raise _invalid("an artifact URL has only whole characters, no half of a surrogate pair")
     if url.startswith("/"):
@@ -137,6 +139,7 @@ def _parse_bucket(url: str, store: str, rest: str) -> Artifact:
         raise _invalid(f"after the bucket a folder or an archive is named, as in {store}://{bucket}/FOLDER/")
     if "?" in key or "#" in key:
         raise _invalid(f"a {store}:// URL has no query")
+    key = _ESCAPED.sub(lambda match: unquote(match[0]), key)
     return Artifact(url=url, store=store, place=bucket, path=_checked_path(key))
 
 

@@ -11,7 +11,7 @@ from tests.conformance.clients.installation import install
 from tests.conformance.clients.proxy import Sent
 from tests.conformance.comparison.compare import ABSENT, Difference, different
 from tests.conformance.comparison.gate import Known, judge
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.servers.engines import fake_vllm
 
 _NO_CALLS = "a model with random weights calls no tool"
@@ -28,7 +28,7 @@ KNOWN = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.clients.conform", description=__doc__)
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="releases; without any, all that are recorded")
-    versions = parser.parse_args().versions or outcomes.versions()
+    versions = parser.parse_args().versions or outcomes.FILES.versions()
     python = install()
     total = 0
     for version in versions:

@@ -7,25 +7,15 @@ from typing import Any
 
 from tests.conformance.clients.driver import Step
 from tests.conformance.clients.proxy import Sent
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import Files
 
-FOLDER = Path(__file__).parent
-REQUESTS = FOLDER / "requests.json"
-
-
-def path_of(version: str) -> Path:
-    return FOLDER / f"outcomes/vllm-{version}.json"
-
-
-def versions() -> list[str]:
-    """Return the releases that have outcomes, oldest first."""
-    names = [path.stem.removeprefix("vllm-") for path in path_of("0").parent.glob("vllm-*.json")]
-    return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
+FILES = Files(Path(__file__).parent / "outcomes", "vllm", "record-clients")
+REQUESTS = Path(__file__).parent / "requests.json"
 
 
 def write(version: str, steps: list[Step]) -> None:
     """Write the requests and the outcomes of a release, one step a line."""
-    path = path_of(version)
+    path = FILES.path(version)
     path.parent.mkdir(exist_ok=True)
     lines = [f"  {json.dumps(step.name)}: {json.dumps(step.outcome)}" for step in steps]
     path.write_text(f'{{"version": "{version}", "outcomes": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
@@ -39,16 +29,7 @@ def read(version: str) -> Mapping[str, Any]:
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    path = path_of(version)
-    try:
-        document = json.loads(path.read_bytes())
-        outcomes: Mapping[str, Any] = dict(document["outcomes"])
-    except FileNotFoundError as error:
-        raise RecordingError(f"File not found: {path}; make it with `make record-clients VLLM={version}`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path} has no outcomes: {error}; make it again with `make record-clients`") from error
-    if document.get("version") != version:
-        raise RecordingError(f"{path} is of {document.get('version')}; name it {path_of(document['version']).name}")
+    outcomes: Mapping[str, Any] = FILES.read(version, "outcomes")["outcomes"]
     return outcomes
 
 

@@ -20,7 +20,7 @@ def main() -> int:
     with real_vllm(folder) as engine:
         steps = drive(engine, python)
     outcomes.write(version, steps)
-    print(f"{len(steps)} steps of clients against vLLM {version} in {outcomes.path_of(version)}")
+    print(f"{len(steps)} steps of clients against vLLM {version} in {outcomes.FILES.path(version)}")
     return 0
 
 

@@ -34,7 +34,7 @@ behaves like that release, as on the real server.
 
 def text() -> str:
     """Return the page."""
-    known = [schema.read(version) for version in schema.versions()]
+    known = [schema.read(version) for version in schema.FILES.versions()]
     versions = [each.version for each in known]
     listed = f"{', '.join(versions[:-1])} and {versions[-1]}"
     parts = [_HEAD.format(versions=listed, newest=versions[-1])]

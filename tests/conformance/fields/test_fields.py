@@ -15,7 +15,7 @@ from tests.conformance.fuzz import answers, schema
 from tests.conformance.fuzz.bodies import Body
 from tests.conformance.fuzz.fake import response_of_fake
 
-NEWEST = schema.versions()[-1]
+NEWEST = schema.FILES.versions()[-1]
 FIELDS = [(each, name) for each in ALL for name, handled in each.fields.items() if not handled.until]
 Ask = Callable[[RequestClass, Fields], tuple[int, bytes]]
 PLAYED = [(each, name) for each, name in FIELDS if each in CLASSES]
@@ -38,7 +38,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_the_table_has_every_field_of_the_recorded_schemas(each: RequestClass) -> None:
-    recorded = [schema.read(version) for version in schema.versions()]
+    recorded = [schema.read(version) for version in schema.FILES.versions()]
     assert set(each.fields) == {name for known in recorded for name in known.names(each.name)}
     gone = {name for name, handled in each.fields.items() if handled.until}
     assert gone == set(each.fields) - set(recorded[-1].names(each.name))
@@ -88,7 +88,7 @@ def test_a_field_is_listed_with_the_first_release_that_has_it(releases: list[str
     assert page.first_release(known, "Class", "field") == since
 
 
-@pytest.mark.parametrize("version", schema.versions())
+@pytest.mark.parametrize("version", schema.FILES.versions())
 def test_the_fake_ignores_fields_that_a_release_does_not_have(version: str) -> None:
     known = schema.read(version)
     for each in [each for each in ALL if known.names(each.name)]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conformance.fuzz.bodies import GENERATOR, Body
 from tests.conformance.fuzz.shapes import shape_of
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 
 FOLDER = Path(__file__).parent / "answers"
 _FORMAT = 1

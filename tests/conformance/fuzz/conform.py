@@ -15,7 +15,7 @@ from tests.conformance.fuzz import schema
 from tests.conformance.fuzz.answers import Answer, Recording
 from tests.conformance.fuzz.bodies import Body, bodies
 from tests.conformance.fuzz.fake import play_to_fake
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 
 EXPLAINED: Mapping[bytes, str] = {
     b"\\ud800": "half of a surrogate pair, which no answer in UTF-8 can hold, is read as a question mark",

@@ -20,7 +20,7 @@ from tests.conformance.fuzz.answers import BROKEN, Answer, Recording
 from tests.conformance.fuzz.bodies import Body, bodies
 from tests.conformance.fuzz.play import Died, Play, Send
 from tests.conformance.profiles import PROFILES
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.servers.engines import Engine, real_vllm, serving
 from tests.conformance.servers.install import install, installation_of
 

@@ -24,7 +24,7 @@ def main() -> int:
     printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     recorded = schema.reduce(json.loads(printed.stdout.splitlines()[-1]), version)
     schema.write(recorded)
-    print(f"{len(recorded.routes)} routes of vLLM {version} in {schema.path_of(version)}")
+    print(f"{len(recorded.routes)} routes of vLLM {version} in {schema.FILES.path(version)}")
     return 0
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import Files
 
-FOLDER = Path(__file__).parent / "schemas"
+FILES = Files(Path(__file__).parent / "schemas", "vllm", "record-schema")
 _REFERENCE = "#/components/schemas/"
 _PROSE = ("title", "description", "examples", "deprecated")
 
@@ -52,44 +52,25 @@ class Schema:
         return properties
 
 
-def path_of(version: str) -> Path:
-    return FOLDER / f"vllm-{version}.json"
-
-
-def versions() -> list[str]:
-    """Return the releases that have a schema, oldest first."""
-    names = [path.stem.removeprefix("vllm-") for path in FOLDER.glob("vllm-*.json")]
-    return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
-
-
 def read(version: str) -> Schema:
     """Read the schema of a release.
 
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    path = path_of(version)
-    try:
-        document = json.loads(path.read_bytes())
-        schema = Schema(document["version"], document["routes"], document["definitions"])
-    except FileNotFoundError as error:
-        raise RecordingError(f"File not found: {path}; make it with `make record-schema VLLM={version}`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path} is not a schema: {error}; make it again with `make record-schema`") from error
-    if schema.version != version:
-        raise RecordingError(f"{path} is a schema of {schema.version}; name it {path_of(schema.version).name}")
-    return schema
+    document = FILES.read(version, "routes", "definitions")
+    return Schema(version, document["routes"], document["definitions"])
 
 
 def write(schema: Schema) -> None:
     """Write a schema, one definition a line."""
-    FOLDER.mkdir(exist_ok=True)
+    FILES.folder.mkdir(exist_ok=True)
     parts = [f'{{"version": {json.dumps(schema.version)}']
     for section in ("routes", "definitions"):
         entries = getattr(schema, section)
         lines = [f"  {json.dumps(name)}: {json.dumps(entries[name])}" for name in sorted(entries)]
         parts.append(f'"{section}": {{\n' + ",\n".join(lines) + "\n}")
-    path_of(schema.version).write_text(",\n".join(parts) + "}\n", encoding="utf-8")
+    FILES.path(schema.version).write_text(",\n".join(parts) + "}\n", encoding="utf-8")
 
 
 def reduce(document: Mapping[str, Any], version: str) -> Schema:

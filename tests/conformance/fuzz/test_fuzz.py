@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.conformance.fuzz import answers, conform, schema
 from tests.conformance.fuzz.answers import Answer, Recording, read_answer
 from tests.conformance.fuzz.bodies import COUNTS, Body, bodies, body
 from tests.conformance.fuzz.schema import Schema
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 
 NEWEST = "0.32.0"
 
@@ -79,7 +80,7 @@ def test_an_answer_is_its_status_and_its_error(response: tuple[int, str, bytes],
 
 def _document(**changes: Any) -> bytes:
     document = {"format": 1, "version": "1.2.3", "generator": 1, "asked": {}, "shapes": [], "answers": {}, **changes}
-    return gzip.compress(json.dumps(document).encode())
+    return gzip.compress(json.dumps(document).encode(), mtime=0)
 
 
 DAMAGED = [
@@ -120,7 +121,7 @@ def test_a_recording_of_other_bodies_is_refused_by_name(known: Schema) -> None:
     ids=["empty", "a list", "a version only", "another version"],
 )
 def test_a_damaged_schema_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(schema, "FOLDER", tmp_path)
-    schema.path_of("1.2.3").write_text(content)
+    monkeypatch.setattr(schema, "FILES", replace(schema.FILES, folder=tmp_path))
+    schema.FILES.path("1.2.3").write_text(content)
     with pytest.raises(RecordingError, match=r"vllm-1\.2\.3\.json is "):
         schema.read("1.2.3")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conformance.operator_story import served, simulated
-from tests.conformance.operator_story.recording import changes, differences, path_of, read, write
+from tests.conformance.operator_story.recording import FILES, changes, differences, read, write
 from tests.conformance.servers.install import install, installation_of
 
 
@@ -33,7 +33,7 @@ def _record(version: str, first_address: str) -> None:
     logs = Path(tempfile.mkdtemp(prefix="operator-story-logs-"))
     print(f"logs of vLLM, operator and API server: {logs}", flush=True)
     write(version, changes(served.play(version, first_address, logs)))
-    print(f"written: {path_of(version)}")
+    print(f"written: {FILES.path(version)}")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from tests.conformance.operator_story.story import State
-from tests.conformance.recording import FOLDER, RecordingError
+from tests.conformance.recording import FOLDER
+from tests.conformance.recording_files import Files
 
 Changes = dict[str, dict[str, dict[str, Any] | None]]
 """Step to adapter to its new state, None if it is gone."""
-_FORMAT = 1
+FILES = Files(FOLDER, "operator", "conform-operator", 1)
 
 
 def changes(steps: Mapping[str, State]) -> Changes:
@@ -26,24 +26,14 @@ def changes(steps: Mapping[str, State]) -> Changes:
     return result
 
 
-def path_of(version: str) -> Path:
-    return FOLDER / f"operator-{version}.json"
-
-
-def versions() -> list[str]:
-    """Return the releases with a recording, oldest first."""
-    names = [path.stem.removeprefix("operator-") for path in FOLDER.glob("operator-*.json")]
-    return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
-
-
 def write(version: str, recorded: Changes) -> None:
     """Write a recording, one state a line."""
     lines = []
     for step, adapters in recorded.items():
         states = [f"    {json.dumps(name)}: {json.dumps(state)}" for name, state in sorted(adapters.items())]
         lines.append(f"  {json.dumps(step)}: {{\n" + ",\n".join(states) + "\n  }")
-    head = f'{{"format": {_FORMAT}, "version": {json.dumps(version)}, "steps": {{\n'
-    path_of(version).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    head = f'{{"format": {FILES.format}, "version": {json.dumps(version)}, "steps": {{\n'
+    FILES.path(version).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
 
 
 def read(version: str) -> Changes:
@@ -52,14 +42,7 @@ def read(version: str) -> Changes:
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    path = path_of(version)
-    try:
-        document = json.loads(path.read_bytes())
-        if (document["format"], document["version"]) != (_FORMAT, version):
-            raise RecordingError(f"{path} has format {document['format']} and version {document['version']}")
-        steps: Changes = document["steps"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path} is not a recording of the operator's story: {error!r}") from error
+    steps: Changes = FILES.read(version, "steps")["steps"]
     return steps
 
 

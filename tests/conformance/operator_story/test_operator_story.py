@@ -1,6 +1,7 @@
 """The operator's story on real vLLM servers, as recorded: what it has to show, and that the twin shows the same."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -9,12 +10,12 @@ import pytest
 from tests.conformance.operator_story import recording, simulated
 from tests.conformance.operator_story.recording import Changes
 from tests.conformance.operator_story.story import BROKEN, CHANGED, ENGINES, GOOD, OTHER, State
-from tests.conformance.recording import RecordingError
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.stories import prefix_cache
 from twin.evaluate import invariants
 from twin.trace.lines import Line
 
-VERSIONS = recording.versions()
+VERSIONS = recording.FILES.versions()
 _ELSEWHERE = {"high-rank": "AdapterExceedsLimits", "missing": "ArtifactNotFound"}
 """Broken adapters that another pod might take, so that each pod is asked once; the others are asked once in all."""
 
@@ -56,7 +57,7 @@ def test_on_real_servers_answers_come_from_the_artifact_in_the_spec(version: str
     assert_right_weights(recording.read(version))
 
 
-@pytest.mark.parametrize("version", prefix_cache.versions())
+@pytest.mark.parametrize("version", prefix_cache.FILES.versions())
 def test_in_the_twin_they_do_so_on_every_release_with_recorded_weights(version: str) -> None:
     steps, lines = simulated_story(version)
     assert_right_weights(recording.changes(steps))
@@ -76,8 +77,8 @@ def assert_right_weights(recorded: Changes) -> None:
 
 
 def test_a_recording_of_another_version_is_refused_by_name(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "FOLDER", tmp_path)
+    monkeypatch.setattr(recording, "FILES", replace(recording.FILES, folder=tmp_path))
     recording.write("0.28.0", {"a step": {"it": None}})
-    recording.path_of("0.28.0").rename(recording.path_of("0.29.0"))
+    recording.FILES.path("0.28.0").rename(recording.FILES.path("0.29.0"))
     with pytest.raises(RecordingError, match=r"operator-0\.29\.0\.json"):
         recording.read("0.29.0")

@@ -5,7 +5,7 @@ compared with those of each adapter served fresh: so the recording says `l1`, or
 make that answer. The fake says the digests of weights and prefix in headers instead (its text is not computed from
 weights); the comparison is the same.
 
-    python -m tests.conformance.stories.prefix_cache VERSION   # plays to that vLLM, writes weights-VERSION.json
+    make record-weights VLLM=0.32.0   # plays to that vLLM, writes weights-VERSION.json
 """
 
 import json
@@ -26,7 +26,8 @@ from tests.conformance.adapters.artifacts import make_all
 from tests.conformance.comparison.compare import Difference
 from tests.conformance.exchange import PROMPT, Profile
 from tests.conformance.profiles import UPDATING
-from tests.conformance.recording import FOLDER, RecordingError
+from tests.conformance.recording import FOLDER
+from tests.conformance.recording_files import Files
 from tests.conformance.servers.engines import Engine, fake_vllm, real_vllm, serving
 from tests.conformance.servers.install import install, installation_of
 
@@ -37,7 +38,6 @@ PROFILE = Profile(
     ("--enable-lora", "--max-loras", "2", "--max-cpu-loras", "2", "--enable-prefix-caching"),
     {**UPDATING, "VLLM_SERVER_DEV_MODE": "1"},
 )
-_FORMAT = 1
 _REFERENCES = ("l0", "l1", "l2", "l3")
 _PROMPT = [11 + number * 37 % 400 for number in range(300)]
 """Two whole blocks: a block of the CPU's KV cache has 128 tokens."""
@@ -259,14 +259,7 @@ def _body(name: str, tokens: int) -> dict[str, Any]:
 # Recordings
 
 
-def path_of(version: str) -> Path:
-    return FOLDER / f"weights-{version}.json"
-
-
-def versions() -> list[str]:
-    """Return the releases with a recording, oldest first."""
-    names = [path.stem.removeprefix("weights-") for path in FOLDER.glob("weights-*.json")]
-    return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
+FILES = Files(FOLDER, "weights", "record-weights", 1)
 
 
 def write(version: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
@@ -275,8 +268,8 @@ def write(version: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
         f"  {json.dumps(story)}: {json.dumps([asdict(outcome) for outcome in answers])}"
         for story, answers in outcomes.items()
     ]
-    text = f'{{"format": {_FORMAT}, "version": {json.dumps(version)}, "stories": {{\n' + ",\n".join(lines) + "\n}}\n"
-    path_of(version).write_text(text, encoding="utf-8")
+    head = f'{{"format": {FILES.format}, "version": {json.dumps(version)}, "stories": {{\n'
+    FILES.path(version).write_text(head + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
 
 
 def read(version: str) -> dict[str, list[Outcome]]:
@@ -285,17 +278,10 @@ def read(version: str) -> dict[str, list[Outcome]]:
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    path = path_of(version)
-    try:
-        document = json.loads(path.read_bytes())
-        if (document["format"], document["version"]) != (_FORMAT, version):
-            raise RecordingError(f"{path} has format {document['format']} and version {document['version']}")
-        return {
-            story: [Outcome(one["weights"], one["cached"]) for one in outcomes]
-            for story, outcomes in document["stories"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path} is not a recording of weights: {error!r}") from error
+    return {
+        story: [Outcome(one["weights"], one["cached"]) for one in outcomes]
+        for story, outcomes in FILES.read(version, "stories")["stories"].items()
+    }
 
 
 def differences(version: str) -> list[Difference]:

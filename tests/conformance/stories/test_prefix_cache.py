@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from fake_vllm.flavors import flavor_of
 from fake_vllm.router import Request, Stream, handle
 from formats.engine_command import ServerArgs
 from tests.conformance.adapters.artifacts import make_all
+from tests.conformance.recording_files import RecordingError
 from tests.conformance.stories import prefix_cache
 from tests.conformance.stories.prefix_cache import OTHER, Outcome, Step
 
@@ -79,7 +81,7 @@ def _engine(version: str) -> Engine:
     return Engine(config, flavor_of(config), times, Randomness(np.random.default_rng(0)), context)
 
 
-@pytest.mark.parametrize("version", prefix_cache.versions())
+@pytest.mark.parametrize("version", prefix_cache.FILES.versions())
 def test_answers_come_from_the_weights_that_the_real_server_answered_with(version: str, tmp_path: Path) -> None:
     loras = tmp_path / "loras"
     make_all(loras)
@@ -90,8 +92,8 @@ def test_answers_come_from_the_weights_that_the_real_server_answered_with(versio
 
 
 def test_every_recorded_release_mixes_weights_if_files_change_behind_a_path() -> None:
-    assert len(prefix_cache.versions()) >= 4
-    for version in prefix_cache.versions():
+    assert len(prefix_cache.FILES.versions()) >= 4
+    for version in prefix_cache.FILES.versions():
         recorded = prefix_cache.read(version)
         assert recorded["same-path-other-files"][1] == Outcome(OTHER, cached=True)
         assert recorded["same-path-other-files-reset"][1] == Outcome("l1", cached=False)
@@ -100,10 +102,10 @@ def test_every_recorded_release_mixes_weights_if_files_change_behind_a_path() ->
 
 
 def test_a_recording_of_another_version_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefix_cache, "FOLDER", tmp_path)
+    monkeypatch.setattr(prefix_cache, "FILES", replace(prefix_cache.FILES, folder=tmp_path))
     prefix_cache.write("0.28.0", {"story": [Outcome("l0", cached=False)]})
-    prefix_cache.path_of("0.28.0").rename(prefix_cache.path_of("0.29.0"))
-    with pytest.raises(prefix_cache.RecordingError, match=r"weights-0\.29\.0\.json"):
+    prefix_cache.FILES.path("0.28.0").rename(prefix_cache.FILES.path("0.29.0"))
+    with pytest.raises(RecordingError, match=r"weights-0\.29\.0\.json"):
         prefix_cache.read("0.29.0")
 
 

@@ -1,5 +1,6 @@
 """Blame for failed loads, held against what real servers answered and against what vLLM's source can raise."""
 
+import json
 from typing import Any
 
 import httpx
@@ -36,15 +37,20 @@ def blame(error: EngineError) -> tuple[str, str]:
 
 
 def recorded_refusals() -> list[tuple[str, int, Any]]:
-    """Return (place, status, body) of every load that a recorded server refused."""
+    """Return (place, status, body) of every load that a recorded server refused; the adapters are in `/loras`."""
     steps = {case.name: case.steps for case in CASES}
     found = []
     for version in recording.versions():
         for name, answers in recording.read(recording.path_of(version)).cases.items():
             for number, (step, answer) in enumerate(zip(steps.get(name, ()), answers, strict=False)):
                 if step.path in _LOAD_PATHS and step.method == "POST" and answer.get("status", 200) >= 400:
-                    found.append((f"{version}/{name}[{number}]", answer["status"], answer.get("json")))
+                    found.append((f"{version}/{name}[{number}]", answer["status"], _unmasked(answer.get("json"))))
     return found
+
+
+def _unmasked(body: Any) -> Any:
+    """Return a body with a folder in place of its mask: releases before 0.27 show paths."""
+    return json.loads(json.dumps(body).replace("<loras>", "/loras"))
 
 
 def raised() -> list[tuple[str, Raise]]:

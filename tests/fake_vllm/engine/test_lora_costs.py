@@ -9,9 +9,9 @@ import pytest
 from fake_vllm.cli import profile as profiles
 from fake_vllm.cli.profile import ProfileError
 from fake_vllm.distributions import Constant
+from fake_vllm.engine.adapters.costs import Architecture, LoraCosts
 from fake_vllm.engine.context import Randomness
 from fake_vllm.engine.engine import Completion, Engine, EngineConfig
-from fake_vllm.engine.lora_costs import Architecture, LoraCosts
 from fake_vllm.engine.timing import EngineTimes, StepTimeModel
 from fake_vllm.flavors import flavor_of
 from twin.kernel import loop

@@ -23,6 +23,8 @@ _OPPOSITE = {
 }
 _ARITHMETIC = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}
 _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_SYMMETRIC = ("max", "min")
+"""Functions whose arguments may be swapped."""
 _KEYS = {"uid": "name", "name": "uid"}
 """Fields of an object's metadata that are confused."""
 _REPORTS = ("log", "_log", "metrics", "_metrics", "_observer", "warning", "info", "debug", "observe_load")
@@ -142,6 +144,8 @@ def _of_call(node: ast.Call) -> Iterator[Change]:
         case ast.Call(func=ast.Attribute(value=value, attr="pop"), args=[_, _]):
             arguments = ", ".join(map(_text, node.args))
             yield "stale copy", node, f"{_text(value)}.get({arguments})"
+    if isinstance(node.func, ast.Name) and node.func.id in _SYMMETRIC:
+        return
     plain = [item for item in node.args if not isinstance(item, ast.Starred)]
     if len(plain) >= 2 and plain[:2] == node.args[:2] and _text(plain[0]) != _text(plain[1]):
         first, second, *rest = map(_text, node.args)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from threading import Lock
 
@@ -60,9 +61,12 @@ class Fate:
         return not any(finding is not None and finding.check for finding in (self.user, self.tests))
 
 
-def as_user(mutation: Mutation | None, seeds: int = 0) -> Finding:
-    """Run what a user runs, in a process of its own. `seeds`: number of the swarm's scenarios."""
-    return _forked(lambda: _user(mutation, seeds))
+def as_user(mutation: Mutation | None, seeds: int = 0, budget: float = inf) -> Finding:
+    """Run what a user runs, in a process of its own.
+
+    `seeds`: number of the swarm's scenarios. `budget`: CPU seconds after which no further check begins.
+    """
+    return _forked(lambda: _user(mutation, seeds, budget))
 
 
 def in_tests(mutation: Mutation | None) -> Finding:
@@ -70,7 +74,7 @@ def in_tests(mutation: Mutation | None) -> Finding:
     return _forked(lambda: _tests(mutation))
 
 
-def _user(mutation: Mutation | None, seeds: int) -> Finding:
+def _user(mutation: Mutation | None, seeds: int, budget: float) -> Finding:
     last = "start"
     try:
         if mutation is not None:
@@ -81,6 +85,8 @@ def _user(mutation: Mutation | None, seeds: int) -> Finding:
                 last = check
                 if what:
                     return Finding(check, what)
+                if resource.getrusage(resource.RUSAGE_SELF).ru_utime > budget:
+                    return Finding("", f"the budget ended after {check}")
                 _limit(LONGEST)
     except Exception as error:  # the operator itself failed
         return Finding(f"after {last}", f"{type(error).__name__}: {error}")
@@ -146,13 +152,14 @@ class Sides:
     user: bool
     tests: bool
     seeds: int
+    budget: float
 
 
 def examine(sample: Sequence[Mutation], sides: Sides, jobs: int) -> list[Fate]:
     """Run both kinds of checks for each mistake, and print each result as it comes."""
 
     def one(mutation: Mutation) -> Fate:
-        user = as_user(mutation, sides.seeds) if sides.user else None
+        user = as_user(mutation, sides.seeds, sides.budget) if sides.user else None
         fate = Fate(mutation, user, in_tests(mutation) if sides.tests else None)
         ends = [("user", fate.user), ("tests", fate.tests)]
         texts = [
@@ -174,9 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("user", "tests"), help="Run one side only (default: both).")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="Processes at a time.")
     parser.add_argument("--seeds", type=int, default=12, help="Number of the swarm's scenarios for each mistake.")
+    parser.add_argument("--budget", type=float, default=inf, help="CPU seconds of a user's checks for each mistake.")
     parser.add_argument("--trust", action="store_true", help="Do not run the operator as it is first.")
     options = parser.parse_args(arguments)
-    sides = Sides(options.only != "tests", options.only != "user", options.seeds)
+    sides = Sides(options.only != "tests", options.only != "user", options.seeds, options.budget)
     if not options.trust and (accusation := _accusation(sides)):
         print(accusation)
         return 1

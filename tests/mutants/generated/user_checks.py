@@ -14,14 +14,28 @@ from tests.mutants.weights import WEIGHT_WORLDS
 from tests.twin.faults.test_controller_faults import HARD_TIMES, TWO
 from tests.twin.worlds import a_scenario
 from twin.evaluate import invariants
+from twin.evaluate.judge import evaluate
 from twin.experiments.random_histories import RECIPES
 from twin.experiments.random_scenario import draw
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.kernel.random_streams import Streams
-from twin.scenario import Scenario
+from twin.scenario import Scenario, load
 from twin.sim.simulation import simulate
 from twin.trace.lines import Line, LogLine
 
+SCENARIOS = Path(__file__).parents[3] / "scenarios"
+SHIPPED = (
+    "troubleshooting/pending.yaml",
+    "troubleshooting/failed.yaml",
+    "private-artifacts.yaml",
+    "refused-then-fine.yaml",
+    "faults/unauthorized.yaml",
+    "faults/metrics-stale.yaml",
+    "faults/metrics-wrong.yaml",
+    "kubernetes/statefulset.yaml",
+    "demand/flash-crowd.yaml",
+)
+"""Scenarios that are shipped and show what the small worlds do not; they have to pass, as with `twin run`."""
 Check = tuple[str, str]
 """Name, and what was found; empty if nothing was."""
 _TOO_LARGE = ("shrunk-from-100",)
@@ -35,6 +49,8 @@ def user_checks(folder: Path, seeds: range) -> Iterator[Check]:
         yield name, judge(folder)
     for name in [name for name in RECIPES if name not in _TOO_LARGE]:
         yield f"history {name}", violation(to_scenario(_with_history(name)))
+    for name in SHIPPED:
+        yield name, _run(SCENARIOS / name)
     for name, faults in HARD_TIMES.items():
         yield name, violation(a_scenario(folder, faults=faults, controller=TWO, duration="20m", seed=3))
     for seed in seeds:
@@ -54,6 +70,14 @@ def violation(scenario: Scenario) -> str:
 def _error(lines: list[Line]) -> str:
     """Return an error in the operator's log, which is never expected: a fault is a warning."""
     return next((line.text for line in lines if isinstance(line, LogLine) and line.level == "error"), "")
+
+
+def _run(file: Path) -> str:
+    """Run a scenario as `twin run` does; return why it did not pass, or an empty text."""
+    scenario = load(file)
+    lines = list(simulate(scenario).lines)
+    result = evaluate(lines, scenario.expect)
+    return _error(lines) if result.passed else result.verdict()
 
 
 def _with_history(name: str) -> RawScenario:

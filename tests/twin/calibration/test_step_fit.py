@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from fake_vllm.cli import profile as profiles
-from fake_vllm.engine.lora_costs import LoraCosts
+from fake_vllm.engine.adapters.costs import LoraCosts
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.calibration import profile_yaml
 from twin.calibration.load_test.levels import Grid

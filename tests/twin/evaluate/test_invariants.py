@@ -161,6 +161,15 @@ def one_adapter_is_ignored(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", selective)
 
 
+def nothing_is_ever_complete(patch: Patch) -> None:
+    honest = conditions_module.ConditionBuilder._progress
+
+    def hesitant(self: Any, pods: Any) -> Any:
+        return replace(honest(self, pods), active=True, reason="Loading")
+
+    patch.setattr(conditions_module.ConditionBuilder, "_progress", hesitant)
+
+
 def no_silence(patch: Patch) -> None:
     honest = plan_module.plan
     from msgspec.structs import replace as with_fields
@@ -330,6 +339,35 @@ def former_slices_stay(patch: Patch) -> None:
     patch.setattr(plan_module, "publication", tidy)
 
 
+def loads_are_not_reported(patch: Patch) -> None:
+    import controller.requests.reporter as reporter_module
+
+    patch.setattr(reporter_module.RequestReporter, "_emit_event", lambda *_: None)
+
+
+def more_pods_than_there_are_wait(patch: Patch) -> None:
+    patch.setattr(conditions_module, "_enumerate", lambda waits: f"{', '.join(waits)} and -2 more")
+
+
+def counts_of_events_stay(patch: Patch) -> None:
+    honest = EventRecorder._increment
+
+    async def lazy(self: EventRecorder, namespace: str, name: str, count: int) -> None:
+        await honest(self, namespace, name, min(count, 2))
+
+    patch.setattr(EventRecorder, "_increment", lazy)
+
+
+AWAY_AND_BACK: dict[str, Any] = {
+    "adapters": [adapters(1, replicas=1)],
+    "edits": [
+        {"at": f"{minute}m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": minute % 2}}}
+        for minute in range(2, 9)
+    ],
+    "pods": 1,
+}
+
+
 def retry_after_is_ignored(patch: Patch) -> None:
     import controller.engine.errors as errors_module
 
@@ -373,6 +411,9 @@ BUGS = [
     (11, pods_are_published_with(_at_another_port), {}),
     (11, pods_are_published_with(_twice), {}),
     (11, former_slices_stay, KILLS),
+    (13, loads_are_not_reported, {}),
+    (13, more_pods_than_there_are_wait, {"pods": 1, "adapters": [adapters(replicas=5)]}),
+    (13, counts_of_events_stay, AWAY_AND_BACK),
     (14, each_status_is_written, {}),
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
@@ -382,6 +423,7 @@ BUGS = [
     (14, no_silence, QUIET),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
+    ("liveness", nothing_is_ever_complete, QUIET),
     ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
     ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),
 ]

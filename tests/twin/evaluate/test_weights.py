@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from controller.reconcile import replica_state
+from fake_vllm.engine.adapters.registry import LoraRegistry
 from fake_vllm.engine.lora import LoraIdentity
-from fake_vllm.engine.lora_registry import LoraRegistry
 from fake_vllm.engine.runner import ModelRunner
 from tests.mutants.weights import WEIGHT_WORLDS, changed_artifact, mixed
 

@@ -24,7 +24,7 @@ Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 SLICE = range(349, 379)
 """The fixed seeds of CI, which meet every history; `twin swarm --seeds 1000` is the nightly size."""
-MISTAKEN = range(8)
+MISTAKEN = range(5)
 """`twin swarm --mistakes --seeds 1000` is the nightly size."""
 
 

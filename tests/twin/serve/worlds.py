@@ -82,10 +82,11 @@ def a_served_world(folder: Path, *arguments: str, scenario: str = SCENARIO) -> I
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.communicate(timeout=20)
+            rest, _ = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            rest, _ = process.communicate()
+    assert "Traceback" not in (rest or ""), rest
 
 
 def _banner(process: "subprocess.Popen[str]") -> str:

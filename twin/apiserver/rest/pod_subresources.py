@@ -23,6 +23,7 @@ from twin.apiserver.rest.list_options import is_dry_run
 from twin.apiserver.rest.objects import success_status
 from twin.apiserver.rest.printers.table import Now
 from twin.apiserver.rest.request_info import RequestInfo
+from twin.apiserver.storage.eviction import EvictionOptions, evict_pod
 from twin.apiserver.storage.store import Store
 
 _KEPT_LINES = 5000  # of one container's log
@@ -149,15 +150,13 @@ class PodSubresources:
     def _evict(self, request: Request, info: RequestInfo) -> Response:
         options = request.object().get("deleteOptions") or {}
         preconditions = options.get("preconditions") or {}
-        self._store.delete(
-            "pods",
-            info.namespace,
-            info.name,
+        eviction = EvictionOptions(
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",
             grace_period=options.get("gracePeriodSeconds"),
             dry_run=is_dry_run(request, options),
         )
+        evict_pod(self._store, info.namespace, info.name, self._now(), eviction)
         return json_response(success_status({}), 201)
 
     def _log(self, request: Request, info: RequestInfo) -> Response:

@@ -64,6 +64,15 @@ class ResourceStore:
             self._sorted.pop(namespace, None)
         self.changes.append(change, revision)
 
+    def renumber(self, revision: int) -> int:
+        """Give all objects the versions after `revision`; return the last one."""
+        for obj in list(self.objects()):
+            revision += 1
+            namespace, name = _key(obj)
+            meta = {**obj["metadata"], "resourceVersion": str(revision)}
+            self._objects[namespace][name] = {**obj, "metadata": meta}
+        return revision
+
     def objects(self, namespace: str = "") -> Iterator[Object]:
         """Yield the objects of one namespace (empty = all), sorted by namespace and name."""
         for current in [namespace] if namespace else sorted(self._objects):

@@ -156,6 +156,13 @@ class Store:
         for objects in self._objects.values():
             objects.changes.compact(self._revision)
 
+    def restart_versions(self) -> None:
+        """Number all objects from 1 again and drop the history, as after etcd was restored into a new cluster."""
+        self._revision = 0
+        for objects in self._objects.values():
+            self._revision = objects.renumber(self._revision)
+        self.compact()
+
     # -- Writing
 
     def create(

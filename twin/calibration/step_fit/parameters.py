@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fake_vllm.engine.lora_costs import LoraCosts
+from fake_vllm.engine.adapters.costs import LoraCosts
 from fake_vllm.engine.timing import StepTimeModel
 from twin.calibration.fit import Floats
 from twin.calibration.step_fit.summary import MeasuredLevel

@@ -18,6 +18,12 @@ _EXHAUSTED = re.compile(rf"Max retries exceeded for pod {_POD}: ")
 _LOADED = re.compile(rf"Successfully loaded adapter on pod {_POD}$")
 _UNLOADED = re.compile(rf"Unloaded adapter from pod {_POD}$")
 _REFUSED = re.compile(rf"Loading on pod {_POD} failed: (?P<status>\d{{3}}) ")
+_NONSENSE = re.compile(
+    r"-\d+ (?:of|more|pods|replicas|attempts)\b|\b(?:pod|on|until) None\b|\bnan\b|<[\w.]+ object at|\bb'"
+)
+"""Texts that a reader cannot use: negative numbers of things, and values of Python."""
+_REPORTED = 30.0
+"""Seconds until an Event is written: Events are written one after another, in the background."""
 
 _Place = tuple[str, str]
 """Adapter and pod, as `namespace/name`."""
@@ -29,7 +35,9 @@ class ClaimsHaveHappened:
     Attempts that are said to have failed are loads that the pod was sent and that did not succeed; what is said of a
     load or unload has happened as often as the event counts it; replicas that are said to serve are those in
     `status.instances`; pods are those that the API server shows. An attempt that was announced before a crash, or whose
-    announcement failed, counts as used, sent or not, so each of these may add one.
+    announcement failed, counts as used, sent or not, so each of these may add one. A text has no negative number of
+    things and no value of Python, and the count of an Event only grows. An Event reports each load that has succeeded,
+    unless a crash or a failed write has lost it.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -43,6 +51,10 @@ class ClaimsHaveHappened:
         self._answers: set[tuple[_Place, int]] = set()
         """Places and the statuses of their loads."""
         self._crashes = 0
+        self._counts: dict[tuple[str, str], int] = {}
+        """Adapter's UID and note to the count of the Event."""
+        self._unreported: set[_Place] = set()
+        """Loads that have succeeded and that no Event has reported yet."""
         self._counted: dict[str, int] = {}
         """Adapter to the number of matching pods that its conditions name."""
 
@@ -52,6 +64,9 @@ class ClaimsHaveHappened:
                 self._request(line)
             case ControllerLine(event="crashed" | "lost" | "stopped"):
                 self._crashes += 1
+                self._forget_reports(line.t)
+            case ApiLine(resource="events") if line.code >= 400:
+                self._forget_reports(line.t)
             case ApiLine(resource="modeladapters") if line.code >= 500:
                 self._crashes += 1
             case AdapterLine():
@@ -69,12 +84,19 @@ class ClaimsHaveHappened:
         elif line.verb == "load":
             self._failed[place] += line.status != 200
             self._answers.add((place, line.status))
+            if line.status == 200:
+                self._report(place, line.t, missing=True)
 
     def _conditions(self, line: AdapterLine) -> None:
         for pod, retries in line.attempts.items():
             place = (line.object, f"{line.object.split('/')[0]}/{pod}")
             self._announced[place] = max(self._announced[place], retries + 1)
+        if line.event == "deleted":
+            for place in [place for place in self._unreported if place[0] == line.object]:
+                self._report(place, line.t, missing=False)
+        self._readable(line, line.message)
         for text in line.messages.values():
+            self._readable(line, text)
             for match in _FAILED.finditer(text):
                 self._at_most(line, match, self._failed[self._place(line, match)], "loads there have failed", text)
             for match in _USED.finditer(text):
@@ -98,6 +120,10 @@ class ClaimsHaveHappened:
     def _event(self, line: EventLine) -> None:
         allowed = len(self.state.run.retry_waits) + 1
         self._selected(line, line.note)
+        self._readable(line, line.note)
+        self._grows(line)
+        if (match := _LOADED.match(line.note)) is not None:
+            self._report(self._place(line, match), line.t, missing=False)
         if (match := _EXHAUSTED.match(line.note)) is not None:
             failed = self._failed[self._place(line, match)]
             self._claim(line, failed + self._crashes >= allowed, line.note, f"{failed} of {allowed} loads have failed")
@@ -108,6 +134,34 @@ class ClaimsHaveHappened:
         if (match := _REFUSED.match(line.note)) is not None:
             answered = (self._place(line, match), int(match["status"])) in self._answers
             self._claim(line, answered, line.note, "no load got that answer")
+
+    def _readable(self, line: AdapterLine | EventLine, text: str) -> None:
+        nonsense = _NONSENSE.search(text)
+        self._claim(line, nonsense is None, text, f"{nonsense[0] if nonsense else ''} says nothing")
+
+    def _grows(self, line: EventLine) -> None:
+        adapter = self.state.adapters.get(line.object)
+        event = (adapter.uid if adapter is not None else line.object, f"{line.reason} {line.note}")
+        before = self._counts.get(event, 0)
+        self._claim(
+            line, line.count > before or line.count == 1, line.note, f"its count was {before} and is {line.count}"
+        )
+        self._counts[event] = line.count
+
+    def _report(self, place: _Place, t: float, *, missing: bool) -> None:
+        """Record that a successful load has to be reported, or is."""
+        if missing:
+            self._unreported.add(place)
+        else:
+            self._unreported.discard(place)
+        message = f"no Event reports the load on {place[1]}"
+        bound = self.state.detection_bound(t) + _REPORTED
+        self.deadlines.check((*place, "reported"), missing, t, bound, place[0], message, (self.state.index,))
+
+    def _forget_reports(self, t: float) -> None:
+        """Excuse Events that were queued: they are the least important writes, and a lost one is not repeated."""
+        for place in sorted(self._unreported):
+            self._report(place, t, missing=False)
 
     def _selected(self, line: AdapterLine | EventLine, text: str) -> None:
         if (match := _SELECTED.search(text)) is None:

@@ -127,7 +127,7 @@ class ClusterState:
             case FaultLine():
                 self.tolerances.see(line)
         ended = isinstance(line, FaultLine) and line.event == "end"
-        relisted = isinstance(line, FaultLine) and line.fault == "watch-expired"
+        relisted = isinstance(line, FaultLine) and line.fault in ("watch-expired", "version-rollback")
         self.resumed = not self.is_blind and (was_blind or ended or relisted)
         if not self.is_blind and (was_blind or relisted):
             self.resumed_at = line.t

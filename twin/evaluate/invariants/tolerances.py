@@ -29,7 +29,19 @@ _DISTURB_ENGINES = frozenset(
         "latency",
     }
 )
-_DISTURB_API = frozenset({"api-conflict", "api-throttle", "api-error", "watch-drop", "stale-reads"})
+_DISTURB_API = frozenset(
+    {
+        "api-conflict",
+        "api-throttle",
+        "api-error",
+        "api-forbidden",
+        "api-invalid",
+        "conflict-storm",
+        "watch-drop",
+        "watch-freeze",
+        "stale-reads",
+    }
+)
 
 
 def settled_at(line: FaultLine) -> float:
@@ -121,6 +133,7 @@ def tolerance_text(kind: str) -> str:
     return {
         "api-slow": f"A reaction may take as long as {CHAIN} more requests, the longest possible chain.",
         "watch-expired": "Reaction times are measured from the new list.",
+        "version-rollback": "Reaction times are measured from the new list.",
         "clock-skew": "Waits and pod stability may be off by as much as the clock is.",
         "controller-crash": "While no replica leads, deadlines are suspended; they restart with the next leader.",
         "leader-loss": "While no replica leads, deadlines are suspended; they restart with the next leader.",

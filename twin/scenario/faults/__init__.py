@@ -12,11 +12,16 @@ from twin.scenario.faults.api import (
     ApiConflict,
     ApiError,
     ApiFault,
+    ApiForbidden,
+    ApiInvalid,
     ApiSlow,
     ApiThrottle,
+    ConflictStorm,
     StaleReads,
+    VersionRollback,
     WatchDrop,
     WatchExpired,
+    WatchFreeze,
 )
 from twin.scenario.faults.artifacts import (
     AdapterFilesDeleted,
@@ -52,9 +57,12 @@ __all__ = [
     "ApiConflict",
     "ApiError",
     "ApiFault",
+    "ApiForbidden",
+    "ApiInvalid",
     "ApiSlow",
     "ApiThrottle",
     "ClockSkew",
+    "ConflictStorm",
     "ControllerCrash",
     "EngineFault",
     "EngineRestart",
@@ -75,8 +83,10 @@ __all__ = [
     "RequestFault",
     "Rollout",
     "StaleReads",
+    "VersionRollback",
     "WatchDrop",
     "WatchExpired",
+    "WatchFreeze",
 ]
 
 Fault = Annotated[
@@ -108,9 +118,14 @@ Fault = Annotated[
     | ApiConflict
     | ApiThrottle
     | ApiError
+    | ApiForbidden
+    | ApiInvalid
+    | ConflictStorm
     | ApiSlow
     | WatchDrop
+    | WatchFreeze
     | WatchExpired
+    | VersionRollback
     | StaleReads
     | ControllerCrash
     | LeaderLoss

@@ -86,8 +86,9 @@ class PodStuckTerminating(InstantFault):
 class NodeDrain(LastingFault):
     """Nodes are drained, as by `kubectl drain`, and uncordoned when the fault ends.
 
-    The node is cordoned, and all of its pods except those of DaemonSets are deleted at once with their grace period;
-    disruption budgets are not simulated. Replacement pods that fit on no other node stay Pending.
+    The node is cordoned, and all of its pods except those of DaemonSets are evicted with their grace period, as their
+    disruption budgets allow: others are tried again every five seconds until the fault ends. Replacement pods that fit
+    on no other node stay Pending.
     """
 
     on: ClassVar[str] = "nodes"

@@ -24,6 +24,7 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     "StatefulSet": ("apps/v1", "statefulsets.apps"),
     "DaemonSet": ("apps/v1", "daemonsets.apps"),
     "Job": ("batch/v1", "jobs.batch"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets.policy"),
     "Pod": ("v1", "pods"),
     "Service": ("v1", "services"),
     "Secret": ("v1", "secrets"),

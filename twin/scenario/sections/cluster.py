@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
-from fake_vllm.engine.lora_costs import NO_COSTS, TARGET_MODULES, Architecture, LoraCosts, TargetModule
+from fake_vllm.engine.adapters.costs import NO_COSTS, TARGET_MODULES, Architecture, LoraCosts, TargetModule
 from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.scenario.sections.artifacts import Artifacts
 from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
@@ -83,7 +83,7 @@ class Memory(ScenarioModel):
 
 
 class LoraTiming(ScenarioModel):
-    """Additional time for adapters; see `fake_vllm/engine/lora_costs.py`."""
+    """Additional time for adapters; see `fake_vllm/engine/adapters/costs.py`."""
 
     step_base: Duration = 0.0
     """Additional time of a step with at least one adapter in the batch."""

@@ -15,12 +15,14 @@ import numpy as np
 from fake_vllm.distributions import Latency
 from twin.apiserver import ApiError, Change, Store
 from twin.apiserver.rest import AuditEvent
+from twin.apiserver.rest.auth.rbac import Attributes
 from twin.apiserver.rest.middleware import RequestEffects
 from twin.kernel.loop import wait_for_event
 from twin.serve.operator.process_replica import ProcessReplica
 from twin.trace.lines import ApiLine, ControllerLine, LeaseLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults, ApiRule
+from twin.world.api_refusals import RefusedRequest
 
 NAME = "outside"
 _WRITES = {"create": "create", "update": "patch", "patch": "patch", "delete": "delete"}
@@ -71,7 +73,7 @@ class ExternalOperator:
             raise _unavailable()
         rule = faults.matching_rule("patch" if attributes.verb == "update" else attributes.verb, attributes.resource)
         if rule is not None and not rule.after:
-            raise rule.error(attributes.resource, attributes.group, attributes.name)
+            raise rule.error(_refused(attributes))
         return RequestEffects(faults, partial(self._after_write, event, replica, rule))
 
     def _after_write(self, event: AuditEvent, replica: ProcessReplica | None, rule: ApiRule | None) -> None:
@@ -79,7 +81,7 @@ class ExternalOperator:
         if replica is not None and attributes.verb in _WRITES:
             replica.on_write("after")
         if rule is not None:
-            raise rule.error(attributes.resource, attributes.group, attributes.name)
+            raise rule.error(_refused(attributes))
 
     def observe(self, event: AuditEvent) -> None:
         """Record a request that has been answered."""
@@ -140,6 +142,17 @@ class ExternalOperator:
 def _is_controller(event: AuditEvent) -> bool:
     """Return True for a request of the operator; permission checks before its start are not counted."""
     return not event.user_agent.startswith(_PEOPLE) and event.attributes.group != "authorization.k8s.io"
+
+
+def _refused(attributes: Attributes) -> RefusedRequest:
+    return RefusedRequest(
+        attributes.verb,
+        attributes.resource,
+        attributes.group,
+        attributes.namespace,
+        attributes.name,
+        attributes.subresource,
+    )
 
 
 def _unavailable() -> ApiError:

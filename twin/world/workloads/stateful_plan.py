@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StatefulPod:
-    """What decides about one pod.
+    """State of one pod, as far as it decides.
 
     Attributes:
         ordinal: number in its name.
@@ -35,7 +35,7 @@ class StatefulPod:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a StatefulSet's spec says.
+    """Values of a StatefulSet's spec.
 
     Attributes:
         replicas: number of pods.
@@ -108,7 +108,7 @@ def _condemned(pods: Sequence[StatefulPod], *, ordered: bool) -> tuple[tuple[int
 
 
 def _outdated(wanted: Wanted, existing: dict[int, StatefulPod]) -> int | None:
-    """Return the pod to delete because of its revision; None if there is none, or if another is awaited."""
+    """Return the pod to delete because of its revision; None if the update is complete or waits."""
     for index in range(wanted.replicas - 1, (wanted.partition or 0) - 1, -1):
         pod = existing.get(wanted.start + index)
         if pod is not None and pod.revision != wanted.update and not pod.terminating:

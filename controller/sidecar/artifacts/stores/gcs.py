@@ -6,12 +6,13 @@ the node.
 
 import asyncio
 from base64 import b64decode
+from itertools import islice
 from typing import Any
 
 from controller.sidecar.artifacts.credentials import GcsCredentials
 from controller.sidecar.artifacts.egress_guard import EgressGuard
 from controller.sidecar.artifacts.pinned_connections import pin_session
-from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed
+from controller.sidecar.artifacts.stores import MAX_FILES, FileList, RemoteFile, Sink, file_list, is_needed, shown_name
 from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError, missing_extra
 
@@ -60,10 +61,9 @@ class GcsStore:
                 listing = file_list([_file(blob, "archive")])
                 return FileList(files=listing.files, version=listing.version, is_archive=True)
             prefix = key.rstrip("/") + "/"
-            blobs = self._client.list_blobs(
-                bucket, prefix=prefix, delimiter="/", max_results=4 * MAX_FILES, timeout=_TIMEOUT, retry=None
-            )
-            files = [_file(blob, blob.name[len(prefix) :]) for blob in blobs if is_needed(blob.name[len(prefix) :])]
+            blobs = self._client.list_blobs(bucket, prefix=prefix, delimiter="/", timeout=_TIMEOUT, retry=None)
+            needed = (blob for blob in blobs if is_needed(blob.name[len(prefix) :]))
+            files = [_file(blob, blob.name[len(prefix) :]) for blob in islice(needed, MAX_FILES + 1)]
         if not files:
             raise SidecarError(
                 Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted}: the bucket has no files of an adapter there"
@@ -111,6 +111,17 @@ def _client(account: GcsCredentials, endpoint: str, guard: EgressGuard | None) -
 
 
 def _file(blob: Any, path: str) -> RemoteFile:
+    """Return the file of an object.
+
+    Raises:
+        SidecarError: if it is stored compressed: Google then sends other bytes than its size and checksum are of.
+    """
+    if blob.content_encoding:
+        raise SidecarError(
+            Code.ARTIFACT_CORRUPT,
+            f"{shown_name(path)} is stored with Content-Encoding: {blob.content_encoding}; upload it uncompressed "
+            "(without gcloud's --gzip-local or gsutil's -z)",
+        )
     checksum = ""
     if blob.md5_hash:
         checksum = f"md5:{b64decode(blob.md5_hash).hex()}"

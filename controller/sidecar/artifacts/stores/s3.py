@@ -115,7 +115,6 @@ def tos_keys(keys: S3Credentials) -> S3Credentials:
 
 def _client(keys: S3Credentials, guard: EgressGuard | None) -> Any:
     try:
-        import botocore.session
         from botocore import UNSIGNED
         from botocore.config import Config
     except ImportError:
@@ -131,10 +130,9 @@ def _client(keys: S3Credentials, guard: EgressGuard | None) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         proxies={},
+        ignore_configured_endpoint_urls=True,
     )
-    session = botocore.session.Session()
-    session.set_config_variable("config_file", "/dev/null")
-    session.set_config_variable("credentials_file", "/dev/null")
+    session = _session()
     client = session.create_client(
         "s3",
         region_name=keys.region or "us-east-1",
@@ -147,6 +145,25 @@ def _client(keys: S3Credentials, guard: EgressGuard | None) -> Any:
     if guard is not None:
         pin_pools(client._endpoint.http_session._manager, guard)
     return client
+
+
+def _session() -> Any:
+    """Return a session with botocore's defaults, whatever the variables AWS_* of the environment say.
+
+    They are the node's or the operator's, for other programs; a profile that is missing in the empty configuration, or
+    a number that is none, would break every request. Only AWS_CA_BUNDLE counts: a store may have a private CA.
+    """
+    import botocore.session
+    from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConstantProvider
+
+    session = botocore.session.Session()
+    variables = session.get_component("config_store")
+    for name, (_, _, default, _) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items():
+        if name != "ca_bundle":
+            variables.set_config_provider(name, ConstantProvider(default))
+    session.set_config_variable("config_file", "/dev/null")
+    session.set_config_variable("credentials_file", "/dev/null")
+    return session
 
 
 class _Errors:

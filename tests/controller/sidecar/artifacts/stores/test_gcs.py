@@ -24,6 +24,11 @@ from gcp_storage_emulator.server import create_server
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from controller.sidecar.artifacts.credentials import GcsCredentials
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.stores.gcs import GcsStore, _file
+from controller.sidecar.artifacts.url import parse
+from controller.sidecar.errors import SidecarError
 from tests.controller.sidecar.proxy import cutting_proxy
 from tests.controller.sidecar.worlds import a_sidecar, an_adapter, code, run
 
@@ -146,6 +151,33 @@ def test_a_public_bucket_needs_no_account_and_a_private_one_says_what_is_missing
     run(story())
 
 
+class Crowded:
+    """A client whose bucket has many objects that no adapter needs, before those of an adapter."""
+
+    def bucket(self, name: str) -> str:
+        return name
+
+    def list_blobs(self, _: str, *, max_results: int | None = None, **__: object) -> Iterator[storage.Blob]:
+        names = [*(f"a-{number:04}.log" for number in range(1100)), *an_adapter()]
+        for name in names[:max_results]:
+            blob = storage.Blob(f"crowded/{name}", None)
+            blob._properties |= {"size": "10"}
+            yield blob
+
+
+def test_a_crowded_folder_is_listed_to_its_end() -> None:
+    store = GcsStore(parse("gs://public/crowded/"), GcsCredentials(), EgressGuard())
+    store._client = Crowded()
+    assert {file.path for file in store._list().files} == set(an_adapter())
+
+
+def test_an_object_that_is_stored_compressed_is_refused_with_the_remedy() -> None:
+    blob = storage.Blob("team/sql/adapter_model.safetensors", None)
+    blob._properties |= {"contentEncoding": "gzip", "size": "10"}
+    with pytest.raises(SidecarError, match=r"adapter_model.safetensors is stored with Content-Encoding: gzip; upload"):
+        _file(blob, "adapter_model.safetensors")
+
+
 def test_a_key_that_google_no_longer_takes_is_forbidden(gate: Gate, tmp_path: Path) -> None:
     revoked = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -197,3 +229,16 @@ def test_a_connection_cut_at_a_third_is_taken_up(gate: Gate, tmp_path: Path) -> 
                 assert proxy.cuts == []
 
     run(story())
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("gs://bucket/my%20team/sql/", "my team/sql/"),
+        ("s3://bucket/100%25/sql/", "100%/sql/"),
+        ("s3://bucket/100%2520/sql/", "100%20/sql/"),
+        ("s3://bucket/a%2Fb/", "a%2Fb/"),
+    ],
+)
+def test_a_blank_in_a_key_has_a_spelling(url: str, key: str) -> None:
+    assert parse(url).path == key

@@ -11,7 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from controller.sidecar.artifacts.credentials import S3Credentials
-from controller.sidecar.artifacts.stores.s3 import tos_keys
+from controller.sidecar.artifacts.stores.s3 import _client, tos_keys
 from tests.controller.sidecar.proxy import cutting_proxy
 from tests.controller.sidecar.worlds import a_sidecar, an_adapter, code, run, web_server
 
@@ -256,3 +256,22 @@ def test_tos_public_missing_expired_and_cut_at_a_third(server: Bucket, tmp_path:
 )
 def test_tos_endpoints_become_those_that_speak_s3(endpoint: str, region: str, meant: str) -> None:
     assert tos_keys(S3Credentials(endpoint=endpoint, region=region)).endpoint == meant
+
+
+def test_the_environment_of_other_programs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {
+        "AWS_PROFILE": "not-in-any-file",
+        "AWS_MAX_ATTEMPTS": "lots",
+        "AWS_RETRY_MODE": "eager",
+        "AWS_DEFAULTS_MODE": "none-such",
+        "AWS_DEFAULT_REGION": "no region",
+        "AWS_ENDPOINT_URL_S3": "http://192.0.2.1",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "sometimes",
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "odd",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    client = _client(S3Credentials(), None)
+    assert client.meta.endpoint_url == "https://s3.amazonaws.com"
+    assert client.meta.config.retries["total_max_attempts"] == 2
+    client.close()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from fake_vllm.engine.adapters.cache import LoraCache
 from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.lora import Artifact, EngineError, LoraIdentity, Model, ReloadError, weights_digest
-from fake_vllm.engine.lora_cache import LoraCache
 from fake_vllm.peft.adapter_config import config_error
 
 
