@@ -117,7 +117,7 @@ def beside_others(environment: Path, tmp_path: Path) -> Iterator[Path]:
         (site / f"{name}.py").unlink()
 
 
-@pytest.mark.parametrize("command", ["twin", "lora-controller", "lora-runtime", "fake-vllm"])
+@pytest.mark.parametrize("command", ["twin", "lora-controller"])
 def test_the_commands_work_beside_other_packages_of_the_same_names(
     environment: Path, beside_others: Path, command: str
 ) -> None:

@@ -58,7 +58,7 @@ def write_files(page: str, folder: Path) -> None:
         file.write_text(content)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def git(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment in which the address of the repository is a clone of this checkout, with a tag."""
     clone = tmp_path_factory.mktemp("git") / "clone"
@@ -68,16 +68,21 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_GLOBAL": os.devnull, **instead}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A working directory with the folders of the repository root that the pages use."""
+def linked(folder: Path) -> Path:
+    """Return a working directory with the folders of the repository root that the pages use."""
     for name in ("controller", "scenarios"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    return tmp_path
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return linked(tmp_path_factory.mktemp("docs"))
+
+
+@pytest.fixture(scope="module")
 def world(folder: Path) -> Iterator[World]:
+    """One cluster for the tests of installations, the last of which removes everything."""
     with a_served_world(folder, "--speed", "30", scenario=SCENARIO) as served:
         yield served
 
@@ -98,18 +103,13 @@ def run_page(page: str, folder: Path, environment: dict[str, str]) -> None:
         assert ran.returncode == 0, f"{page}: $ {command}\n{ran.stdout}{ran.stderr}"
 
 
-def test_the_install_security_and_upgrade_pages_work_as_written(
-    world: World, folder: Path, git: dict[str, str]
-) -> None:
-    """All pages, in the order of an installation's life cycle; the upgrade keeps the registry of the image."""
-    environment = {**world.environment, **git}
-    for page in ("install.md", "troubleshooting.md", "clusters.md", "security.md", *ALERTS, "upgrade.md"):
-        write_files(page, folder)
-        run_page(page, folder, environment)
-        if page == "install.md":
-            assert image(world) == "registry.example.com/lora-controller:0.1.0"
-            assert "leader_election_master_status" in httpx.get(f"{world.gateway}/metrics", trust_env=False).text
-    assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
+def test_the_production_page_works_as_written(tmp_path: Path) -> None:
+    """In a cluster of its own: the page serves another one from the same folder."""
+    folder = linked(tmp_path)
+    with a_served_world(folder, "--speed", "30", scenario=SCENARIO) as world:
+        run_page("production.md", folder, dict(world.environment))
+    assert (folder / "mine.yaml").is_file()
+    assert (folder / "reports/production/quickstart/0/report.html").is_file()
 
 
 def image(world: World) -> str:
@@ -125,6 +125,7 @@ def test_an_image_that_is_in_no_registry_is_not_rolled_out_and_the_objects_of_th
     assert world.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART)).code == 0
     done = world.kubectl(*rollout, "--timeout=60s")
     assert done.code == 0, done.all
+    assert world.kubectl("delete", *overlay, "--timeout=60s").code == 0
 
 
 @pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
@@ -145,10 +146,18 @@ def test_the_pages_commands_for_helm_work_as_written(world: World, folder: Path)
     assert "modeladapters.model.aibrix.ai" in world.kubectl("get", "crd").out
 
 
-def test_the_production_page_works_as_written(world: World, folder: Path) -> None:
-    run_page("production.md", folder, dict(world.environment))
-    assert (folder / "mine.yaml").is_file()
-    assert (folder / "reports/production/quickstart/0/report.html").is_file()
+def test_the_install_security_and_upgrade_pages_work_as_written(
+    world: World, folder: Path, git: dict[str, str]
+) -> None:
+    """All pages, in the order of an installation's life cycle; the upgrade keeps the registry of the image."""
+    environment = {**world.environment, **git}
+    for page in ("install.md", "troubleshooting.md", "clusters.md", "security.md", *ALERTS, "upgrade.md"):
+        write_files(page, folder)
+        run_page(page, folder, environment)
+        if page == "install.md":
+            assert image(world) == "registry.example.com/lora-controller:0.1.0"
+            assert "leader_election_master_status" in httpx.get(f"{world.gateway}/metrics", trust_env=False).text
+    assert "No resources found" in world.kubectl("get", "pods", "-n", "lora-system").all
 
 
 def test_every_target_of_the_makefile_is_there_once_and_listed() -> None:
