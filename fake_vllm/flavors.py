@@ -18,5 +18,7 @@ def flavor_of(config: EngineConfig) -> EngineFlavor:
     """Return the flavor that the configuration names."""
     if config.dialect == "sglang":
         return _SGLANG
-    errors = VllmErrorTexts(worker_processes=config.worker_processes)
+    errors = VllmErrorTexts(
+        worker_processes=config.worker_processes, blames_client=config.quirks.blames_client_of_loads
+    )
     return EngineFlavor(errors, vllm_model_card, BucketBounds(), VllmMetricsRenderer)

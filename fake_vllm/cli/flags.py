@@ -32,19 +32,26 @@ def check_unknown(args: EngineArgs) -> None:
     """
     if not args.unknown:
         return
-    known = [*engine_parser(args.flavor).flags, *(f"--{name}" for name in OWN_FLAGS)]
+    own = [f"--{name}" for name in OWN_FLAGS]
+    known = [*engine_parser(args.flavor).flags, *own]
     refused: list[str] = []
     hint = ""
     for words in _grouped(args.unknown):
         flag = words[0].partition("=")[0]
         is_flag = flag.startswith("-")
         similar = get_close_matches(flag, known, n=1, cutoff=_SIMILARITY[args.flavor]) if is_flag else []
-        if similar == [flag] or (is_flag and args.flavor != VLLM and not similar):
+        if flag in own or (is_flag and args.flavor != VLLM and not similar):
             continue
         refused += words
-        hint = hint or (f"did you mean {similar[0]}?" if similar else "")
+        hint = hint or _hint(flag, similar)
     if refused:
         raise EngineConfigError(f"unrecognized arguments: {' '.join(refused)}", flag=refused[0], exit_code=2, hint=hint)
+
+
+def _hint(flag: str, similar: Sequence[str]) -> str:
+    if flag in similar:
+        return f"only later releases have {flag}"
+    return f"did you mean {similar[0]}?" if similar else ""
 
 
 def _grouped(words: Sequence[str]) -> Iterator[list[str]]:

@@ -163,5 +163,6 @@ def _flag(name: str) -> str:
 
 
 def _cpu_has_workers(args: EngineArgs, version: str) -> bool:
-    """Return whether a CPU build computes in processes of its own; before 0.24 always, as recorded on 0.20.2."""
-    return version.endswith(CPU_BUILD) and (args.engine_processes or parse_release(version) < (0, 24))
+    """Return whether errors of a CPU build are those of worker processes: on 0.20.2 always, on 0.16.0 never."""
+    release = parse_release(version)
+    return version.endswith(CPU_BUILD) and release >= (0, 20) and (args.engine_processes or release < (0, 24))

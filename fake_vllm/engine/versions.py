@@ -33,7 +33,9 @@ _NO_ORIGINS_SINCE = (0, 32)  # recorded: another origin is refused; 0.30.0 allow
 _PREFIX_BY_NAME_SINCE = (0, 11, 1)  # vllm/v1/core/kv_cache_utils.py: lora_int_id until 0.11.0, a new one for each load
 _PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and path in 0.31.0
 _ABORTS_AT_SIGTERM_SINCE = (0, 32)  # recorded: 0.28.0 and 0.30.0 leave streams open and silent; 0.31 was not
-_OWN_SIGTERM_SINCE = (0, 27)  # vllm/entrypoints/launcher.py: in 0.24.0 uvicorn replaces the handler; recorded
+_TORCH_HINTS_SINCE = (0, 20)  # recorded: torch 2.11 of 0.20.2 has them, torch 2.10 of 0.16.0 has not
+_LOADS_FAIL_WITH_500_SINCE = (0, 20)  # recorded on 0.20.2; 0.16.0 answers 400
+_DRAINS_AT_SIGTERM = ((0, 20), (0, 27))  # recorded on 0.20.2 and 0.24.0, where uvicorn replaces vLLM's handler
 _CHECKS_DEVELOPMENT_SINCE = (0, 32)  # recorded: 0.30 takes queries and bodies of the development mode unchecked
 _RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
 
@@ -73,6 +75,8 @@ class VersionQuirks:
     """SIGTERM aborts requests; before, the engine core was gone first, and connections stayed open and silent."""
     drains_at_sigterm: bool = False
     """SIGTERM lets requests end, however long they take."""
+    blames_client_of_loads: bool = False
+    """Every failed load has status 400, and a missing adapter the text of a failed call."""
     guarded: tuple[str, ...] = ("/",)
     """Beginnings of the paths that need the API key."""
     allowed_origins: tuple[str, ...] = ("*",)
@@ -116,9 +120,11 @@ class VersionQuirks:
             peft=PeftRules(
                 positive_rank=release >= _POSITIVE_RANK_SINCE,
                 all_features=release >= _ALL_PEFT_FEATURES_SINCE,
+                torch_hints=release >= _TORCH_HINTS_SINCE,
                 names_whole=not _SHORTENED_NAMES[0] <= release < _SHORTENED_NAMES[1],
             ),
-            drains_at_sigterm=release < _OWN_SIGTERM_SINCE,
+            drains_at_sigterm=_DRAINS_AT_SIGTERM[0] <= release < _DRAINS_AT_SIGTERM[1],
+            blames_client_of_loads=release < _LOADS_FAIL_WITH_500_SINCE,
             guarded=_guarded(release),
             allowed_origins=() if release >= _NO_ORIGINS_SINCE else ("*",),
             prefix_key=_prefix_key(release),

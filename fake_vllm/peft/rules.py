@@ -17,6 +17,8 @@ class PeftRules:
     """Features that change an adapter's meaning are refused, and patterns of ranks and alphas are read."""
     names_whole: bool = True
     """The error of a tensor has its whole name, with PEFT's prefix."""
+    torch_hints: bool = True
+    """The error of a damaged file of torch says what may have happened to it."""
 
 
 LATEST = PeftRules(positive_rank=True, all_features=True)

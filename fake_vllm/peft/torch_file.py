@@ -22,8 +22,9 @@ _OTHER = (
 )
 _BLOCKED = "\n\nTrying to load unsupported GLOBAL {name} whose module {module} is blocked."
 _UNSUPPORTED = "\n\nPlease file an issue: GLOBAL {name} was not an allowed global by default."  # no recording has it
-_CUT = (
-    "PytorchStreamReader failed reading zip archive: failed finding central directory. This is an internal miniz error."
+_CUT = "PytorchStreamReader failed reading zip archive: failed finding central directory"
+_CUT_HINT = (
+    ". This is an internal miniz error."
     " If you are seeing this error, there is a high likelihood that your checkpoint file is corrupted. This can happen"
     " if the checkpoint was not saved properly, was transferred incorrectly, or the file was modified after saving."
 )
@@ -49,7 +50,7 @@ class _Unpickler(pickle.Unpickler):
         raise AdapterRefusedError(_REFUSED.format(reason=text.format(name=f"{module}.{name}", module=module)))
 
 
-def read_torch_file(path: Path) -> Any:
+def read_torch_file(path: Path, *, hints: bool = True) -> Any:
     """Return the saved object, with the shape in place of each tensor.
 
     Raises:
@@ -57,21 +58,21 @@ def read_torch_file(path: Path) -> Any:
     """
     with open(path, "rb") as file:
         if file.read(len(_ZIP)) == _ZIP:
-            return _read_zip(path)
+            return _read_zip(path, hints)
         file.seek(0)
         for _ in range(_OLD_HEADERS):
             _load(file)
         return _load(file)
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path, hints: bool) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
             with archive.open(name) as file:
                 return _load(file)
     except zipfile.BadZipFile as error:
-        raise AdapterRefusedError(_CUT) from error
+        raise AdapterRefusedError(_CUT + _CUT_HINT if hints else _CUT) from error
 
 
 def _load(file: IO[bytes]) -> Any:

@@ -39,7 +39,9 @@ def weights_file(folder: Path) -> Path:
 
 def check_weights(file: Path, config: AdapterConfig, model: ModelShape | None, max_rank: int, rules: PeftRules) -> None:
     """Raise `AdapterRefusedError`, or an error of Python, if vLLM refuses the tensors in a file."""
-    tensors = _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file)
+    tensors = (
+        _read_safetensors(file) if file.suffix == ".safetensors" else read_torch_file(file, hints=rules.torch_hints)
+    )
     _check_modules(file.parent, tensors.keys(), config, rules)
     pairs = _pairs(tensors, config, model, rules)
     _check_pairs(pairs, model)

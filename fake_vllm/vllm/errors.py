@@ -20,11 +20,14 @@ class VllmErrorTexts:
     """Implements `ErrorTexts`.
 
     The server passes on the text of an error in the engine core behind the name of the call (`vllm/v1/engine/core.py`);
-    with worker processes their executor wraps it too (`vllm/v1/executor/multiproc_executor.py`).
+    with worker processes their executor wraps it too (`vllm/v1/executor/multiproc_executor.py`). In older releases
+    every error of a load is the client's (`blames_client`).
     """
 
-    def __init__(self, *, worker_processes: bool = False) -> None:
+    def __init__(self, *, worker_processes: bool = False, blames_client: bool = False) -> None:
         self._worker_processes = worker_processes
+        self._status, self._type = (400, "BadRequestError") if blames_client else (500, "InternalServerError")
+        self._missing = CALL_FAILED if blames_client else ""
 
     def incomplete_load(self) -> EngineError:
         return EngineError(400, "InvalidUserInput", "Both 'lora_name' and 'lora_path' must be provided.")
@@ -34,7 +37,9 @@ class VllmErrorTexts:
         return EngineError(400, "InvalidUserInput", f"The lora adapter '{name}' has already been loaded.{hint}")
 
     def not_found(self, name: str, path: str) -> EngineError:
-        return EngineError(404, "NotFoundError", f"Loading lora {name} failed: No adapter found for {path}")
+        return EngineError(
+            404, "NotFoundError", f"{self._missing}Loading lora {name} failed: No adapter found for {path}"
+        )
 
     def lora_disabled(self) -> EngineError:
         return self.load_failed("LoRA is not enabled. Use --enable-lora to enable LoRA.")
@@ -45,7 +50,7 @@ class VllmErrorTexts:
     def load_failed(self, message: str) -> EngineError:
         if self._worker_processes:
             message = f"Worker failed with error '{message}', please check the stack trace above for the root cause"
-        return EngineError(500, "InternalServerError", f"{CALL_FAILED}{message}")
+        return EngineError(self._status, self._type, f"{CALL_FAILED}{message}")
 
     def out_of_memory(self, size: int) -> EngineError:
         return self.load_failed(f"CUDA out of memory. Tried to allocate {size / _MIB:.2f} MiB.")

@@ -3,7 +3,7 @@
 import argparse
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,18 @@ class ServerArgs:
 DEFAULT_SERVER_ARGS = ServerArgs()
 
 
-def add_server_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of these arguments."""
+def add_server_flags(parser: argparse.ArgumentParser, lacking: Collection[str]) -> None:
+    """Add the flags of these arguments; `lacking`: flags that only later releases have."""
     parser.add_argument("--allowed-origins", type=_texts)
     parser.add_argument("--allowed-methods", type=_texts, default=ANY)
     parser.add_argument("--allowed-headers", type=_texts, default=ANY)
     parser.add_argument("--root-path", default="")
     parser.add_argument("--api-server-count", "-asc", action="ignored", type=int)
     parser.add_argument("--data-parallel-size", "-dp", action="ignored", type=int, default=1)
-    parser.add_argument("--shutdown-timeout", type=int, default=0)
+    if "shutdown-timeout" in lacking:
+        parser.set_defaults(shutdown_timeout=0)
+    else:
+        parser.add_argument("--shutdown-timeout", type=int, default=0)
     for name in ("allow-credentials", "enable-request-id-headers", "disable-fastapi-docs", "enable-scale-out"):
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=False)
 

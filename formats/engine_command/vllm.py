@@ -72,8 +72,9 @@ def vllm_parser(release: Release | None = None) -> FlexibleArgumentParser:
     parser.add_argument("--tensor-parallel-size", "-tp", type=int, default=1)
     parser.add_argument("--pipeline-parallel-size", "-pp", type=int, default=1)
     parser.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=None)
-    add_server_flags(parser)
-    _add_ignored(parser, FlagValues.of(release))
+    values = FlagValues.of(release)
+    add_server_flags(parser, values.lacking)
+    _add_ignored(parser, values)
     return parser
 
 

@@ -10,7 +10,13 @@ OPERATORS = (
 )
 """What an operator depends on: start-ups, life and death, adapters, metrics, routes, and errors of a model's name."""
 
-PARTS: Mapping[str, tuple[str, ...]] = {"0.16.0": OPERATORS, "0.20.2": OPERATORS, "0.24.0": OPERATORS}
+_WITHOUT_TIMEOUT = ("lifecycle/sigterm-while-", "lifecycle/e", "lifecycle/resident-", "lifecycle/in-place-")
+"""The stories of a release that has no `--shutdown-timeout`."""
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "0.16.0": (*(prefix for prefix in OPERATORS if prefix != "lifecycle/"), *_WITHOUT_TIMEOUT),
+    "0.20.2": OPERATORS,
+    "0.24.0": OPERATORS,
+}
 """First words of the recorded entries of each release that is not recorded for the whole table."""
 
 

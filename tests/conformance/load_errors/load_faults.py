@@ -108,6 +108,9 @@ _BY_SERVER: dict[int, dict[str, tuple[str, str]]] = {
         "Both 'lora_name' and 'lora_path' must be provided.": _REFUSED,
         "The lora adapter '{}' conflicts with a served base model.": _REFUSED,
         "The lora adapter '{}' has already been loaded.{}": ("pod", "AlreadyLoaded"),
+        **RAISED,  # 0.16.0 answers 400 where later releases answer 500
+        **_BY_PYTHON,
+        "": _REFUSED,  # an assertion: tensors that no release can use
     },
     401: {"{}": ("pod", "Unauthorized")},
     404: {

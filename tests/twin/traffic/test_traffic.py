@@ -32,6 +32,10 @@ def traffic_lines(lines: list[Line]) -> list[TrafficLine]:
     return [line for line in lines if isinstance(line, TrafficLine)]
 
 
+def requests_by_adapter(lines: list[Line]) -> Counter[str]:
+    return sum((Counter({line.object: line.requests}) for line in traffic_lines(lines)), Counter())
+
+
 def causes(lines: list[Line]) -> Counter[str]:
     return sum((Counter(line.causes) for line in traffic_lines(lines)), Counter())
 
@@ -169,3 +173,14 @@ def test_the_worst_adapter_and_namespace_have_the_lowest_share() -> None:
     for adapter, good, requests in (("a/x", 40, 40), ("a/y", 10, 40), ("b/z", 30, 40), ("b/rare", 0, 2)):
         measured.see(TrafficLine(t=60, object=adapter, seconds=60, requests=requests, good=good))
     assert measured.summary()["goodput"] == {"share": 0.655738, "worst_adapter": 0.25, "worst_namespace": 0.625}
+
+
+def test_a_flash_crowd_adds_requests_for_one_adapter_and_changes_no_other(tmp_path: Path) -> None:
+    crowd = {"adapter": "a-1", "rate": "4/s", "from": "2m", "until": "3m"}
+    usual, crowded = (
+        requests_by_adapter(record(tmp_path, traffic={"rate": "1/s", **crowds}, duration="5m"))
+        for crowds in ({}, {"crowds": [crowd]})
+    )
+    more = crowded - usual
+    assert list(more) == ["default/a-1"]
+    assert 180 < more["default/a-1"] < 300
