@@ -161,6 +161,15 @@ def one_adapter_is_ignored(patch: Patch) -> None:
     patch.setattr(reconciler_module, "plan", selective)
 
 
+def nothing_is_ever_complete(patch: Patch) -> None:
+    honest = conditions_module.ConditionBuilder._progress
+
+    def hesitant(self: Any, pods: Any) -> Any:
+        return replace(honest(self, pods), active=True, reason="Loading")
+
+    patch.setattr(conditions_module.ConditionBuilder, "_progress", hesitant)
+
+
 def no_silence(patch: Patch) -> None:
     honest = plan_module.plan
     from msgspec.structs import replace as with_fields
@@ -414,6 +423,7 @@ BUGS = [
     (14, no_silence, QUIET),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
+    ("liveness", nothing_is_ever_complete, QUIET),
     ("liveness", what_is_loaded_is_good_for_ever, ANOTHER_AT_LENGTH),
     ("liveness", refused_once_is_refused_for_ever, NO_REGISTRY),
 ]

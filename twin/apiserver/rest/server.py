@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from twin.apiserver.codec.field_types import decode_message
 from twin.apiserver.codec.protobuf import message_name
 from twin.apiserver.meta.errors import ApiError, Object, invalid, unprocessable
+from twin.apiserver.rest.admitted_writes import AdmittedWrites
 from twin.apiserver.rest.auth.access_reviews import AccessReviews, review_type
 from twin.apiserver.rest.auth.authentication import (
     ANONYMOUS,
@@ -90,6 +91,7 @@ class ApiServer:
         self._objects = Objects(store, now)
         self._reviews = AccessReviews(authenticator, self._authorizer)
         self._pods = PodSubresources(store, containers or _NoContainers(), now)
+        self._writes = AdmittedWrites(store, self._conversions, self._dispatch)
         self.watches = Watches(store, now)
 
     def close(self) -> None:
@@ -126,7 +128,8 @@ class ApiServer:
                 self._authorizer.check(request.user, creating)
                 self._observer(replace(event, attributes=creating, code=201, implied=True))
             effects = await self._interference(event)
-            response = self._dispatch(attributes.verb, replace(request, read_view=effects.read_view), info)
+            viewed = replace(request, read_view=effects.read_view)
+            response = await self._writes.respond(attributes, viewed, info)
             effects.after()
         except ApiError as error:
             self._observer(replace(event, code=error.code))

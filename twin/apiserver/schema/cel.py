@@ -1,4 +1,4 @@
-"""Validation rules of CustomResourceDefinitions in CEL, evaluated by a library.
+"""Validation rules of CustomResourceDefinitions, and expressions of policies, in CEL, evaluated by a library.
 
 Functions that the library does not have (Kubernetes' own extensions, such as `isURL`) are refused by name when the CRD
 is registered. Language: https://github.com/google/cel-spec (doc/langdef.md).
@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import cel
 
 _VARIABLES = frozenset({"self", "oldSelf"})
+_POLICY_VARIABLES = frozenset({"object", "oldObject", "request", "params", "variables"})
 _FUNCTIONS = frozenset(
     {"size", "matches", "startsWith", "endsWith", "contains", "int", "uint", "double", "string", "bool", "bytes", "dyn"}
 )
@@ -52,15 +53,57 @@ def compile_expression(text: str, *, optional_old: bool = False) -> "cel.Program
     Raises:
         ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
     """
+    return _compiled(text, _FUNCTIONS | _OPTIONAL_FUNCTIONS if optional_old else _FUNCTIONS, _VARIABLES)
+
+
+def _compiled(text: str, functions: frozenset[str], variables: frozenset[str]) -> "cel.Program":
     program: cel.Program = _library().compile(text)
-    functions = _FUNCTIONS | _OPTIONAL_FUNCTIONS if optional_old else _FUNCTIONS
     for name in program.functions():
         if name.isidentifier() and name not in functions and not name.startswith("_"):
             raise ValueError(f"undeclared reference to function '{name}'")
     for name in program.variables():
-        if name not in _VARIABLES and name not in _BOUND.findall(text):
+        if name not in variables and name not in _BOUND.findall(text):
             raise ValueError(f"undeclared reference to '{name}'")
     return program
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Result of an expression of a policy; `error` says why it has no value."""
+
+    value: Any = None
+    error: str = ""
+
+    @property
+    def is_true(self) -> bool:
+        """True if the expression holds."""
+        return self.value is True
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyExpression:
+    """A compiled expression over the variables of a ValidatingAdmissionPolicy."""
+
+    program: "cel.Program"
+
+    def evaluate(self, values: Mapping[str, Any]) -> Evaluation:
+        """Run the program."""
+        try:
+            return Evaluation(self.program.execute(dict(values)))
+        except KeyError as error:
+            return Evaluation(error=f"no such key: {error.args[0]}")
+        except (TypeError, IndexError, RuntimeError, ValueError) as error:
+            return Evaluation(error=str(error))
+
+
+@lru_cache(maxsize=256)
+def compile_policy(text: str) -> PolicyExpression:
+    """Return the program of an expression of a policy.
+
+    Raises:
+        ValueError: if the expression is not valid CEL or uses unsupported functions or variables.
+    """
+    return PolicyExpression(_compiled(text, _FUNCTIONS, _POLICY_VARIABLES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,14 @@ class Liveness:
             return f"it is {line.phase or 'untouched'}, though {len(usable)} pods could take it: {line.message}"
         if len(line.instances) < due:
             return f"{len(line.instances)} of {due} possible replicas are serving"
-        return self._outdated(line)
+        return self._outdated(line) or self._incomplete(line)
+
+    def _incomplete(self, line: AdapterLine) -> str:
+        """Return that an adapter with all of its replicas does not say so, or an empty text."""
+        progress = line.conditions.get("Progressing")
+        if line.wanted and len(line.instances) == line.wanted and progress not in (None, ("False", "Complete")):
+            return f"{line.wanted} of {line.wanted} replicas are serving, and Progressing is {' '.join(progress)}"
+        return ""
 
     def _outdated(self, line: AdapterLine) -> str:
         """Return which pod still serves the previous artifact, or an empty text."""
