@@ -198,7 +198,7 @@ MISTAKES: Mapping[str, Mistake] = {
     "a Service has the name": _service_name_is_taken,
     "an unknown scheduler": _unknown_scheduler,
     "scaled to zero": _scaled_to_zero,
-    "a timeout is no duration": _timeout_is_no_duration,
+    "a timeout is not a duration": _timeout_is_no_duration,
     "a base is not served": _base_is_not_served,
     "a probe is wrong": _probe_is_wrong,
     "an artifact needs the sidecar": _needs_the_sidecar,

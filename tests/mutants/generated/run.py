@@ -41,7 +41,7 @@ _ALONE = ("test_backoff.py", "test_operator_stop.py")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the checks of one mistake ended with."""
+    """Result of the checks of one mistake."""
 
     check: str
     """Check that failed; empty if none did."""

@@ -58,7 +58,7 @@ def user_checks(folder: Path, seeds: range) -> Iterator[Check]:
 
 
 def violation(scenario: Scenario) -> str:
-    """Run a scenario and return the first violation or logged failure; empty if there is none."""
+    """Run a scenario and return the first violation or logged failure; empty without one."""
     lines = list(simulate(scenario).lines)
     violations = invariants.check(lines).violations
     if violations:

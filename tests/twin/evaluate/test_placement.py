@@ -1,4 +1,4 @@
-"""What is kept about pods that can take an adapter is what looking at each pod would give."""
+"""The kept answers about pods that can take an adapter are those that looking at each pod would give."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,8 +1,8 @@
 """The admission chain of the served API: mutating webhooks, validating webhooks, ValidatingAdmissionPolicies.
 
 A write is first computed without storing it. What the webhooks have made of it is then written in its place, on the
-condition that nobody has changed the object meanwhile. Without a registered webhook or policy a write costs nothing
-more than a look at four empty lists.
+condition that no other client has changed the object meanwhile. Without a registered webhook or policy a write costs
+nothing more than a look at four empty lists.
 """
 
 from collections.abc import Mapping, Sequence

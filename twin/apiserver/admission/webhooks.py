@@ -123,7 +123,7 @@ def _cause(url: str, error: httpx.TransportError) -> str:
 
 
 def _checked(answer: Any, uid: str) -> Object:
-    """Return the response of an AdmissionReview. Raises CallFailed if it is none, or for another request."""
+    """Return the response of an AdmissionReview. Raises CallFailed without one, or for another request."""
     response = answer.get("response") if isinstance(answer, dict) else None
     if not isinstance(response, dict):
         raise CallFailed("webhook response was absent")
@@ -147,7 +147,7 @@ def _denial(name: str, status: Mapping[str, Any]) -> ApiError:
 
 
 def _patch(name: str, response: Mapping[str, Any]) -> tuple[Object, ...]:
-    """Return the JSON patch of a response. Raises ApiError if it is none."""
+    """Return the JSON patch of a response. Raises ApiError if it is malformed."""
     if not response.get("patch"):
         return ()
     try:

@@ -54,7 +54,7 @@ class AdmittedWrites:
         return response
 
     def _stored(self, info: RequestInfo) -> Object | None:
-        """Return the object as it is; None if there is none."""
+        """Return the object as it is; None if it does not exist."""
         if not info.name:
             return None
         view = self._conversions.of(info)

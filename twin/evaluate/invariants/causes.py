@@ -40,6 +40,8 @@ class Causes:
     _specs: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     _services: dict[str, str] = field(default_factory=dict)
     """EndpointSlice to its adapter."""
+    _unloading: set[tuple[str, str]] = field(default_factory=set)
+    """(pod, adapter) of unloads in flight; an engine that drops an adapter without one has lost it."""
     _scaled: set[str] = field(default_factory=set)
     """Adapters whose replicas follow users' demand, which has a say once a minute."""
     _changed: str = ""
@@ -75,7 +77,8 @@ class Causes:
             case RequestLine():
                 self._request(line)
             case EngineLine(event="loaded" | "unloaded"):
-                self._add(f"{line.object.split('/')[0]}/{line.adapter}", line.t, moves=False)
+                lost = line.event == "unloaded" and (line.object, line.adapter) not in self._unloading
+                self._add(f"{line.object.split('/')[0]}/{line.adapter}", line.t, moves=lost)
             case EngineLine() | PodLine() | SecretLine():
                 self._namespaces[line.object.split("/")[0]] += 1
                 self.last = line.t
@@ -84,6 +87,7 @@ class Causes:
                     self._add(adapter, line.t)
             case FaultLine() | ControllerLine():
                 self._cluster += 1
+                self._unloading.clear()
                 self.last = line.t
             case ApiLine() if line.code >= 400 and line.resource not in ("leases", "events"):
                 self._add(self.adapter_of(line), line.t)
@@ -101,6 +105,10 @@ class Causes:
 
     def _request(self, line: RequestLine) -> None:
         failed = line.event == "done" and line.status != 200
+        if line.event == "sent" and line.verb == "unload":
+            self._unloading.add((line.object, line.adapter))
+        elif line.verb == "unload":
+            self._unloading.discard((line.object, line.adapter))
         self._add(f"{line.object.split('/')[0]}/{line.adapter}", line.t, moves=failed)
 
     def _add(self, adapter: str, t: float, *, moves: bool = True) -> None:

@@ -151,7 +151,7 @@ def _session() -> Any:
     """Return a session with botocore's defaults, whatever the variables AWS_* of the environment say.
 
     They are the node's or the operator's, for other programs; a profile that is missing in the empty configuration, or
-    a number that is none, would break every request. Only AWS_CA_BUNDLE counts: a store may have a private CA.
+    a malformed number, would break every request. Only AWS_CA_BUNDLE counts: a store may have a private CA.
     """
     import botocore.session
     from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConstantProvider
