@@ -86,8 +86,9 @@ class Snapshot:
     def has_failed(self, pod: PodView, since: float) -> bool:
         """Return whether the pod's engine had an error of its own after `since`, and no success since then."""
         record = self.engines.get(pod.uid)
-        failed = record is not None and record.failed_engine == pod.engine and record.failed_at > since
-        return failed or self.did_not_answer(pod)
+        if record is None:
+            return False
+        return (record.failed_engine == pod.engine and record.failed_at > since) or record.unanswered == pod.engine
 
     def has_slot(self, pod: PodView) -> bool:
         """Return whether the pod's engine may be sent one more request now."""

@@ -3,7 +3,6 @@
 from tests.conformance_kubernetes.comparison import Known
 
 _NOT_SIMULATED = "not simulated"
-_BUDGETS = "the twin stores PodDisruptionBudgets and no controller reads them: evictions are never refused"
 _QUOTAS = "the twin has no ResourceQuotas and LimitRanges"
 _NAMESPACE_ROUNDS = "a real namespace controller looks again after a time that grows with the pods' grace"
 _SLICES = "the twin has EndpointSlices of the operator only, none of Services"
@@ -14,8 +13,6 @@ KNOWN = (
     Known("*", "Node *: annotations", "the TTL controller's annotation is read by kubelets only"),
     Known("*", "ConfigMap kube-root-ca.crt*", "the twin publishes no CA bundle in namespaces"),
     Known("namespace-graceful-pods", "*", _NAMESPACE_ROUNDS),
-    Known("namespace-workload", "*", _NAMESPACE_ROUNDS),
-    Known("budget-*", "*", _BUDGETS),
     Known("quota-*", "*", _QUOTAS),
     Known("limit-range", "*", _QUOTAS),
     Known("service-*", "EndpointSlice *", _SLICES),
@@ -25,12 +22,10 @@ KNOWN = (
     Known("job-*", "Job *: spec.suspend", "the twin does not write out the default of `suspend`"),
     Known("job-indexed", "Job *: status.completedIndexes", _NOT_SIMULATED),
     Known("job-deadline", "*", "in the twin a Job has failed at once, a real one when its pods are gone"),
-    Known("job-ttl", "*", "the twin keeps finished Jobs"),
     Known("delete-finalizers", "refusals: causes", "a real server lists this cause twice"),
     Known("daemonset-taints", "*", _NODE_LIFE),
     Known("node-cordoned", "Node *: spec.taints", "the twin has no taint for cordoned nodes, only the field"),
     Known("node-*", "Pod *: conditions.PodScheduled", "the message has no part about claims and preemption"),
-    Known("node-deleted", "*", "the twin has no garbage collection of pods on nodes that are gone"),
     Known("node-lost", "*", _NODE_LIFE),
     Known("node-not-ready", "*", _NODE_LIFE),
     Known("node-taint-no-execute", "*", _NODE_LIFE),
