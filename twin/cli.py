@@ -72,9 +72,12 @@ def _open_closed_streams() -> None:
 
 def _run() -> int:
     """Run the command line; return its exit code."""
+    output = sys.stdout
     try:
         app()
     except SystemExit as ended:
+        if sys.stdout is not output:  # typer replaces it when the reader of a help text has gone
+            raise BrokenPipeError from None
         return ended.code if isinstance(ended.code, int) else OK
     return OK
 

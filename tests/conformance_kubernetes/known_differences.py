@@ -22,7 +22,6 @@ KNOWN = (
     Known("job-*", "Job *: spec.suspend", "the twin does not write out the default of `suspend`"),
     Known("job-indexed", "Job *: status.completedIndexes", _NOT_SIMULATED),
     Known("job-deadline", "*", "in the twin a Job has failed at once, a real one when its pods are gone"),
-    Known("job-ttl", "*", "the twin keeps finished Jobs"),
     Known("delete-finalizers", "refusals: causes", "a real server lists this cause twice"),
     Known("daemonset-taints", "*", _NODE_LIFE),
     Known("node-cordoned", "Node *: spec.taints", "the twin has no taint for cordoned nodes, only the field"),

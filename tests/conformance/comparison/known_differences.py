@@ -7,6 +7,7 @@ _TOKENS = "the fake has a tokenizer and a chat template of its own, so a prompt 
 _CALLS = "the test model cannot call tools; the fake does, where a model could"
 _END = "the token that ends a text has an event of its own, without text; the fake has no such token"
 _NO_HANDLER = "an exception that no handler takes has no CORS headers"
+_DEAD_IS_200 = "a completion whose engine core has died is 200 with the error as its body; the fake answers 500"
 _LONG = "errors of 100 kB and more, which the fake cuts"
 _AS_LATER = "what is wrong in a body is mostly 500 in 0.27.1; the fake answers 400 with the words of later releases"
 _SCALE_OUT = (
@@ -79,6 +80,8 @@ KNOWN: tuple[Known, ...] = (
     Known("cases/*-inference-v1-generate", "*", _SCALE_OUT, ("0.16.0", "0.20.2")),
     Known("cases/*", "[*].headers.vary", _NO_HANDLER, ("0.20.2",)),
     Known("lifecycle/resident-adapter-deleted", "[*].headers.vary", _NO_HANDLER, ("0.20.2",)),
+    Known("lifecycle/*", "[*].status", _DEAD_IS_200, ("0.16.0",)),
+    Known("lifecycle/*", "[*].next request", _DEAD_IS_200, ("0.16.0",)),
     Known("cases/*/body/null", "[*].json.error.message", "FastAPI's text for a body of null", ("0.16.0", "0.20.2")),
     Known(
         "cases/metrics/no-limit", "[0].*", "null as `max_tokens` fills the context and fails then", ("0.16.0", "0.20.2")

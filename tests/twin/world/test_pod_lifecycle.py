@@ -153,3 +153,15 @@ def test_a_job_fails_at_its_back_off_limit(ending: Any) -> None:
     status = cluster.store.get("jobs.batch", "default", "fetch")["status"]
     assert status["failed"] == 3
     assert status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
+
+
+def test_a_finished_job_is_deleted_after_its_time_to_live(ending: Any) -> None:
+    cluster = ending("task", 0)
+    template = {"spec": {"restartPolicy": "Never", "containers": [TASK]}}
+    job = {"metadata": {"name": "fetch"}, "spec": {"ttlSecondsAfterFinished": 30, "template": template}}
+    cluster.store.create("jobs.batch", job, namespace="default")
+    cluster.run(30)
+    assert len(cluster.store.list("jobs.batch").items) == 1
+    cluster.run(60)
+    assert not cluster.store.list("jobs.batch").items
+    assert not cluster.pods()

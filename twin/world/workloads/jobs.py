@@ -178,6 +178,8 @@ class Jobs(PodController):
             merged = with_conditions(before.get("conditions") or (), conditions, now)
             status["conditions"] = [{"lastProbeTime": item["lastTransitionTime"], **item} for item in merged]
         self._write_status(name, obj, status)
+        if verdict and obj["spec"].get("ttlSecondsAfterFinished") is not None:
+            self._later(name, obj["spec"]["ttlSecondsAfterFinished"])
 
     def _delete_after_ttl(self, name: str, obj: Object) -> None:
         ttl = obj["spec"].get("ttlSecondsAfterFinished")
