@@ -1,4 +1,4 @@
-"""The kept answers about pods that can take an adapter are those that looking at each pod would give."""
+"""Pods that can take an adapter: those that are kept are those that looking at each pod finds."""
 
 from hypothesis import given
 from hypothesis import strategies as st
