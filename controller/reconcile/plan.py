@@ -193,7 +193,8 @@ def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[Emi
     desired = artifact_of(lora_path(context.snapshot.adapter.spec.artifact_url))
     for load in loads:
         placement = context.states[load.pod.name].placement
-        if load.pod.prefix_cache is PrefixCache.SHARED and placement is not None and placement.artifact != desired:
+        former = placement.artifact if placement is not None else context.snapshot.served_before(load.pod)
+        if load.pod.prefix_cache is PrefixCache.SHARED and former not in ("", desired):
             yield EmitEvent(
                 "Warning",
                 "StalePrefixCache",

@@ -72,6 +72,12 @@ class Snapshot:
         inventory = record.inventory if record is not None else None
         return inventory if inventory is not None and inventory.engine == pod.engine else None
 
+    def served_before(self, pod: PodView) -> str:
+        """Return the artifact that the pod's current incarnation loaded last under the adapter's name, if any."""
+        record = self.engines.get(pod.uid)
+        engine, artifact = record.served.get(self.adapter.metadata.name, ("", "")) if record is not None else ("", "")
+        return artifact if engine == pod.engine else ""
+
     def did_not_answer(self, pod: PodView) -> bool:
         """Return whether the pod's current incarnation did not answer the last request for its inventory."""
         record = self.engines.get(pod.uid)

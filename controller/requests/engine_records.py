@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from controller.api.spec import artifact_of
 from controller.cache.pod_view import PodView
 from controller.engine.client import AdapterList
 from controller.requests.outcomes import EngineRecord, Inventory, InventoryChange
@@ -68,6 +69,7 @@ class EngineRecords:
             failed_at=record.failed_at if unclear else 0.0,
             changes=change.number,
             recent={**record.recent, name: change},
+            served=record.served if root is None else {**record.served, name: (pod.engine, artifact_of(root))},
         )
 
     def mark_doubtful(self, pod: PodView) -> None:

@@ -58,6 +58,8 @@ class EngineRecord:
     """Number of changes when the list was requested that is the inventory."""
     recent: Mapping[str, InventoryChange] = field(default_factory=dict)
     """By name: the last change that this list may not show."""
+    served: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Adapter's name to (incarnation, artifact) of the last load, also after its unload."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a user waits for: the command line as a whole process, from start to exit.
+"""Wait of a user: the command line as a whole process, from start to exit.
 
 CPU seconds and memory are those of the child processes, as the operating system counts them; each command is run
 three times and the median kept.

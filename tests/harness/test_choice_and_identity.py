@@ -11,7 +11,7 @@ import pytest
 from tests.harness.story import ADAPTERS, engines, one, run_story
 from tests.twin.worlds import MODEL, SELECTOR, adapters, deployment
 from twin.sim.simulation import Simulation
-from twin.trace.lines import AdapterLine, EngineLine, PodLine, RequestLine
+from twin.trace.lines import AdapterLine, EngineLine, EventLine, PodLine, RequestLine
 
 ENABLED = "adapter.model.aibrix.ai/enabled"
 NAME = "model.aibrix.ai/name"
@@ -236,3 +236,14 @@ def test_pods_that_are_gone_do_not_hold_a_deletion(tmp_path: Path) -> None:
     story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], edits=edits, duration="5m")
     assert story.status_lines()[-1].event == "deleted"
     assert story.status_lines()[-1].t < 241
+
+
+def test_another_artifact_after_a_pause_is_warned_of_like_one_without(tmp_path: Path) -> None:
+    other = {"replicas": 1, "artifactURL": "huggingface://acme/second"}
+    edits = [
+        {"at": "2m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 0}}},
+        {"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": other}},
+    ]
+    objects = [deployment(1, image="vllm/vllm-openai:v0.30.0")]
+    story = run_story(tmp_path, objects=objects, adapters=[adapters(1, replicas=1)], edits=edits, duration="4m")
+    assert "StalePrefixCache" in {line.reason for line in story.lines if isinstance(line, EventLine)}

@@ -29,7 +29,7 @@ class RefusedRequest:
 
 
 class Refusal(Protocol):
-    """Says no."""
+    """Makes the error of a refused request."""
 
     def error(self, request: RefusedRequest) -> ApiError:
         """Return the server's error for a request."""

@@ -1,4 +1,4 @@
-"""What is kept about pods that can take an adapter is what looking at each pod would give."""
+"""Pods that can take an adapter: those that are kept are those that looking at each pod finds."""
 
 from hypothesis import given
 from hypothesis import strategies as st

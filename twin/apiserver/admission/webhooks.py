@@ -23,7 +23,7 @@ _DENIED = 400  # status of a denial that names none
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a webhook said.
+    """Answer of a webhook that allows a write.
 
     Attributes:
         patch: JSON patch of the object; empty without one.
