@@ -686,13 +686,6 @@ MUTANTS = (
         "acted on a single sample",
     ),
     Mutant(
-        "a page with a thousand million requests adds replicas",
-        "demand/estimate.py",
-        "if requests is None or not 0 <= requests <= _MOST_REQUESTS:",
-        "if requests is None:",
-        "input not validated",
-    ),
-    Mutant(
         "replicas that are decided are never written",
         "reconcile/executor.py",
         "await self._patch(annotations.set_replicas(replicas, at))",
