@@ -80,7 +80,7 @@ def fault(kind: str, rng: Rng) -> dict[str, Any]:
     body: dict[str, Any] = {"kind": kind, **_times(fields, rng)}
     for name, generator in _GENERATORS.items():
         if name in fields and name not in body:
-            value = generator(rng)
+            value = _OF_KIND.get((kind, name), generator)(rng)
             if value is not None:
                 body[name] = value
     if "callers" in body and "probes" not in str(fields["callers"].annotation):
@@ -142,6 +142,8 @@ _GENERATORS: Mapping[str, Generator] = {
     "behind": _seconds(1, 60),
 }
 """Generators of field values, by name; None leaves the default."""
+_OF_KIND: Mapping[tuple[str, str], Generator] = {("api-error", "status"): lambda rng: _pick(rng, 500, 503, 504)}
+"""Generators for fields that have other values in one kind of fault."""
 
 
 def _deployment(rng: Rng, keyed: bool) -> dict[str, Any]:

@@ -40,8 +40,10 @@ def a_mutant(folder: Path) -> Path:
 
 
 def test_every_kind_of_the_catalogue_can_be_drawn() -> None:
-    for kind in FAULTS:
-        assert random_scenario.fault(kind, Streams(1).get(kind))["kind"] == kind
+    for kind, model in FAULTS.items():
+        for seed in range(8):
+            drawn = random_scenario.fault(kind, Streams(seed).get(kind))
+            assert model.model_validate(drawn).kind == kind
 
 
 def test_every_seed_gives_a_scenario_that_can_be_run_and_always_the_same() -> None:
@@ -122,13 +124,13 @@ def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     from controller.reconcile.actions import Plan, RemoveFinalizer
 
     monkeypatch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))
-    draft: dict[str, Any] = random_scenario.draw(5)
+    draft: dict[str, Any] = random_scenario.draw(9)
     draft["adapters"] = [{**draft["adapters"][0], "leave": {"at": "4m"}}]
     (tmp_path / "large.yaml").write_text(raw_scenario.to_yaml(draft, "found"))
     assert command("run", tmp_path / "large.yaml", "--out", tmp_path) == 1
     capsys.readouterr()
-    assert command("shrink", tmp_path / "swarm-5/5") == 0
-    small = tmp_path / "swarm-5/5-shrunk.yaml"
+    assert command("shrink", tmp_path / "swarm-9/9") == 0
+    small = tmp_path / "swarm-9/9-shrunk.yaml"
     assert "still violates invariant 6" in capsys.readouterr().out
     assert load(small).faults == ()
     assert command("run", small, "--out", tmp_path) == 1

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Hashable
 
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.placement import matching_count
@@ -23,7 +24,10 @@ _NONSENSE = re.compile(
 )
 """Texts that a reader cannot use: negative numbers of things, and values of Python."""
 _REPORTED = 30.0
-"""Seconds until an Event is written: Events are written one after another, in the background."""
+"""Seconds until an Event is written, from the load or from the Event before it: they are written one after another, in
+the background."""
+_REPORT = "report"
+"""First part of the keys of these deadlines."""
 
 _Place = tuple[str, str]
 """Adapter and pod, as `namespace/name`."""
@@ -42,7 +46,7 @@ class ClaimsHaveHappened:
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
-        self.deadlines = DeadlineTracker(13)
+        self.deadlines = DeadlineTracker(13, self._restart)
         self._failed: Counter[_Place] = Counter()
         self._announced: Counter[_Place] = Counter()
         """Highest number of attempts that the object has announced: the status is written after they are removed."""
@@ -55,6 +59,7 @@ class ClaimsHaveHappened:
         """Adapter's UID and note to the count of the Event."""
         self._unreported: set[_Place] = set()
         """Loads that have succeeded and that no Event has reported yet."""
+        self._last_event = 0.0
         self._counted: dict[str, int] = {}
         """Adapter to the number of matching pods that its conditions name."""
 
@@ -119,6 +124,7 @@ class ClaimsHaveHappened:
 
     def _event(self, line: EventLine) -> None:
         allowed = len(self.state.run.retry_waits) + 1
+        self._last_event = line.t
         self._selected(line, line.note)
         self._readable(line, line.note)
         self._grows(line)
@@ -156,7 +162,14 @@ class ClaimsHaveHappened:
             self._unreported.discard(place)
         message = f"no Event reports the load on {place[1]}"
         bound = self.state.detection_bound(t) + _REPORTED
-        self.deadlines.check((*place, "reported"), missing, t, bound, place[0], message, (self.state.index,))
+        self.deadlines.check((_REPORT, *place), missing, t, bound, place[0], message, (self.state.index,))
+
+    def _restart(self, key: Hashable, t: float) -> tuple[float, float]:
+        """Return (since, bound) of a deadline that ends at `t`: while Events are written, the queue moves."""
+        bound = self.state.detection_bound(t)
+        if not isinstance(key, tuple) or key[0] != _REPORT:
+            return t - bound, bound
+        return max(t - bound - _REPORTED, self._last_event), bound + _REPORTED
 
     def _forget_reports(self, t: float) -> None:
         """Excuse Events that were queued: they are the least important writes, and a lost one is not repeated."""

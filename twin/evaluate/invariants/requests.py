@@ -56,8 +56,9 @@ class AttemptsRespectBackoff:
     """5. Attempts on one pod for one adapter never exceed the limit nor come earlier than the backoff allows.
 
     An engine that answers with Retry-After is not asked again before that time, of which up to a minute counts. A
-    series of attempts ends when a load succeeds, the adapter is unloaded, the engine's container is replaced, the pod
-    becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since the last attempt.
+    series of attempts ends when a load succeeds, the adapter is unloaded or its object deleted, the engine's container
+    is replaced, the pod becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since
+    the last attempt.
     """
 
     def __init__(self, state: ClusterState) -> None:
@@ -71,6 +72,9 @@ class AttemptsRespectBackoff:
         if isinstance(line, SecretLine):
             namespace = line.object.split("/")[0]
             for place in [place for place in self._series if place[1].startswith(f"{namespace}/")]:
+                del self._series[place]
+        if isinstance(line, AdapterLine) and line.event == "deleted":
+            for place in [place for place in self._series if place[0] == line.object]:
                 del self._series[place]
         if not isinstance(line, RequestLine):
             return
