@@ -56,7 +56,7 @@ class DisruptionBudgets:
             return
         namespace, short = split(name)
         pods = [pod for pod in self._store.list("pods", namespace=namespace).items if _selects(budget, pod)]
-        expected, desired = self._expected(budget["spec"], pods)
+        expected, desired = self._expected(budget.get("spec") or {}, pods)
         evicted = self._evicted(budget, pods)
         healthy = sum(
             is_true(pod, "Ready") and not is_terminating(pod) and pod["metadata"]["name"] not in evicted for pod in pods

@@ -44,6 +44,20 @@ def test_a_budget_allows_as_many_disruptions_as_it_says(
     assert status["disruptionsAllowed"] == allowed
 
 
+@pytest.mark.parametrize("spec", [{"minAvailable": "half"}, {"maxUnavailable": -1}, {"maxUnavailable": "5.5%"}])
+def test_a_budget_that_is_neither_a_number_nor_a_percentage_is_refused(cluster: Any, spec: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as refused:
+        cluster.store.create(BUDGETS, a_budget(**spec), namespace="default")
+    assert refused.value.code == 422
+
+
+def test_a_budget_without_a_spec_protects_nothing(cluster: Any) -> None:
+    cluster.store.create(BUDGETS, {"metadata": {"name": "llm"}}, namespace="default")
+    cluster.deploy(1)
+    cluster.run(100)
+    assert cluster.store.get(BUDGETS, "default", "llm")["status"]["desiredHealthy"] == 0
+
+
 def test_an_eviction_beyond_the_budget_is_refused_with_the_servers_text(cluster: Any) -> None:
     cluster.store.create(BUDGETS, a_budget(minAvailable=1), namespace="default")
     cluster.deploy(2)

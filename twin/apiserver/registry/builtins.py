@@ -12,7 +12,7 @@ from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.controllers import admit_daemon_set, admit_job, admit_stateful_set
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
 from twin.apiserver.registry.services import ServiceRules
-from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set
+from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set, int_or_percent_errors
 from twin.apiserver.schema import builtin_types, merge_types, metadata
 from twin.apiserver.schema.resource_types import ResourceType, ScalePaths
 
@@ -290,4 +290,6 @@ def _admit_budget(new: Object, old: Object | None, errors: list[FieldError]) -> 
     spec = new.get("spec") or {}
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         errors.append(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+    limits = [name for name in ("minAvailable", "maxUnavailable") if spec.get(name) is not None]
+    errors += int_or_percent_errors("spec", spec, limits)
     return new

@@ -6,7 +6,7 @@ strategies in `pkg/registry/apps` and `pkg/registry/batch`.
 
 from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid, required, unsupported
 from twin.apiserver.patch.json_patch import json_equal
-from twin.apiserver.registry.workloads import pod_spec, workload_spec
+from twin.apiserver.registry.workloads import int_or_percent_errors, pod_spec, workload_spec
 from twin.apiserver.schema.metadata import dns_label
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -86,7 +86,9 @@ def admit_daemon_set(new: Object, old: Object | None, errors: list[FieldError]) 
         return new
     strategy = {"type": "RollingUpdate", **(spec.get("updateStrategy") or {})}
     if strategy["type"] == "RollingUpdate":
-        strategy["rollingUpdate"] = {"maxUnavailable": 1, "maxSurge": 0, **(strategy.get("rollingUpdate") or {})}
+        rolling = {"maxUnavailable": 1, "maxSurge": 0, **(strategy.get("rollingUpdate") or {})}
+        errors += int_or_percent_errors("spec.updateStrategy.rollingUpdate", rolling, ("maxUnavailable", "maxSurge"))
+        strategy["rollingUpdate"] = rolling
     elif strategy["type"] != "OnDelete":
         errors.append(unsupported("spec.updateStrategy.type", strategy["type"], _STRATEGIES))
     filled = workload_spec({"revisionHistoryLimit": 10, **spec, "updateStrategy": strategy}, old, errors, "daemonset")
@@ -98,7 +100,8 @@ def admit_daemon_set(new: Object, old: Object | None, errors: list[FieldError]) 
 def _template_generation(spec: Object, old: Object | None) -> int:
     if old is None:
         return 1
-    before = int((old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, 1))
+    text = str((old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, 1))
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 1
     return before if json_equal(spec["template"], old["spec"]["template"]) else before + 1
 
 

@@ -4,7 +4,7 @@ Sources: `pkg/apis/core/v1/defaults.go`, `pkg/apis/apps/v1/defaults.go`, and the
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -197,14 +197,15 @@ def admit_deployment(new: Object, old: Object | None, errors: list[FieldError]) 
     strategy = {"type": "RollingUpdate", **(spec.get("strategy") or {})}
     if strategy["type"] == "RollingUpdate":
         rolling = {**_ROLLING_DEFAULTS, **(strategy.get("rollingUpdate") or {})}
-        errors += _rolling_errors(rolling)
+        errors += int_or_percent_errors("spec.strategy.rollingUpdate", rolling, _ROLLING_DEFAULTS)
         strategy["rollingUpdate"] = rolling
     return {**new, "spec": workload_spec({**_DEPLOYMENT_DEFAULTS, **spec, "strategy": strategy}, old, errors)}
 
 
-def _rolling_errors(rolling: Object) -> Iterator[FieldError]:
-    for name in _ROLLING_DEFAULTS:
-        value, field = rolling.get(name), f"spec.strategy.rollingUpdate.{name}"
+def int_or_percent_errors(path: str, values: Object, names: Iterable[str]) -> Iterator[FieldError]:
+    """Yield the errors of those of the fields `names` that are neither a number from 0 nor a percentage."""
+    for name in names:
+        value, field = values[name], f"{path}.{name}"
         if isinstance(value, str) and not _PERCENT.fullmatch(value):
             yield invalid(field, value, "a valid percent string must be a numeric string followed by an ending '%'")
         elif not isinstance(value, str) and (type(value) is not int or value < 0):
