@@ -186,7 +186,7 @@ def test_ctrl_c_while_the_worker_processes_start_prints_no_traceback(tmp_path: P
 def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
-    os.kill(next(children(sweep.pid, "loky")), signal.SIGKILL)
+    kill_child(sweep, "loky")
     _, message = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
@@ -231,10 +231,21 @@ def test_every_request_to_a_lost_dask_scheduler_reports_the_loss(
 def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "ray", "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
-    os.kill(next(children(sweep.pid, "ray::perform")), signal.SIGKILL)
+    kill_child(sweep, "ray::perform")
     _, message = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
+
+
+def kill_child(sweep: "subprocess.Popen[str]", named: str) -> None:
+    """Kill the first child process with this name; Ray's processes have another one between two tasks."""
+    pause = threading.Event()
+    while sweep.poll() is None:
+        for child in children(sweep.pid, named):
+            os.kill(child, signal.SIGKILL)
+            return
+        pause.wait(0.01)
+    raise AssertionError(f"no child was called {named}: {sweep.communicate()[1]}")
 
 
 def children(pid: int, named: str) -> Iterator[int]:
