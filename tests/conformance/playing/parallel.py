@@ -20,8 +20,8 @@ from tests.conformance.table import TABLE, Selection
 
 _Item = TypeVar("_Item")
 
-_WORKERS_PER_CPU = 2
-"""Half of the time a player waits: for the end of a server, or for a timeout."""
+_WORKERS_PER_CPU = 4
+"""Most of the time a player waits: for the end of a server, or for a timeout."""
 _ON_SOCKETS = ("cases/routing/", "cases/authentication/")
 """Cases about paths, methods and headers; the others are played in this process and in virtual time."""
 _CASES = 150
