@@ -124,5 +124,5 @@ def test_nothing_falls_by_more_than_all_of_it_and_growth_is_a_factor() -> None:
     figure = forest([fallen, grown, from_zero], ["a", "b", "c"])
     assert figure is not None
     assert ">-100 % [-100 % to -50 %] better<" in figure.body
-    assert ">120 times [180 times to 60 times] worse<" in figure.body
+    assert ">120x [180x to 60x] worse<" in figure.body
     assert ">+114 worse<" in figure.body

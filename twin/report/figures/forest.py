@@ -89,7 +89,7 @@ def _change(comparison: Comparison) -> str:
 def _percent(share: float) -> str:
     """Return a relative difference, as a factor from ten on."""
     if share >= 9:
-        return f"{1 + share:,.0f}×"
+        return f"{1 + share:,.0f}x"
     sign = "+" if share > 0 else ""
     return f"{sign}{100 * share:.0f} %" if abs(share) >= 0.1 else f"{sign}{format_number(100 * share, 2)} %"
 
