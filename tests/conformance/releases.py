@@ -8,7 +8,7 @@ OPERATORS = (
     *("startup/", "lifecycle/", "cases/loading/", "cases/unloading/", "cases/listing/", "cases/metrics/"),
     *("cases/routing/", "cases/authentication/", "cases/completions/model/", "cases/chat/model/"),
 )
-"""What an operator depends on: start-ups, life and death, adapters, metrics, routes, and errors of a model's name."""
+"""Entries that an operator depends on: start-ups, life and death, adapters, metrics, routes, wrong model names."""
 
 _WITHOUT_TIMEOUT = ("lifecycle/sigterm-while-", "lifecycle/e", "lifecycle/resident-", "lifecycle/in-place-")
 """The stories of a release that has no `--shutdown-timeout`."""

@@ -51,7 +51,9 @@ def run_control_plane(folder: Path) -> Iterator[ControlPlane]:
     with ExitStack() as stack:
         server = stack.enter_context(run_server(folder, (f"--service-cluster-ip-range={SERVICE_ADDRESSES}",)))
         log = stack.enter_context((server.kubeconfig.parent / "controllers.log").open("wb"))
-        for command in (_controller_manager(folder, server.kubeconfig), _scheduler(folder, server.kubeconfig)):
+        manager = _controller_manager(folder / "kube-controller-manager", server.kubeconfig)
+        scheduler = _component(folder / "kube-scheduler", server.kubeconfig)
+        for command in (manager, scheduler):
             process = subprocess.Popen(command, stdout=log, stderr=log)
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -59,16 +61,9 @@ def run_control_plane(folder: Path) -> Iterator[ControlPlane]:
         yield ControlPlane(config["clusters"][0]["cluster"]["server"], TOKEN)
 
 
-def _controller_manager(folder: Path, kubeconfig: Path) -> list[str]:
+def _controller_manager(program: Path, kubeconfig: Path) -> list[str]:
     return [
-        str(folder / "kube-controller-manager"),
-        f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        f"--cert-dir={kubeconfig.parent}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={free_port()}",
-        "--leader-elect=false",
+        *_component(program, kubeconfig),
         f"--controllers={_CONTROLLERS}",
         f"--service-cluster-ip-range={SERVICE_ADDRESSES}",
         "--kube-api-qps=300",  # the default of 20 delays stories that are played side by side
@@ -76,9 +71,10 @@ def _controller_manager(folder: Path, kubeconfig: Path) -> list[str]:
     ]
 
 
-def _scheduler(folder: Path, kubeconfig: Path) -> list[str]:
+def _component(program: Path, kubeconfig: Path) -> list[str]:
+    """Return a program and the flags that controller manager and scheduler share."""
     return [
-        str(folder / "kube-scheduler"),
+        str(program),
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",

@@ -87,7 +87,7 @@ class ApiForbidden(ApiFault):
 
     kind: Literal["api-forbidden"]
     because: Literal["rbac", "quota", "admission"] = "rbac"
-    """Who refuses the request."""
+    """Part of the API server that refuses the request."""
     message: ShortText = "this change is not allowed by policy"
     """Message of the admission webhook; used with `because: admission`."""
     probability: Probability = 1.0

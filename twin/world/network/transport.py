@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
+import msgspec
 import simpy
 
 from controller.cache.routing import SIDECAR_PORT
@@ -388,17 +389,4 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 
 def _done(sent: RequestLine, t: float, status: int, error: str, retry_after: str) -> RequestLine:
-    return RequestLine(
-        t=t,
-        object=sent.object,
-        id=sent.id,
-        event="done",
-        by=sent.by,
-        verb=sent.verb,
-        adapter=sent.adapter,
-        engine=sent.engine,
-        root=sent.root,
-        status=status,
-        error=error,
-        retry_after=retry_after,
-    )
+    return msgspec.structs.replace(sent, t=t, event="done", status=status, error=error, retry_after=retry_after)
