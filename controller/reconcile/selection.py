@@ -181,7 +181,7 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
     if not metrics:
-        limits = pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank
+        limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
         return _candidate_without_metrics(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
     return Candidate(
         name=pod.name,

@@ -633,3 +633,11 @@ def test_with_one_pod_an_unknown_error_is_tried_again_there_after_the_wait() -> 
     )
     assert planned(snapshot).wake == NOW + 4
     assert of(planned(snapshot, now=NOW + 4), Load)
+
+
+def test_a_policy_sees_the_rank_limits_of_the_engines() -> None:
+    large, small = replace(a_pod("pod-a"), max_lora_rank=64), replace(a_pod("pod-b"), max_lora_rank=16)
+    adapter = an_adapter()
+    adapter = with_fields(adapter, spec=with_fields(adapter.spec, additional_config={"rank": "8"}))
+    result = plan(a_snapshot(adapter, [large, small]), NOW, Settings(), find("rank-aware"), Random(0))
+    assert result.selection == ("pod-b",)

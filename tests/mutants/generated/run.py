@@ -114,9 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examination = Examination(table, checks, (options.only,) if options.only else SIDES)
     examination.run(draw(options.sample, options.seed), options.jobs)
     print("\n".join(examination.rates()))
-    print(
-        f"{os.times().elapsed - began:.0f} s, {examination.cpu:.0f} CPU seconds in {options.jobs} processes at a time"
-    )
+    real, cpu = os.times().elapsed - began, examination.cpu
+    print(f"{real:.0f} s, {cpu:.0f} CPU seconds in {options.jobs} processes at a time")
     return 0
 
 
