@@ -16,7 +16,7 @@ from twin.scenario.sections.cluster import Node
 UNREAD = "fields of its pods that the twin does not read"
 _NO_ENGINE = "no engine runs in its pods: no container starts the API server of vLLM or SGLang"
 _WITHOUT_ENGINES = ("DaemonSet", "Job")
-"""Kinds of which nobody expects engines."""
+"""Kinds that usually have none: no note."""
 _NAMED = 5
 """Maximum number of names in a note."""
 

@@ -154,7 +154,9 @@ def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
 def _probe_time(pod: dict[str, Any]) -> float:
     """Return the seconds that the probes of a pod may take to pass."""
     return sum(
-        probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+        float(
+            probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+        )
         for container in pod["containers"]
         for probe in (container.get("startupProbe"), container.get("readinessProbe"))
         if probe

@@ -1,4 +1,4 @@
-"""What `twin check` says about objects of kinds that the simulated cluster does not have."""
+"""Reasons for which `twin check` ignores an object: its kind is not simulated."""
 
 from collections.abc import Mapping
 

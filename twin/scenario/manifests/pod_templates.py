@@ -20,7 +20,7 @@ class PodTemplate:
     at: Path
     """Path of the pod's spec in the object."""
     part: str = ""
-    """Part of a group: `leader`, `worker`, or the name of a role or worker group; empty for a kind with one template."""
+    """Part of a group: `leader`, `worker`, or the name of a role or worker group; empty if there is only one."""
 
 
 def pod_templates(obj: Mapping[str, Any]) -> list[PodTemplate]:
@@ -34,7 +34,7 @@ def _pod(obj: Mapping[str, Any]) -> Iterator[PodTemplate]:
 
 
 def _one_template(count: str) -> Callable[[Mapping[str, Any]], Iterator[PodTemplate]]:
-    """Return the reader of a kind with one template; `count` is the field with the number of pods, empty for one pod."""
+    """Return the reader of a kind with one template; `count` is the field with the number of pods, if any."""
 
     def read(obj: Mapping[str, Any]) -> Iterator[PodTemplate]:
         spec = _mapping(obj.get("spec"))

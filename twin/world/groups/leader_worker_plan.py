@@ -82,7 +82,7 @@ class GroupRollout:
         return _partition(groups, step, current.partition), self._with_surge(waiting)
 
     def _with_surge(self, waiting: int) -> int:
-        """Return the replicas while so many groups are not yet updated and ready."""
+        """Return the replicas while `waiting` groups are not yet updated and ready."""
         if waiting > self.surge:
             return self.replicas + self.surge
         return self.replicas + max(0, waiting - self.unavailable)

@@ -87,7 +87,7 @@ def is_complete(role: Role, pods: Sequence[RolePod]) -> bool:
 def _slots(role: Role, pods: Sequence[RolePod]) -> tuple[list[list[RolePod]], list[RolePod]]:
     """Return the active pods of each slot, and those without a slot."""
     slots: list[list[RolePod]] = [[] for _ in range(role.replicas)]
-    outside = []
+    outside: list[RolePod] = []
     for pod in pods:
         if pod.active:
             (outside if pod.slot is None or pod.slot >= role.replicas else slots[pod.slot]).append(pod)

@@ -147,7 +147,7 @@ class StormServices(GroupController):
 
 
 def _is_rolling(spec: Object) -> bool:
-    return (spec.get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate"
+    return str((spec.get("updateStrategy") or {}).get("type", "RollingUpdate")) == "RollingUpdate"
 
 
 def _limits(spec: Object) -> tuple[int, int]:
@@ -161,4 +161,4 @@ def _limits(spec: Object) -> tuple[int, int]:
 
 
 def _is_updated(role_set: Object, revision: str) -> bool:
-    return (role_set["metadata"].get("labels") or {}).get(_REVISION) == revision
+    return str((role_set["metadata"].get("labels") or {}).get(_REVISION, "")) == revision

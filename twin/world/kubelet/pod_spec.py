@@ -95,8 +95,8 @@ def has_engine(meta: Object, spec: Object) -> bool:
 def runs_engine(kind: str, labels: Mapping[str, str], containers: Sequence[Object]) -> bool:
     """Return True if an engine runs in pods with these labels and containers, which an object of `kind` creates.
 
-    In groups of pods only those are engines that start an API server. Of other pods, those are none that name no engine,
-    request no accelerator and have none of the labels that pods with adapters need.
+    In groups of pods only those are engines that start an API server. Of other pods, those are none that name no
+    engine, request no accelerator and have none of the labels that pods with adapters need.
     """
     if is_operator(containers):
         return False
