@@ -101,7 +101,7 @@ class Api:
         """Return a raw body of a request class as `known_fields` does, None if it is no object.
 
         Raises:
-            AttributeError: if it is none, in releases whose validators take every body for one.
+            AttributeError: if it is not an object, in releases whose validators expect one.
         """
         if isinstance(data, dict):
             return self.known_fields(data, class_name)

@@ -80,7 +80,7 @@ def _metrics(call: Call, page: Response) -> HttpResponse:
     if call.engine.config.dialect != "vllm":
         return to_http(page)
     if (call.request.method, call.request.path) != ("GET", METRICS_PATH):
-        return MetricsMount(call.engine, call.http_metrics and call.http_metrics.registry)
+        return MetricsMount(call.engine, None if call.http_metrics is None else call.http_metrics.registry)
     requests = call.http_metrics.page() if call.http_metrics is not None else b""
     return to_http(Response(page.status, page.headers, generate_latest(REGISTRY) + requests + page.body))
 

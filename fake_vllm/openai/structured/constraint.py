@@ -31,11 +31,11 @@ def constrained_text(constraint: StructuredOutputsParams, source: bytes) -> str:
 
 
 def check_constraint(constraint: StructuredOutputsParams, *, explained: bool = True) -> None:
-    """Check a constraint and its grammar; `explained`: what is wrong in a grammar is told to the client.
+    """Check a constraint and its grammar; `explained`: the client is sent the error of a grammar.
 
     Raises:
         VLLMValidationError: if it cannot be used.
-        EngineError: if its grammar cannot be used, and the client is not told why.
+        EngineError: if its grammar cannot be used, and the client is not sent the reason.
     """
     _check_content(constraint)
     try:
