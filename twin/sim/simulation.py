@@ -81,13 +81,18 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 
 @contextmanager
 def _infrequent_gc() -> Iterator[None]:
-    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
+    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end.
+
+    Objects that exist before it are not searched.
+    """
     before = gc.get_threshold()
+    gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @dataclass(frozen=True, slots=True)
