@@ -1,4 +1,4 @@
-"""What all invariants have in common, and the base of those that are checked for each adapter."""
+"""Interface of an invariant, and the base class of those that are checked for each adapter."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
