@@ -137,7 +137,7 @@ def a_scenario(file: Path) -> Scenario:
 def test_a_search_recommends_the_best_point_under_its_condition(file: Path) -> None:
     html = search.render(a_search(file), a_scenario(file), "tiny.yaml")
     assert "Use controller.retry.base=2s." in html
-    assert "With 8 new seeds, against the unchanged scenario: 33 % fewer loads: statistically significant." in html
+    assert "With 8 new seeds, against the unchanged scenario: 24 % fewer loads: statistically significant." in html
     assert "twin run tiny.yaml --set &#39;controller.retry.base=2s&#39;" in html
     assert cells(html, "<code>1s</code>") == ["2", "1s", "10", "3", "adapters.running == 6 missed by 50 %"]
     assert cells(html, "a cap below")[2:4] == ["—", "—"]
