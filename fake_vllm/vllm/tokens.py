@@ -121,7 +121,11 @@ def _completion(body: GenerateTokensRequest, release: Api) -> CompletionRequest:
     """
     names = CompletionRequest.model_fields.keys() - _OWN
     params: dict[str, Any] = {name: value for name, value in body.sampling_params.items() if name in names}
-    fields = {"prompt": body.token_ids, "model": body.model, "stream": body.stream and release.streams_tokens}
+    fields: dict[str, Any] = {
+        "prompt": body.token_ids,
+        "model": body.model,
+        "stream": body.stream and release.streams_tokens,
+    }
     if body.stream_options is not None and fields["stream"]:
         fields["stream_options"] = body.stream_options.model_dump()
     try:
