@@ -181,8 +181,8 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
     if not metrics:
-        adapters = snapshot.adapters_on(pod)
-        return _candidate_without_metrics(pod.name, adapters, pod.max_loras, pod.max_cpu_loras, pod.node, pod.zone)
+        limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
+        return _candidate_without_metrics(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
     return Candidate(
         name=pod.name,
         adapters=snapshot.adapters_on(pod),
@@ -198,10 +198,14 @@ def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
 
 @lru_cache(maxsize=1 << 16)
 def _candidate_without_metrics(
-    name: str, adapters: int, max_loras: int, max_cpu_loras: int, node: str, zone: str
+    name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str
 ) -> Candidate:
-    """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter."""
-    return Candidate(name, adapters, max_loras, max_cpu_loras, node, zone)
+    """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter.
+
+    `limits`: `--max-loras`, `--max-cpu-loras` and `--max-lora-rank`.
+    """
+    max_loras, max_cpu_loras, max_lora_rank = limits
+    return Candidate(name, adapters, max_loras, max_cpu_loras, node, zone, max_lora_rank=max_lora_rank)
 
 
 def _wake(

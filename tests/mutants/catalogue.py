@@ -324,6 +324,13 @@ MUTANTS = (
         "no rolling update",
     ),
     Mutant(
+        "copies of another artifact wait for each other",
+        "reconcile/steps.py",
+        "if not context.serves(pod):  # not published",
+        "if False:  # not published",
+        "deadlock",
+    ),
+    Mutant(
         "a broken adapter is tried on every pod for ever",
         "reconcile/plan.py",
         "blocked = refused_until > context.now or snapshot.problem is not None",

@@ -151,7 +151,7 @@ def _assembled(
     workloads = workloads_of(entries)
     templates = file.adapters if file else ()
     spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
-    admission = Admission([*spaces, *(template.namespace for template in templates)])
+    admission = Admission([*spaces, *(template.namespace for template in templates)], (e.kind for e in entries))
     accepted, refused = check_objects(entries, admission)
     misspelled, unknown = check_fields(entries, admission)
     problems += [*refused, *misspelled]

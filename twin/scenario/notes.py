@@ -14,6 +14,9 @@ from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Node
 
 UNREAD = "fields of its pods that the twin does not read"
+_NO_ENGINE = "no engine runs in its pods: no container starts the API server of vLLM or SGLang"
+_WITHOUT_ENGINES = ("DaemonSet", "Job")
+"""Kinds that usually have none: no note."""
 _NAMED = 5
 """Maximum number of names in a note."""
 
@@ -36,14 +39,16 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
     existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         entry, at = workload.entry, workload.at
-        if workload.has_engine and not workload.looks_like_engine:
+        if not workload.has_engine and entry.kind not in _WITHOUT_ENGINES:
+            yield entry.note(f"{workload.title}: {_NO_ENGINE}", at)
+        elif workload.has_engine and not workload.looks_like_engine:
             container = workload.engine["name"]
             yield entry.note(f"no container of {entry.title} looks like vLLM; {container} is used", at)
         if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
         if unread := unread_names(workload):
-            text = f"{entry.title}: {UNREAD}: {', '.join(unread)}"
+            text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"
             yield entry.note(text, (*at, *next(iter(unread.values()))))
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:

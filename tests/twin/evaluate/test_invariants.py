@@ -488,6 +488,7 @@ NOBODYS_FAULT = {
     "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
     "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
     "retries": REFUSED,
+    "no retries": {**REFUSED, "controller": {"retry": {"retries": 0}}},
     "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},
 }
 
