@@ -3,8 +3,8 @@
 Quotas, admission policies, missing permissions and names that belong to others are refused in the same way until a
 person acts. The words go into the adapter's conditions; its other work goes on. Nothing announces the end of a refusal.
 Each adapter is tried again every 30 seconds (controller-runtime waits up to 1000 seconds). With more than 300 refused
-adapters the delay grows, and all together send ten requests a second. The first success shows the end to the others: it wakes two that
-were refused for the same reason, and each of these wakes two more.
+adapters the delay grows, and all together send ten requests a second. The first success shows the end to the others: it
+wakes two that were refused for the same reason, and each of these wakes two more.
 """
 
 from collections.abc import Callable
