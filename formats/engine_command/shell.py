@@ -1,8 +1,8 @@
 """Simple commands of a POSIX shell script, with quotes and variables resolved.
 
 Covers what container commands use: quotes, line continuations, comments, `;`, `&&`, `||`, `|`, assignments, `export`,
-redirections, `$NAME`, `${NAME}`, `${NAME:-default}`, `$1`, `$@`, `$((…))` and word splitting. Command substitutions stay as
-they are, and so do unset variables, since the image may set them.
+redirections, `$NAME`, `${NAME}`, `${NAME:-default}`, `$1`, `$@`, `$((…))` and word splitting. Command substitutions
+stay as they are, and so do unset variables, since the image may set them.
 """
 
 import re

@@ -28,10 +28,10 @@ def test_whole_numbers_are_computed_and_anything_else_is_not(expression: str, va
 
 def test_a_script_may_compute_a_flag() -> None:
     script = (
-        "START=$(( ${LWS_WORKER_INDEX:-0} * 8 ))\nvllm serve m --data-parallel-start-rank $START --port $((8000+1))"
+        "START=$(( ${LWS_WORKER_INDEX:-0} * 8 ))\nvllm serve m --start $START --port $((8000+1))"
     )
     (command,) = simple_commands(script, {"LWS_WORKER_INDEX": "2"})
-    assert command.words == ("vllm", "serve", "m", "--data-parallel-start-rank", "16", "--port", "8001")
+    assert command.words == ("vllm", "serve", "m", "--start", "16", "--port", "8001")
 
 
 def test_a_command_substitution_stays_as_it_is() -> None:
