@@ -27,9 +27,7 @@ def test_whole_numbers_are_computed_and_anything_else_is_not(expression: str, va
 
 
 def test_a_script_may_compute_a_flag() -> None:
-    script = (
-        "START=$(( ${LWS_WORKER_INDEX:-0} * 8 ))\nvllm serve m --start $START --port $((8000+1))"
-    )
+    script = "START=$(( ${LWS_WORKER_INDEX:-0} * 8 ))\nvllm serve m --start $START --port $((8000+1))"
     (command,) = simple_commands(script, {"LWS_WORKER_INDEX": "2"})
     assert command.words == ("vllm", "serve", "m", "--start", "16", "--port", "8001")
 
