@@ -324,6 +324,13 @@ MUTANTS = (
         "no rolling update",
     ),
     Mutant(
+        "copies of another artifact wait for each other",
+        "reconcile/steps.py",
+        "if not context.serves(pod):  # not published",
+        "if False:  # not published",
+        "deadlock",
+    ),
+    Mutant(
         "a broken adapter is tried on every pod for ever",
         "reconcile/plan.py",
         "blocked = refused_until > context.now or snapshot.problem is not None",
@@ -534,6 +541,20 @@ MUTANTS = (
         "if endpoints is not None and not context.publication_waits():",
         "if endpoints is not None and serving:",
         "slices only written when something serves",
+    ),
+    Mutant(
+        "a dead pod stays published as long as a status is refused",
+        "reconcile/plan.py",
+        "if (withdrawal := plan_withdrawal(snapshot, states, now)) is not None:",
+        "if (withdrawal := None) is not None:",
+        "urgent write behind one that is refused",
+    ),
+    Mutant(
+        "a refused status keeps an adapter from being loaded",
+        "reconcile/executor.py",
+        "except (Forbidden, Invalid) as error:",
+        "except ZeroDivisionError as error:",
+        "step stopped by one that it does not depend on",
     ),
     # -- what users write, and what else is in the cluster
     Mutant(
