@@ -542,6 +542,20 @@ MUTANTS = (
         "if endpoints is not None and serving:",
         "slices only written when something serves",
     ),
+    Mutant(
+        "a dead pod stays published as long as a status is refused",
+        "reconcile/plan.py",
+        "if (withdrawal := plan_withdrawal(snapshot, states, now)) is not None:",
+        "if (withdrawal := None) is not None:",
+        "urgent write behind one that is refused",
+    ),
+    Mutant(
+        "a refused status keeps an adapter from being loaded",
+        "reconcile/executor.py",
+        "except (Forbidden, Invalid) as error:",
+        "except ZeroDivisionError as error:",
+        "step stopped by one that it does not depend on",
+    ),
     # -- what users write, and what else is in the cluster
     Mutant(
         "expressions of a selector are not looked at",
