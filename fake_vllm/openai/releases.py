@@ -48,6 +48,9 @@ class Api:
         bounded_fields: the lengths of `cache_salt` and of lists of stop strings are part of their types.
         requires_objects: a body that is no object is refused; before, Python's own error of it is the response.
         explains_grammars: an error in a grammar or schema is the client's; before, it fails the engine core's request.
+        streams_tokens: answers in tokens can be streamed.
+        names_tokens: answers in tokens have their model, time and usage.
+        masks_tokens: choices in tokens have a field for the mask of the sampling.
         parses_chats: a parser of tool calls reads every streamed chat, and sends nothing for a token without text.
         fails_messages: an exception in a route of Anthropic's form is an internal error.
         all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
@@ -88,6 +91,9 @@ class Api:
     bounded_fields: bool = True
     requires_objects: bool = True
     explains_grammars: bool = True
+    streams_tokens: bool = True
+    names_tokens: bool = True
+    masks_tokens: bool = True
     parses_chats: bool = True
     fails_messages: bool = False
     image_detail: bool = True
@@ -163,6 +169,9 @@ def api(version: str) -> Api:
         bounded_fields=release >= (0, 28),
         requires_objects=release >= (0, 28),
         explains_grammars=release >= (0, 28),
+        streams_tokens=release >= (0, 20),
+        names_tokens=release >= (0, 27),
+        masks_tokens=release >= (0, 28),
         parses_chats=release >= (0, 24),
         fails_messages=release < (0, 28),
         image_detail=False,

@@ -8,7 +8,7 @@ _TOKENS = "the fake has a tokenizer and a chat template of its own, so a prompt 
 _CALLS = "the test model cannot call tools; the fake does, where a model could"
 _LONG = "errors of 100 kB and more, which the fake cuts"
 _SCALE_OUT = (
-    "routes that split prompt and generation between servers are not built: 0.30 has none, 0.32 refuses by default"
+    "routes that render a prompt as tokens, or tokens as text, are not built: 0.30 has none, 0.32 refuses by default"
 )
 
 KNOWN: tuple[Known, ...] = (
@@ -73,9 +73,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known("cases/endpoints/render-c*", "*", _SCALE_OUT, ("0.27.1", "0.28.0")),
     Known("cases/endpoints/derender-*", "*", _SCALE_OUT, ("0.27.1", "0.28.0")),
-    Known("cases/endpoints/generate*", "*", _SCALE_OUT, ("0.27.1", "0.28.0")),
     Known("cases/*openapi*", "[0].json.paths", _SCALE_OUT, ("0.16.0", "0.20.2", "0.24.0", "0.27.1", "0.28.0")),
-    Known("cases/*-inference-v1-generate", "*", _SCALE_OUT, ("0.16.0", "0.20.2")),
     Known("cases/*/body/null", "[*].json.error.message", "FastAPI's text for a body of null", ("0.16.0", "0.20.2")),
     Known(
         "cases/metrics/no-limit", "[0].*", "null as `max_tokens` fills the context and fails then", ("0.16.0", "0.20.2")
