@@ -11,6 +11,7 @@ from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
@@ -143,8 +144,11 @@ class Controller:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome, with_actions = "error", False
+        own_writes, written = self._cache.own_writes, frozenset[Version]()
+        own_writes.begin(key)
         try:
             result = await self._reconciler.reconcile(key)
+            written = result.written
             outcome, with_actions = ("requeue_after" if result.wake else "success"), result.with_actions
             self._requeue(key, result)
         except (Conflict, NotFound):
@@ -158,6 +162,8 @@ class Controller:
                 attempt=self._queue.failures(key) + 1,
             )
             self._queue.add_rate_limited(key, error.retry_after or 0.0)
+        finally:
+            own_writes.end(key, written)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _requeue(self, key: str, result: Result) -> None:

@@ -18,6 +18,7 @@ from controller.api.types import (
     ModelAdapterStatus,
     Resource,
 )
+from controller.cache.own_writes import Version, version_of
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import REFUSALS
 from controller.client.interface import AlreadyExists, Conflict, NotFound
@@ -52,6 +53,8 @@ class Result:
     """True if at least one action was executed."""
     wake: float = 0.0
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
+    written: frozenset[Version] = frozenset()
+    """Writes after which nothing is left to do: those of a plan that was executed in full."""
 
 
 class _Refused(Exception):
@@ -68,6 +71,10 @@ class PlanExecutor:
         self._reserved: list[str] = []
         self._with_actions = False
         self._written = False
+        self._versions = set[Version]()
+        """Versions that the plan's writes returned."""
+        self._continues = any(isinstance(action, SetReplicas | AdoptSlices) for action in plan.actions)
+        """True if another plan has to be made from what this one writes."""
         self._outdated = False
         """True if a pod has changed since the plan was made."""
         self._prepared: dict[str, PreparedLoad] = {}
@@ -94,7 +101,12 @@ class PlanExecutor:
             return self._plan_again()
         finally:
             self._release()
-        return self._plan_again() if self._outdated else Result(with_actions=self._with_actions, wake=plan.wake)
+        return self._plan_again() if self._outdated else self._done()
+
+    def _done(self) -> Result:
+        """Return the result of a plan that was executed in full."""
+        written = frozenset[Version]() if self._continues else frozenset(self._versions)
+        return Result(with_actions=self._with_actions, wake=self._plan.wake, written=written)
 
     def _plan_again(self) -> Result:
         return Result(with_actions=True, wake=self._dependencies.clock.now().timestamp())
@@ -215,6 +227,7 @@ class PlanExecutor:
             subresource="status" if subresource else "",
         )
         self._written = True
+        self._versions.add(version_of(self._adapter))
         self._dependencies.cache.adapters.apply_local(self._adapter)
 
     async def _adopt_slices(self) -> None:
@@ -245,14 +258,20 @@ class PlanExecutor:
         except REFUSALS as error:
             errors.record(key, error)
             raise _Refused from error
-        errors.forget(key)
+        if errors.get(key) is not None:
+            errors.forget(key)
+            self._continues = True  # the status still has the error
 
     async def _write_endpoints(self, publish: PublishEndpoints) -> None:
         cache = self._dependencies.cache
         if publish.service is not None:
-            cache.services.apply_local(await self._write(SERVICES, publish.service))
+            service = await self._write(SERVICES, publish.service)
+            self._versions.add(version_of(service))
+            cache.services.apply_local(service)
         for item in publish.slices:
-            cache.slices.apply_local(await self._write(ENDPOINT_SLICES, item))
+            stored = await self._write(ENDPOINT_SLICES, item)
+            self._versions.add(version_of(stored))
+            cache.slices.apply_local(stored)
         for obsolete in publish.obsolete:
             meta = obsolete.metadata
             try:

@@ -68,7 +68,8 @@ def _assemble(context: PlanContext) -> Plan:
     refused_until = context.refused_until()
     blocked = refused_until > context.now or snapshot.problem is not None
     steps = pod_steps(context, blocked=blocked)
-    conditions = ConditionBuilder(context)
+    retrying = {step.pod for step in steps if step.attempt is not None and step.attempt.retries}
+    conditions = ConditionBuilder(context, retrying)
     loads = [step.request for step in steps if isinstance(step.request, Load)]
     others = [step.request for step in steps if isinstance(step.request, Unload | ListAdapters)]
     if context.publication_waits():
