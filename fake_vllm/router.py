@@ -102,8 +102,9 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
         try:
             return await (step.action() if isinstance(step, Perform) else _generate(engine, step, slow))
         except EngineError as error:
-            failed = step.failed if isinstance(step, GenerationPlan) and step.failed else flavor.failed
-            return failed(error)
+            if isinstance(step, GenerationPlan) and step.failed:
+                return step.failed(error)
+            return flavor.failed(engine, error)
     try:
         if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)
@@ -232,7 +233,7 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
     except RequestValidationError as error:
         return flavor.invalid(engine, error)
     except EngineError as error:
-        return flavor.failed(error)
+        return flavor.failed(engine, error)
 
 
 async def _generate(engine: Engine, plan: GenerationPlan, slow: float) -> Response | Stream:

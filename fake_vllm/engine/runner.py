@@ -13,6 +13,7 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.frontend import Frontend
 from fake_vllm.engine.lora import LoraIdentity
+from fake_vllm.engine.prometheus import MetricFamily
 from fake_vllm.engine.scheduler import Scheduler, SchedulerLimits
 from fake_vllm.engine.sequence import Ending, OnToken, Sequence
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
@@ -125,8 +126,15 @@ class ModelRunner:
 
     def metrics_page(self, now: float, created: float) -> str:
         """Return the text of `/metrics`; times in seconds since 1970."""
+        return self._renderer.text(self._stats(now, created))
+
+    def metric_families(self, now: float, created: float) -> list[MetricFamily]:
+        """Return the metrics of `/metrics`; times in seconds since 1970."""
+        return self._renderer.families(self._stats(now, created))
+
+    def _stats(self, now: float, created: float) -> EngineStats:
         batch = self.scheduler
-        stats = EngineStats(
+        return EngineStats(
             running=len(batch.running),
             waiting=len(batch.waiting),
             usage=batch.kv_usage,
@@ -137,7 +145,6 @@ class ModelRunner:
             now=now,
             created=created,
         )
-        return self._renderer.text(stats)
 
     def prefix_weights(self, adapter: str, prefix: bytes) -> tuple[str, str]:
         """Return the digests of an adapter's weights, and of those that filled a prompt's blocks (empty: no blocks)."""

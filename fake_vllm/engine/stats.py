@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import Histogram
+from fake_vllm.engine.prometheus import Histogram, MetricFamily
 from fake_vllm.engine.sequence import Sequence
 
 FIRST_TOKEN = (
@@ -65,6 +65,9 @@ class MetricsRenderer(Protocol):
 
     def text(self, stats: EngineStats) -> str:
         """Return the page."""
+
+    def families(self, stats: EngineStats) -> list[MetricFamily]:
+        """Return the metrics of the page."""
 
 
 def one_two_five(longest: int) -> list[float]:

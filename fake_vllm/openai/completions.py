@@ -214,7 +214,9 @@ class CompletionTask:
         """
         request, size = self._request, self._engine.config.frontend.vocab_size
         for number, piece in enumerate(pieces[max(0, request.min_tokens) :], max(0, request.min_tokens)):
-            own = (tokenizer.encode(piece) or [0])[0]
+            if not piece:  # the end of the text, which comes first on a real server too
+                break
+            own = tokenizer.encode(piece)[0]
             for token in (own, own % size):
                 if token in request.stop_tokens:
                     return (*pieces[:number], piece if request.include_stop else ""), token

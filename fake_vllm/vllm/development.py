@@ -218,7 +218,7 @@ def _object(engine: Engine, request: Request, message: str) -> dict[str, Any]:
         if engine.config.quirks.checks_development:
             raise
         cause = f"'{error.kind}' object has no attribute 'get'"
-        raise EngineError(500, "InternalServerError", cause) from None
+        raise EngineError(500, "InternalServerError", cause, exception="other") from None
 
 
 def _weight_checker(engine: Engine, request: Request) -> Response:
@@ -238,7 +238,7 @@ def _worker_failed(cause: str) -> EngineError:
 
 def _call_failed(method: str, cause: str) -> EngineError:
     """Return the error of a call to the engine's core that failed there."""
-    return EngineError(500, "InternalServerError", f"Call to {method} method failed: {cause}")
+    return EngineError(500, "InternalServerError", f"Call to {method} method failed: {cause}", exception="other")
 
 
 def _post(step: Callable[[Engine, Request], Step]) -> Route:

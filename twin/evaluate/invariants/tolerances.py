@@ -44,6 +44,17 @@ _DISTURB_API = frozenset(
 )
 
 
+_WITHDRAWAL_NEEDS = frozenset({"pods", "endpointslices", "leases"})
+"""Resources that a withdrawal needs: watches of pods, writes of slices, and renewals of the Lease."""
+
+
+def hinders_withdrawal(line: FaultLine) -> bool:
+    """Return whether a fault may keep a correct operator from withdrawing the endpoint of a dead pod."""
+    if line.fault not in _DISTURB_API:
+        return False
+    return not line.targets or not _WITHDRAWAL_NEEDS.isdisjoint(line.targets)
+
+
 def settled_at(line: FaultLine) -> float:
     """Return the time at which the effects of a fault are over: retries, late responses and clock errors."""
     if line.fault in _DISTURB_API:
