@@ -742,4 +742,19 @@ MUTANTS = (
         "        if not left:\n            self._wake_short_of_capacity",
         "missed wake-up",
     ),
+    # -- engines that end
+    Mutant(
+        "an adapter is Failed because an engine core had died",
+        "engine/load_errors.py",
+        '*_rows(Fault.ENGINE, "EngineDead"',
+        '*_rows(Fault.ADAPTER, "EngineDead"',
+        "blamed on the wrong object",
+    ),
+    Mutant(
+        "an engine ends when the files of a loaded adapter are gone",
+        "engine/client.py",
+        '{"lora_name": name, "lora_path": path}',
+        '{"lora_name": name, "lora_path": path, "load_inplace": path.startswith("/")}',
+        "option with a lasting effect",
+    ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 from controller.api.labels import ENABLED_LABEL
 from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
+from twin.scenario.manifests.group_notes import notes_on_groups
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import Workload
@@ -25,7 +26,8 @@ def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
     """Return notes on things that are valid but noteworthy."""
-    notes = [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
+    notes = [note for entry in entries for note in notes_on_groups(entry)]
+    notes += [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
     notes += _on_selectors(workloads, adapters)
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
