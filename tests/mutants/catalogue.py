@@ -479,6 +479,13 @@ MUTANTS = (
         "field never written",
     ),
     Mutant(
+        "a watch that is open and silent is trusted for ever",
+        "runtime/informer.py",
+        "left = self._heard + _SILENCE - loop.time()",
+        "left = _SILENCE",
+        "silence taken for peace",
+    ),
+    Mutant(
         "an expired watch is never restarted",
         "runtime/informer.py",
         'self._version, failure = "", error',
