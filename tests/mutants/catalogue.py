@@ -7,8 +7,8 @@ MUTANTS = (
     Mutant(
         "users get the former artifact for ever",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "artifact changed without unload",
     ),
     Mutant(
@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "identity by name alone",
     ),
     Mutant(
