@@ -43,6 +43,7 @@ STORIES = (
     "test_other_peoples_clusters.py",
     "test_takeover.py",
     "test_autoscaling.py",
+    "test_rebalancing.py",
 )
 
 HONEST: dict[str, Any] = {
