@@ -31,7 +31,7 @@ _CONFIRM = 2
 
 @dataclass(frozen=True, slots=True)
 class FleetSources:
-    """What a fleet is read from."""
+    """Sources of a fleet."""
 
     cache: Cache
     policies: Policies

@@ -36,7 +36,7 @@ class MoveStep:
 
 
 def plan_move(snapshot: Snapshot, now: float, settings: Settings) -> Plan | None:
-    """Return the plan that begins a decided move; None if there is none, or something has changed since."""
+    """Return the plan that begins a decided move; None without one, or if something has changed meanwhile."""
     move, persisted, adapter = snapshot.move, snapshot.persisted, snapshot.adapter
     if move is None or snapshot.problem is not None or not adapter.spec.replicas or adapter.spec.pinned:
         return None
