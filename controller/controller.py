@@ -74,7 +74,7 @@ class Controller:
                 cache=self._cache,
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
-                publication_errors=PublicationErrors(clock),
+                publication_errors=PublicationErrors(clock, wake),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,
@@ -150,23 +150,31 @@ class Controller:
         outcome, with_actions = "error", False
         try:
             result = await self._reconciler.reconcile(key)
-            outcome, with_actions = ("requeue_after" if result.wake else "success"), result.with_actions
+            with_actions = result.with_actions
+            if result.refusal is None:
+                outcome = "requeue_after" if result.wake else "success"
             self._requeue(key, result)
         except (Conflict, NotFound):
             self._queue.add_rate_limited(key)
         except ClientError as error:
-            self._dependencies.log.warning(
-                "reconcile failed",
-                adapter=key,
-                error=str(error),
-                error_class=type(error).__name__,
-                attempt=self._queue.failures(key) + 1,
-            )
-            self._queue.add_rate_limited(key, error.retry_after or 0.0)
+            self._retry(key, error)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
+    def _retry(self, key: str, error: ClientError) -> None:
+        self._dependencies.log.warning(
+            "reconcile failed",
+            adapter=key,
+            error=str(error),
+            error_class=type(error).__name__,
+            attempt=self._queue.failures(key) + 1,
+        )
+        self._queue.add_rate_limited(key, error.retry_after or 0.0)
+
     def _requeue(self, key: str, result: Result) -> None:
-        self._queue.forget(key)
+        if result.refusal is None:
+            self._queue.forget(key)
+        else:
+            self._retry(key, result.refusal)
         if result.wake:
             self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
 

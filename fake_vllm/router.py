@@ -5,6 +5,7 @@ The simulated network calls `handle` in process. On sockets FastAPI finds the ro
 
 import hmac
 from collections.abc import Mapping
+from functools import cache
 from urllib.parse import quote
 
 import msgspec
@@ -35,7 +36,6 @@ from fake_vllm.http.paths import (
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.completions import CompletionTask, GenerationPlan
 from fake_vllm.openai.flavor import Load, Perform, Route, ServerFlavor, Step
-from fake_vllm.sglang.routes import SglangServer, lora_update_output
 from fake_vllm.vllm.errors import CALL_FAILED
 from fake_vllm.vllm.routes import VllmServer
 
@@ -73,7 +73,7 @@ _DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")  # Fa
 _OF_DOCUMENTS = ("GET", "HEAD")
 """Methods of these paths."""
 
-_FLAVORS: Mapping[str, ServerFlavor] = {"vllm": VllmServer(), "sglang": SglangServer()}
+_VLLM = VllmServer()
 
 
 async def handle(engine: Engine, request: Request, *, slow: float = 1.0) -> Response | Stream:
@@ -94,7 +94,7 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
         EngineClosed: if the container stops first.
     """
     engine.ensure_open()
-    flavor = _FLAVORS[engine.config.dialect]
+    flavor = _flavor(engine)
     step = _step(flavor, engine, route, request)
     if isinstance(step, Response | Stream):
         return step
@@ -102,8 +102,9 @@ async def run(engine: Engine, route: Route, request: Request, *, slow: float = 1
         try:
             return await (step.action() if isinstance(step, Perform) else _generate(engine, step, slow))
         except EngineError as error:
-            failed = step.failed if isinstance(step, GenerationPlan) and step.failed else flavor.failed
-            return failed(error)
+            if isinstance(step, GenerationPlan) and step.failed:
+                return step.failed(error)
+            return flavor.failed(engine, error)
     try:
         if isinstance(step, Load):
             await engine.load(step.name, step.path, load_inplace=step.in_place, slow=slow)
@@ -119,20 +120,20 @@ def handle_immediate(engine: Engine, request: Request) -> Response | None:
     route = _authorized_route(engine, request)
     if isinstance(route, Response):
         return route
-    step = _step(_FLAVORS[engine.config.dialect], engine, route, request)
+    step = _step(_flavor(engine), engine, route, request)
     return step if isinstance(step, Response) else None
 
 
 def routes(engine: Engine) -> Mapping[str, Route]:
     """Return the server's routes by path."""
-    return _FLAVORS[engine.config.dialect].routes(engine)
+    return _flavor(engine).routes(engine)
 
 
 def authorize(engine: Engine, request: Request) -> Response | None:
     """Return the refusal of a request without a valid API key, None if the request may pass."""
     if not engine.config.api_keys or request.method == "OPTIONS":
         return None
-    if not _FLAVORS[engine.config.dialect].requires_key(engine, request.path):
+    if not _flavor(engine).requires_key(engine, request.path):
         return None
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     valid = scheme.lower() == "bearer" and any(
@@ -164,6 +165,8 @@ def requested_adapter(request: Request) -> str:
 def load_error(path: str, message: str) -> Response:
     """Return the response of a load route, of either flavor, to a load that failed with `message`."""
     if path == SGLANG_LOAD_PATH:
+        from fake_vllm.sglang.routes import lora_update_output
+
         return json_response(400, lora_update_output(message, None))
     return error_response(500, "InternalServerError", f"{CALL_FAILED}{message}")
 
@@ -187,7 +190,7 @@ def _method_not_allowed(allowed: str) -> Response:
 
 def find_route(engine: Engine, request: Request) -> Route | Response:
     """Return the route of a request that needs no key or has one, or the refusal of a request that has no route."""
-    flavor = _FLAVORS[engine.config.dialect]
+    flavor = _flavor(engine)
     route = flavor.route(engine, request.path)
     if route is not None:
         return route if route.any_method or request.method in route.methods else method_not_allowed(route)
@@ -197,6 +200,17 @@ def find_route(engine: Engine, request: Request) -> Route | Response:
     if flavor.route(engine, path) is not None or (path in _DOCUMENTS and engine.config.server.documents):
         return _redirect(request, path)
     return not_found()
+
+
+def _flavor(engine: Engine) -> ServerFlavor:
+    return _VLLM if engine.config.dialect == "vllm" else _sglang()
+
+
+@cache
+def _sglang() -> ServerFlavor:
+    from fake_vllm.sglang.routes import SglangServer  # its request models take a while to import
+
+    return SglangServer()
 
 
 def _redirect(request: Request, path: str) -> Response:
@@ -219,7 +233,7 @@ def _step(flavor: ServerFlavor, engine: Engine, route: Route, request: Request) 
     except RequestValidationError as error:
         return flavor.invalid(engine, error)
     except EngineError as error:
-        return flavor.failed(error)
+        return flavor.failed(engine, error)
 
 
 async def _generate(engine: Engine, plan: GenerationPlan, slow: float) -> Response | Stream:

@@ -69,13 +69,18 @@ def container_label_problem(labels: Mapping[str, str], containers: Sequence[str]
     return f"label {CONTAINER_LABEL}: no container {named!r}; the pod has {', '.join(containers)}"
 
 
+def is_accelerator(resource: str) -> bool:
+    """Return True for the name of a resource that is a GPU or another accelerator."""
+    return any(word in resource.lower() for word in _ACCELERATORS)
+
+
 def _evidence(container: ContainerFacts) -> tuple[bool, bool, bool, bool]:
     """Return what speaks for an engine, the strongest first."""
     texts = (*container.command, container.image)
     return (
         _starts_engine(container.command),
         any(engine in text.lower() for text in texts for engine in _ENGINES),
-        any(word in resource.lower() for resource in container.resources for word in _ACCELERATORS),
+        any(is_accelerator(resource) for resource in container.resources),
         any(port in _ENGINE_PORTS for port in container.ports),
     )
 

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ class Installation:
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra here, as a line for a shell."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import
+
     try:
         origin = json.loads(distribution(_NAME).read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):

@@ -42,6 +42,10 @@ app = typer.Typer(
 _GC_THRESHOLDS = (200_000, 50, 10)
 """Imports make many objects that stay: searching them for garbage takes a tenth of the time of a small run."""
 
+_UNUSED = ("httpx._main", "rich.traceback")
+"""Modules that httpx and structlog import if they exist, and that nothing here calls: httpx's own command line, and
+coloured tracebacks. With pygments they take longer to import than the rest of both."""
+
 
 def main() -> None:
     """Run the command line. Unexpected errors are printed without a traceback and exit with 70."""
@@ -50,10 +54,12 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     gc.set_threshold(*_GC_THRESHOLDS)
-    # httpx imports its own command line, with rich and pygments, which takes longer than the rest of it.
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    for unused in _UNUSED:
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     try:
-        sys.exit(guarded(_run))
+        code = guarded(_run)
+        gc.freeze()  # the process ends: a last search of everything that it made would find memory that goes anyway
+        sys.exit(code)
     except Exception as error:
         if os.environ.get("TWIN_TRACEBACK"):
             raise

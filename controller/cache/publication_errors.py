@@ -1,10 +1,14 @@
 """Refused writes of Services and EndpointSlices: what the API server said, and when each is tried again.
 
 Quotas, admission policies, missing permissions and names that belong to others are refused in the same way until a
-person acts. The words go into the adapter's conditions; its other work goes on.
+person acts. The words go into the adapter's conditions; its other work goes on. Nothing announces the end of a refusal.
+Each adapter is tried again every 30 seconds (controller-runtime waits up to 1000 seconds). With more than 300 refused
+adapters the delay grows, and all together send ten requests a second. The first success shows the end to the others: it
+wakes two that were refused for the same reason, and each of these wakes two more.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from controller.backoff import Backoff
 from controller.client.interface import AlreadyExists, ClientError, Forbidden, Invalid
@@ -12,7 +16,11 @@ from controller.clock import Clock
 
 REFUSALS = (Forbidden, Invalid, AlreadyExists)
 """Errors that the same request would meet again."""
-_BACKOFF = Backoff(base=5.0, factor=2.0, cap=300.0)
+_BACKOFF = Backoff(base=5.0, factor=2.0, cap=30.0)
+_PER_ADAPTER = 0.1
+"""Seconds that each refused adapter adds to the shortest delay, so that all together send ten requests a second."""
+_WOKEN = 2
+"""Adapters that are tried at once after a success, since the end of a quota may be the end for one of them only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,35 +32,58 @@ class PublicationError:
         message: the server's words, and the next step.
         retry_at: time of the next write, in seconds since 1970.
         failures: refusals in a row.
+        withdrawal: True if the withdrawal of endpoints that no longer serve was refused; otherwise it does not wait.
     """
 
     reason: str
     message: str
     retry_at: float
     failures: int
+    withdrawal: bool = False
 
 
 class PublicationErrors:
-    """The last refusals, by adapter key."""
+    """The last refusals, by adapter key. `wake` queues a key."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[str], None]) -> None:
         self._clock = clock
+        self._wake = wake
         self._errors: dict[str, PublicationError] = {}
 
     def get(self, key: str) -> PublicationError | None:
         """Return the last refusal, unless a write has succeeded since."""
         return self._errors.get(key)
 
-    def record(self, key: str, error: ClientError) -> None:
+    def record(self, key: str, error: ClientError, *, withdrawal: bool = False) -> None:
         """Record a refusal."""
-        before = self._errors.get(key)
+        before = self._errors.pop(key, None)
         failures = 1 if before is None else before.failures + 1
-        retry_at = self._clock.now().timestamp() + (error.retry_after or _BACKOFF.delay(failures))
+        delay = error.retry_after or max(_BACKOFF.delay(failures), _PER_ADAPTER * len(self._errors))
         reason, step = _advice(error)
-        self._errors[key] = PublicationError(reason, f"{error}; {step}", retry_at, failures)
+        retry_at = self._clock.now().timestamp() + delay
+        self._errors[key] = PublicationError(reason, f"{error}; {step}", retry_at, failures, withdrawal)
+
+    def succeeded(self, key: str, *, withdrawal: bool) -> None:
+        """Drop the refusal, and try others that were refused for the same reason in the namespace.
+
+        A withdrawal says nothing about another write that was refused.
+        """
+        ended = self._errors.get(key)
+        if ended is None or (withdrawal and not ended.withdrawal):
+            return
+        del self._errors[key]
+        namespace, now = key.split("/")[0], self._clock.now().timestamp()
+        alike = [
+            other
+            for other, error in self._errors.items()
+            if error.reason == ended.reason and error.retry_at > now and other.split("/")[0] == namespace
+        ]
+        for other in alike[:_WOKEN]:
+            self._errors[other] = replace(self._errors[other], retry_at=0.0)
+            self._wake(other)
 
     def forget(self, key: str) -> None:
-        """Drop the refusal: a write succeeded, or the adapter is gone."""
+        """Drop the refusal of an adapter that is gone."""
         self._errors.pop(key, None)
 
 

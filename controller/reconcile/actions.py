@@ -18,7 +18,7 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Write the status if it differs from the stored one."""
+    """Write the status if it differs from the stored one. No other action depends on it: a refusal stops none."""
 
     status: ModelAdapterStatus
 
@@ -40,7 +40,9 @@ class PublishEndpoints:
 
     service: Write[Service] | None
     slices: tuple[Write[EndpointSlice], ...]
-    obsolete: tuple[EndpointSlice, ...]
+    obsolete: tuple[EndpointSlice, ...] = ()
+    withdrawal: bool = False
+    """True if all that it does is to take away endpoints that no longer serve."""
 
 
 @dataclass(frozen=True, slots=True)

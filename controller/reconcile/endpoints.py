@@ -1,4 +1,4 @@
-"""The Service and EndpointSlices that publish an adapter. Pure: objects in, objects out.
+"""The Service and EndpointSlices that publish an adapter, and the withdrawal of endpoints. Pure.
 
 The Service is headless and has no selector: many adapters share a pod, so the operator itself lists the pods that
 serve. As in Kubernetes' own controller, a slice holds up to 100 endpoints of one address family and one port, and its
@@ -6,7 +6,7 @@ name ends in a suffix, so that it cannot meet another object's. The suffix is a 
 slice's place: a write that is repeated after a crash meets its own slice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar, cast
 
@@ -28,7 +28,8 @@ from controller.api.types import (
     json_value,
 )
 from controller.cache.pod_view import PodView
-from controller.reconcile.actions import PublishEndpoints, Write
+from controller.reconcile.actions import Plan, PublishEndpoints, Write
+from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.snapshot import Snapshot
 
 T = TypeVar("T", bound=Resource)
@@ -55,6 +56,49 @@ def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints
         obsolete=tuple(current[name] for name in sorted(current) if name not in names),
     )
     return publish if publish.service or publish.slices or publish.obsolete else None
+
+
+def plan_withdrawal(snapshot: Snapshot, states: Mapping[str, ReplicaState], now: float) -> Plan | None:
+    """Return the plan that withdraws endpoints which no longer serve; None if there are none.
+
+    Requests to them fail. So this is a plan of its own, before every other: it waits neither for another write, which
+    the API server may refuse or answer late, nor for a Secret that cannot be read. The rest is planned right after it.
+    `states` are by pod name, and may be empty; then only the pods themselves count.
+    """
+    error = snapshot.publication_error
+    if error is not None and error.withdrawal and error.retry_at > now:
+        return None
+    writes = [write for item in snapshot.slices if (write := _without_dead(snapshot, states, item)) is not None]
+    if not writes:
+        return None
+    withdrawal = PublishEndpoints(service=None, slices=tuple(writes), withdrawal=True)
+    return Plan((withdrawal,), selection=snapshot.selected, wake=now)
+
+
+def _without_dead(
+    snapshot: Snapshot, states: Mapping[str, ReplicaState], item: EndpointSlice
+) -> Write[EndpointSlice] | None:
+    """Return the write that takes dead endpoints out of a slice; None if it has none."""
+    alive = tuple(endpoint for endpoint in item.endpoints if not _is_dead(snapshot, states, endpoint))
+    if len(alive) == len(item.endpoints):
+        return None
+    return Write(
+        msgspec.structs.replace(item, endpoints=alive), item, {"endpoints": [json_value(point) for point in alive]}
+    )
+
+
+def _is_dead(snapshot: Snapshot, states: Mapping[str, ReplicaState], endpoint: Endpoint) -> bool:
+    """Return whether requests to an endpoint fail: no ready pod has its address, or the engine lacks the adapter.
+
+    AIBrix's controller writes endpoints without `targetRef`: their pods are found by address.
+    """
+    target, addresses = endpoint.target_ref, set(endpoint.addresses)
+    pods = snapshot.pods.values() if target is None else [view] if (view := snapshot.pods.get(target.name)) else []
+    pod = next((pod for pod in pods if addresses <= set(pod.addresses.values())), None)
+    if pod is None or not pod.available or (target is not None and target.uid != pod.uid):
+        return True
+    state = states.get(pod.name)
+    return state is not None and state.presence in (AdapterPresence.GONE, AdapterPresence.ABSENT)
 
 
 def service_for(adapter: ModelAdapter, port: int) -> Service:

@@ -1,4 +1,8 @@
-"""Executes a plan: writes in its order, and stops at the first write that fails."""
+"""Executes a plan: writes in its order, and stops at the first write that fails.
+
+Each action may depend on those before it (a load on its announcement, an unload on the withdrawal), except on the
+status: a status that the API server refuses by rule is tried again later, and the rest of the plan goes on.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -20,7 +24,7 @@ from controller.api.types import (
 )
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import REFUSALS
-from controller.client.interface import AlreadyExists, Conflict, NotFound
+from controller.client.interface import AlreadyExists, ClientError, Conflict, Forbidden, Invalid, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
     Action,
@@ -52,6 +56,8 @@ class Result:
     """True if at least one action was executed."""
     wake: float = 0.0
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
+    refusal: ClientError | None = None
+    """The API server refused the status, which has to be written later."""
 
 
 class _Refused(Exception):
@@ -70,6 +76,8 @@ class PlanExecutor:
         self._written = False
         self._outdated = False
         """True if a pod has changed since the plan was made."""
+        self._refusal: ClientError | None = None
+        """Refusal of a status of this plan."""
         self._prepared: dict[str, PreparedLoad] = {}
         """Loads that are not sent yet, by pod name."""
         self._announced = 0.0
@@ -94,7 +102,9 @@ class PlanExecutor:
             return self._plan_again()
         finally:
             self._release()
-        return self._plan_again() if self._outdated else Result(with_actions=self._with_actions, wake=plan.wake)
+        if self._outdated:
+            return self._plan_again()
+        return Result(with_actions=self._with_actions, wake=plan.wake, refusal=self._refusal)
 
     def _plan_again(self) -> Result:
         return Result(with_actions=True, wake=self._dependencies.clock.now().timestamp())
@@ -173,8 +183,13 @@ class PlanExecutor:
                 tracker.list_adapters(self._adapter, pod)
 
     async def _write_status(self, desired: ModelAdapterStatus) -> None:
-        if desired != self._adapter.status:
+        """Write the status, unless the API server has refused one of this plan."""
+        if desired == self._adapter.status or self._refusal is not None:
+            return
+        try:
             await self._patch(status.patch(self._adapter.status, desired), subresource=True)
+        except (Forbidden, Invalid) as error:
+            self._refusal = error
 
     async def _prepare_loads(self) -> bool:
         """Read what the loads need before they are announced; return False if one of them cannot be sent."""
@@ -243,9 +258,9 @@ class PlanExecutor:
         try:
             await self._write_endpoints(publish)
         except REFUSALS as error:
-            errors.record(key, error)
+            errors.record(key, error, withdrawal=publish.withdrawal)
             raise _Refused from error
-        errors.forget(key)
+        errors.succeeded(key, withdrawal=publish.withdrawal)
 
     async def _write_endpoints(self, publish: PublishEndpoints) -> None:
         cache = self._dependencies.cache

@@ -32,7 +32,7 @@ from controller.reconcile.actions import (
 from controller.reconcile.conditions import ConditionBuilder
 from controller.reconcile.context import PlanContext
 from controller.reconcile.deletion import plan_deletion
-from controller.reconcile.endpoints import publication
+from controller.reconcile.endpoints import plan_withdrawal, publication
 from controller.reconcile.moves import move_events, plan_move
 from controller.reconcile.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.replica_state import replica_states
@@ -46,11 +46,13 @@ from controller.settings import Settings
 
 def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """Return what to do for one adapter. `now`: seconds since 1970."""
-    if (recovery := plan_recovery(snapshot, now)) is not None:
-        return recovery
     meta, persisted = snapshot.adapter.metadata, snapshot.persisted
     tracked = {*persisted.placements, *snapshot.selected, *snapshot.outcomes, *snapshot.in_flight}
     states = replica_states(snapshot, sorted(tracked), now, settings)
+    if (withdrawal := plan_withdrawal(snapshot, states, now)) is not None:
+        return withdrawal
+    if (recovery := plan_recovery(snapshot, now)) is not None:
+        return recovery
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
     scaling = scaling_decision(snapshot, now, settings)

@@ -7,6 +7,7 @@ never plan with the same free slot.
 
 from controller.cache.secrets import secrets_of
 from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.endpoints import plan_withdrawal
 from controller.reconcile.executor import PlanExecutor, Result
 from controller.reconcile.observe import observe
 from controller.reconcile.plan import plan
@@ -30,9 +31,13 @@ class Reconciler:
         if adapter is None:
             self._forget(key)
             return Result(with_actions=False)
-        await dependencies.secrets.refresh(adapter)
-        adapter = cache.adapters.get(key) or adapter  # it may have changed during this read
         now = dependencies.clock.now().timestamp()
+        if adapter.spec.api_key_secret_ref is not None:
+            if (withdrawal := plan_withdrawal(observe(adapter, dependencies), {}, now)) is not None:
+                return await PlanExecutor(dependencies, adapter, withdrawal).run()
+            await dependencies.secrets.refresh(adapter)
+            adapter = cache.adapters.get(key) or adapter  # it may have changed during this read
+            now = dependencies.clock.now().timestamp()
         policy = dependencies.policies.of(adapter.spec.scheduler_name)
         snapshot = observe(adapter, dependencies)
         planned = plan(snapshot, now, dependencies.settings, policy, dependencies.rng)

@@ -96,8 +96,10 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
         elif state.busy:
             replacing = True
         elif state.presence is AdapterPresence.OTHER:
+            if not context.serves(pod):  # not published, such as an adapter of `--lora-modules`
+                step = _unload(context, state, step)
             # Pod by pod: one that still serves the former artifact waits until the others have the new one.
-            if not replacing and not _another_is_down(context, pod):
+            elif not replacing and not _another_is_down(context, pod):
                 step, replacing = _unload(context, state, step), True
         elif not blocked:
             step = _load(context, state, step)

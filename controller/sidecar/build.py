@@ -8,7 +8,8 @@ from structlog.typing import FilteringBoundLogger
 from controller.sidecar.adapters import AdapterService
 from controller.sidecar.app import Services, create_app
 from controller.sidecar.artifacts.cache import ArtifactCache
-from controller.sidecar.artifacts.egress_guard import EgressGuard, guarded_transport
+from controller.sidecar.artifacts.egress_guard import EgressGuard
+from controller.sidecar.artifacts.guarded_transport import guarded_transport
 from controller.sidecar.artifacts.progress import DownloadTracker
 from controller.sidecar.artifacts.provider import StoreArtifactProvider
 from controller.sidecar.artifacts.stores.factory import HUB, Stores

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticKnownError
 
-from fake_vllm.openai.protocol.base import MAX_STOP_STRINGS, CacheSalt, ExtraArgs, Json, MMPayload
+from fake_vllm.openai.protocol.base import CacheSalt, ExtraArgs, Json, MMPayload, StopSequences
 from fake_vllm.openai.releases import api_of
 
 _BLOCKS = ("text", "image", "tool_use", "tool_result", "tool_reference", "thinking", "redacted_thinking")
@@ -184,7 +184,7 @@ class AnthropicMessagesRequest(BaseModel):
     metadata: Json | None = None
     output_config: AnthropicOutputConfig | None = None
     thinking: AnthropicThinkingConfig | None = None
-    stop_sequences: Annotated[list[str], Field(max_length=MAX_STOP_STRINGS)] | None = None
+    stop_sequences: StopSequences = None
     stream: bool | None = False
     system: _System = None
     temperature: float | None = None

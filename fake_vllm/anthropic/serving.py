@@ -1,6 +1,7 @@
 """The routes of Messages: vllm/entrypoints/anthropic/api_router.py."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from fake_vllm.anthropic.builder import MessageBuilder
@@ -22,54 +23,57 @@ T = TypeVar("T")
 
 def create(engine: Engine, request: Request) -> Step:
     """Answer a conversation."""
-    body = request.parse(AnthropicMessagesRequest, api(engine.config.version))
+    release = api(engine.config.version)
+    body = request.parse(AnthropicMessagesRequest, release)
 
     def plan() -> GenerationPlan:
         engine.resolve_model(body.model)
-        _check_cache_salt(body.cache_salt, api(engine.config.version))
+        _check_cache_salt(body.cache_salt, release)
         chat = _converted(lambda: chat_of(body))
         return GenerationPlan(
             body.model,
-            lambda config: chat_request(chat, Server(config, api(config.version))),
+            lambda config: chat_request(chat, Server(config, release)),
             MessageBuilder,
             request.headers.get("x-request-id", ""),
-            failed,
+            partial(failed, release),
         )
 
-    return _in_own_form(plan)
+    return _in_own_form(plan, release)
 
 
 def count_tokens(engine: Engine, request: Request) -> Response:
     """Return the number of tokens in a conversation."""
-    body = request.parse(AnthropicCountTokensRequest, api(engine.config.version))
+    release = api(engine.config.version)
+    body = request.parse(AnthropicCountTokensRequest, release)
 
     def count() -> Response:
         engine.resolve_model(body.model)
         chat = _converted(lambda: chat_of(body))
-        tokens = chat_prompt(chat, Server(engine.config, api(engine.config.version))).length
+        tokens = chat_prompt(chat, Server(engine.config, release)).length
         content = {"input_tokens": tokens, "context_management": {"original_input_tokens": tokens}}
         return json_response(200, content)
 
-    return _in_own_form(count)
+    return _in_own_form(count, release)
 
 
-def failed(error: EngineError) -> Response:
+def failed(release: Api, error: EngineError) -> Response:
     """Return an error in Anthropic's envelope."""
-    content = {"type": "error", "error": {"type": error.type, "message": error.message}}
-    return json_response(error.status, content)
+    internal = error.exception is not None and release.fails_messages
+    status, kind = (500, "internal_error") if internal else (error.status, error.type)
+    return json_response(status, {"type": "error", "error": {"type": kind, "message": error.message}})
 
 
-def _in_own_form(act: Callable[[], T]) -> T | Response:
+def _in_own_form(act: Callable[[], T], release: Api) -> T | Response:
     try:
         return act()
     except EngineError as error:
-        return failed(error)
+        return failed(release, error)
 
 
 def _check_cache_salt(salt: str | None, release: Api) -> None:
     try:
         if release.limits_cache_salt:
-            check_cache_salt(salt)
+            check_cache_salt(salt, release)
     except VLLMValidationError as error:
         raise refused(error) from None
 
@@ -78,4 +82,4 @@ def _converted(convert: Callable[[], T]) -> T:
     try:
         return convert()
     except ValueError as error:
-        raise EngineError(400, "BadRequestError", str(error)) from None
+        raise EngineError(400, "BadRequestError", str(error), exception="value") from None

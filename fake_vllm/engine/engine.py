@@ -14,6 +14,8 @@ from collections.abc import Coroutine, Mapping
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from prometheus_client.metrics_core import Metric
+
 from fake_vllm.engine.adapters.costs import NO_COSTS
 from fake_vllm.engine.adapters.registry import LoraRegistry
 from fake_vllm.engine.background import BackgroundTasks
@@ -30,6 +32,7 @@ from fake_vllm.engine.lora import (
     Model,
     ReloadError,
 )
+from fake_vllm.engine.prometheus import metric
 from fake_vllm.engine.runner import Completion, ModelRunner, completion_of
 from fake_vllm.engine.timing import EngineTimes
 
@@ -163,6 +166,11 @@ class Engine:
     def metrics_page(self) -> str:
         """Return the text of `/metrics`."""
         return self.runner.metrics_page(self.now(), float(self._created))
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics of `/metrics` as prometheus-client takes them."""
+        created = float(self._created)
+        return [metric(family, created) for family in self.runner.metric_families(self.now(), created)]
 
     def new_id(self) -> str:
         """Return an id that no other response has, of this engine or another."""
@@ -370,7 +378,7 @@ class Engine:
 
 def _core_failed() -> EngineError:
     message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    return EngineError(500, "InternalServerError", message)
+    return EngineError(500, "InternalServerError", message, exception="engine")
 
 
 def _closed_error() -> EngineClosed:

@@ -60,6 +60,10 @@ class Model:
     max_model_len: int | None
 
 
+ExceptionKind = Literal["validation", "value", "load", "engine", "other"]
+"""Exception behind an error: vLLM's own of a value, a `ValueError`, of a load, of the engine core, or any other."""
+
+
 class EngineError(Exception):
     """The engine answers with an error.
 
@@ -68,14 +72,24 @@ class EngineError(Exception):
         type: vLLM's error type, such as `BadRequestError`.
         message: text of the error.
         param: name of the wrong parameter, if there is one.
+        exception: exception that the server makes the response of, None if the route returns the error itself.
     """
 
-    def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        message: str,
+        param: str | None = None,
+        *,
+        exception: ExceptionKind | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
         self.message = message
         self.param = param
+        self.exception = exception
 
 
 class ReloadError(Exception):

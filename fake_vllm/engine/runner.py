@@ -13,8 +13,9 @@ from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.flavor import EngineFlavor
 from fake_vllm.engine.frontend import Frontend
 from fake_vllm.engine.lora import LoraIdentity
+from fake_vllm.engine.prometheus import MetricFamily
 from fake_vllm.engine.scheduler import Scheduler, SchedulerLimits
-from fake_vllm.engine.sequence import Ending, OnToken, Sequence
+from fake_vllm.engine.sequence import Ending, OnToken, Sequence, SequenceGroup
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 from fake_vllm.engine.timing import StepTimeModel
 
@@ -84,6 +85,8 @@ class ModelRunner:
         limit: int,
         ending: Ending,
         prefix: bytes = b"",
+        reads_cache: bool = True,
+        group: SequenceGroup | None = None,
         on_token: OnToken | None = None,
     ) -> Sequence:
         """Start a sequence; lengths in tokens.
@@ -96,6 +99,8 @@ class ModelRunner:
             ending: reason of its end.
             prefix: key of the prompt in the prefix cache. Empty for prompts of which only the length is known: they are
                 taken to begin alike, so blocks of other weights are found, but they save no time.
+            reads_cache: the prefix cache is asked for the prompt.
+            group: choices of the same prompt, if there are several.
             on_token: called for sequence token; None if only the end matters.
         """
         identity = self._identify(adapter)
@@ -108,7 +113,9 @@ class ModelRunner:
             ending=ending,
             done=asyncio.get_running_loop().create_future(),
             on_token=on_token,
-            cached=(prompt - 1) // BLOCK * BLOCK if prefix and prefix_weights else 0,
+            cached=(prompt - 1) // BLOCK * BLOCK if prefix and prefix_weights and reads_cache else 0,
+            reads_cache=reads_cache,
+            group=group,
             weights=identity.digest,
             prefix_weights=prefix_weights,
         )
@@ -125,8 +132,15 @@ class ModelRunner:
 
     def metrics_page(self, now: float, created: float) -> str:
         """Return the text of `/metrics`; times in seconds since 1970."""
+        return self._renderer.text(self._stats(now, created))
+
+    def metric_families(self, now: float, created: float) -> list[MetricFamily]:
+        """Return the metrics of `/metrics`; times in seconds since 1970."""
+        return self._renderer.families(self._stats(now, created))
+
+    def _stats(self, now: float, created: float) -> EngineStats:
         batch = self.scheduler
-        stats = EngineStats(
+        return EngineStats(
             running=len(batch.running),
             waiting=len(batch.waiting),
             usage=batch.kv_usage,
@@ -137,7 +151,6 @@ class ModelRunner:
             now=now,
             created=created,
         )
-        return self._renderer.text(stats)
 
     def prefix_weights(self, adapter: str, prefix: bytes) -> tuple[str, str]:
         """Return the digests of an adapter's weights, and of those that filled a prompt's blocks (empty: no blocks)."""

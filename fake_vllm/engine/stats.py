@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.prometheus import Histogram
+from fake_vllm.engine.prometheus import Histogram, MetricFamily
 from fake_vllm.engine.sequence import Sequence
 
 FIRST_TOKEN = (
@@ -65,6 +65,9 @@ class MetricsRenderer(Protocol):
 
     def text(self, stats: EngineStats) -> str:
         """Return the page."""
+
+    def families(self, stats: EngineStats) -> list[MetricFamily]:
+        """Return the metrics of the page."""
 
 
 def one_two_five(longest: int) -> list[float]:
@@ -122,7 +125,8 @@ class EngineMetrics:
     def on_first_token(self, sequence: Sequence) -> None:
         self.prompt_tokens += sequence.prompt
         self.generation_tokens += 1
-        self.cache_queries += sequence.prompt
+        if sequence.reads_cache:
+            self.cache_queries += sequence.prompt
         self.cache_hits += sequence.cached
         self.first_token.observe(max(0.0, sequence.first - sequence.arrived))
 
@@ -139,10 +143,21 @@ class EngineMetrics:
         self.per_token.observe(decoding / (sequence.output - 1) if sequence.output > 1 else 0.0)
         self.prompts.observe(sequence.prompt)
         self.answers.observe(sequence.output)
-        self.longest.observe(sequence.output)
+        self._observe_longest(sequence)
         self.limits.observe(sequence.limit)
         self.computed.observe(sequence.prompt - sequence.cached)
         self.preempted.observe(sequence.preemptions)
+
+    def _observe_longest(self, sequence: Sequence) -> None:
+        """Count the longest choice of a prompt when the last one has ended."""
+        group = sequence.group
+        if group is None:
+            self.longest.observe(sequence.output)
+            return
+        group.longest = max(group.longest, sequence.output)
+        group.unfinished -= 1
+        if not group.unfinished:
+            self.longest.observe(group.longest)
 
     def on_sleep_operation(self, operation: str, seconds: float) -> None:
         """Count an operation of the sleep mode."""

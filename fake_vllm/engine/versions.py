@@ -7,6 +7,7 @@ source; where the release of a change is not, the comment says "assumed".
 from dataclasses import dataclass
 from typing import Literal
 
+from fake_vllm.engine.lora import ExceptionKind
 from fake_vllm.peft.rules import LATEST, PeftRules
 from formats.engine_releases import Release, parse_release
 
@@ -35,6 +36,9 @@ _PREFIX_BY_PATH_SINCE = (0, 31)  # same file: name alone in 0.30.0, name and pat
 _ABORTS_AT_SIGTERM_SINCE = (0, 32)  # recorded: 0.28.0 and 0.30.0 leave streams open and silent; 0.31 was not
 _TORCH_HINTS_SINCE = (0, 20)  # recorded: torch 2.11 of 0.20.2 has them, torch 2.10 of 0.16.0 has not
 _LOADS_FAIL_WITH_500_SINCE = (0, 20)  # recorded on 0.20.2; 0.16.0 answers 400
+_HANDLES_ALL_SINCE = (0, 20)  # vllm/entrypoints/openai/api_server.py; the routes of 0.16 catch their exceptions
+_HANDLES_VALIDATION_SINCE = (0, 24)  # the same file: a handler of VLLMValidationError
+_HANDLES_VALUES_SINCE = (0, 27)  # the same file: handlers of ValueError, TypeError and OverflowError
 _DRAINS_AT_SIGTERM = ((0, 20), (0, 27))  # recorded on 0.20.2 and 0.24.0, where uvicorn replaces vLLM's handler
 _CHECKS_DEVELOPMENT_SINCE = (0, 32)  # recorded: 0.30 takes queries and bodies of the development mode unchecked
 _RESET_TELLS_SINCE = (0, 27)  # entrypoints/serve/dev/cache/api_router.py; 0.24.0 answers without a body
@@ -85,6 +89,10 @@ class VersionQuirks:
     """The error of an unknown model lists the served names."""
     base_names_conflict: bool = False
     """An adapter cannot have a name of the base model."""
+    unhandled: frozenset[ExceptionKind] = frozenset()
+    """Exceptions that only the handler outside all middleware takes: their responses lack its headers."""
+    exceptions_are_200: bool = False
+    """A request for text that ends in an exception, not a refusal, is answered with status 200 and an error's body."""
     hides_paths: bool = False
     """Paths in the texts of errors are replaced by `<path>`."""
     peft: PeftRules = LATEST
@@ -116,6 +124,8 @@ class VersionQuirks:
             at_least_tokens=release >= _AT_LEAST_TOKENS_SINCE,
             lists_aliases=release >= _LISTS_ALIASES_SINCE,
             base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
+            unhandled=_unhandled(release),
+            exceptions_are_200=release < _HANDLES_ALL_SINCE,
             hides_paths=release >= _HIDES_PATHS_SINCE,
             peft=PeftRules(
                 positive_rank=release >= _POSITIVE_RANK_SINCE,
@@ -159,6 +169,17 @@ def _guarded(release: Release) -> tuple[str, ...]:
         return ("/v1",)
     cohere = ("/cohere",) if release >= _GUARDS_COHERE_SINCE else ()
     return ("/v1", "/v2", "/inference", *cohere)
+
+
+def _unhandled(release: Release) -> frozenset[ExceptionKind]:
+    if release < _HANDLES_ALL_SINCE:
+        return frozenset()
+    kinds: set[ExceptionKind] = {"other"}
+    if release < _HANDLES_VALUES_SINCE:
+        kinds.add("value")
+    if release < _HANDLES_VALIDATION_SINCE:
+        kinds |= {"validation", "load"}
+    return frozenset(kinds)
 
 
 def _prefix_key(release: Release) -> PrefixKey:

@@ -51,11 +51,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete response; the transport adds the length."""
+    """A complete response; the transport adds the length.
+
+    Attributes:
+        unhandled: it is made outside all middleware, which adds no headers to it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    unhandled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

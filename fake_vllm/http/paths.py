@@ -3,6 +3,7 @@
 COMPLETIONS_PATH = "/v1/completions"
 CHAT_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
+METRICS_PATH = "/metrics"
 LOAD_PATH = "/v1/load_lora_adapter"
 UNLOAD_PATH = "/v1/unload_lora_adapter"
 SGLANG_LOAD_PATH = "/load_lora_adapter"

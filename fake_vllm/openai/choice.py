@@ -20,3 +20,8 @@ class Choice:
     @property
     def text(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def ends_itself(self) -> bool:
+        """The model ended the text: its last token is the one that ends a text."""
+        return self.ending == "stop" and self.stop is None

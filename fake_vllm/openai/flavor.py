@@ -83,7 +83,7 @@ class ServerFlavor(Protocol):
         """Return the response to a body that does not fit."""
         ...
 
-    def failed(self, error: EngineError) -> Response:
+    def failed(self, engine: Engine, error: EngineError) -> Response:
         """Return the response to an error of the engine."""
         ...
 

@@ -45,6 +45,17 @@ class Api:
         explains_suffix: the refusal of `suffix` says what it would need.
         guards_media: fields for the processing of media are refused unless the server trusts its clients.
         limits_cache_salt: `cache_salt` has a length and characters that are allowed.
+        bounded_fields: the lengths of `cache_salt` and of lists of stop strings are part of their types.
+        requires_objects: a body that is no object is refused; before, Python's own error of it is the response.
+        explains_grammars: an error in a grammar or schema is the client's; before, it fails the engine core's request.
+        null_limit_is_default: `max_tokens` of null is the default of a completion; before, the answer fills the
+            context, and then fails.
+        null_usage: events of a completion have a usage, even if it is null.
+        streams_tokens: answers in tokens can be streamed.
+        names_tokens: answers in tokens have their model, time and usage.
+        masks_tokens: choices in tokens have a field for the mask of the sampling.
+        parses_chats: a parser of tool calls reads every streamed chat, and sends nothing for a token without text.
+        fails_messages: an exception in a route of Anthropic's form is an internal error.
         all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
         image_detail: images of a response request may leave out their detail.
         cache_writes: usage of a response has the tokens written to the cache.
@@ -80,12 +91,34 @@ class Api:
     explains_suffix: bool = True
     all_logprobs: bool = True
     limits_cache_salt: bool = True
+    bounded_fields: bool = True
+    requires_objects: bool = True
+    explains_grammars: bool = True
+    null_limit_is_default: bool = True
+    null_usage: bool = False
+    streams_tokens: bool = True
+    names_tokens: bool = True
+    masks_tokens: bool = True
+    parses_chats: bool = True
+    fails_messages: bool = False
     image_detail: bool = True
     cache_writes: bool = True
     joined_logprobs: bool = True
     done_summary: bool = False
     tool_changes: bool = True
     names_stop_sequence: bool = True
+
+    def raw_fields(self, data: Any, class_name: str) -> dict[str, Any] | None:
+        """Return a raw body of a request class as `known_fields` does, None if it is no object.
+
+        Raises:
+            AttributeError: if it is not an object, in releases whose validators expect one.
+        """
+        if isinstance(data, dict):
+            return self.known_fields(data, class_name)
+        if not self.requires_objects:
+            raise AttributeError(f"'{type(data).__name__}' object has no attribute 'get'")
+        return None
 
     def known_fields(self, data: dict[str, Any], class_name: str) -> dict[str, Any]:
         """Return a raw body of a request class without the fields that this release ignores."""
@@ -138,6 +171,16 @@ def api(version: str) -> Api:
         explains_suffix=False,
         all_logprobs=release >= (0, 30),
         limits_cache_salt=release >= (0, 30),
+        bounded_fields=release >= (0, 28),
+        requires_objects=release >= (0, 28),
+        explains_grammars=release >= (0, 28),
+        null_limit_is_default=release >= (0, 24),
+        null_usage=release < (0, 24),
+        streams_tokens=release >= (0, 20),
+        names_tokens=release >= (0, 27),
+        masks_tokens=release >= (0, 28),
+        parses_chats=release >= (0, 24),
+        fails_messages=release < (0, 28),
         image_detail=False,
         cache_writes=False,
         joined_logprobs=False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fake_vllm.engine.config import EngineConfig
-from fake_vllm.engine.lora import EngineError
+from fake_vllm.engine.lora import EngineError, ExceptionKind
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai import beam_search, chat_template, tools
 from fake_vllm.openai.prompts import Prompt, PromptLimits, check_vocabulary, split_prompts
@@ -26,7 +26,7 @@ from fake_vllm.openai.sampling_params import (
     logprob_count,
     prompt_logprob_count,
 )
-from fake_vllm.openai.structured.constraint import check_constraint, constrained_text
+from fake_vllm.openai.structured.constraint import check_constraint
 
 _MAX_TOKENS = 1 << 22  # of one request, a limit of the fake: what takes a real server hours must not fill memory here
 
@@ -73,6 +73,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """Text of the last message, which the answer of a chat with `echo` begins with."""
     refusal: EngineError | None = None
     """Error of the engine core, which a stream reports in an event."""
+    answer_error: EngineError | None = None
+    """Error of the server when it has tokens to answer with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         prompts = tuple(limits.apply(content) for content in split_prompts(body.prompt))
         echo_only = bool(body.echo and body.max_tokens == 0)
         request = _checked(body, server, prompts, 1 if echo_only else body.max_tokens)
-        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only)
+        unlimited = body.max_tokens is None and not server.api.null_limit_is_default
+        error = EngineError(500, "InternalServerError", "", exception="other") if unlimited else None
+        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only, answer_error=error)
     except VLLMValidationError as error:
         raise refused(error) from None
 
@@ -152,7 +156,7 @@ def answer_request(body: ChatCompletionRequest, server: Server, options: ChatOpt
     except VLLMValidationError as error:
         raise refused(error) from None
     except ValueError as error:  # pydantic's, of a message part that is read only now
-        raise EngineError(400, "BadRequestError", str(error)) from None
+        raise EngineError(400, "BadRequestError", str(error), exception="value") from None
 
 
 def chat_prompt(body: ChatCompletionRequest, server: Server) -> Prompt:
@@ -168,7 +172,7 @@ def chat_prompt(body: ChatCompletionRequest, server: Server) -> Prompt:
     except VLLMValidationError as error:
         raise refused(error) from None
     except ValueError as error:
-        raise EngineError(400, "BadRequestError", str(error)) from None
+        raise EngineError(400, "BadRequestError", str(error), exception="value") from None
 
 
 def _conversation(
@@ -228,8 +232,9 @@ def check_size(request: GenerateRequest, config: EngineConfig) -> None:
 
 
 def refused(error: VLLMValidationError) -> EngineError:
-    """Return the engine's error for a value that is refused."""
-    return EngineError(400, "BadRequestError", str(error), param=error.parameter)
+    """Return the engine's error for a value that is refused; vLLM's own exceptions name the parameter."""
+    kind: ExceptionKind = "validation" if error.parameter else "value"
+    return EngineError(400, "BadRequestError", str(error), error.parameter, exception=kind)
 
 
 def _check_suffix(body: CompletionRequest, release: Api) -> None:
@@ -313,12 +318,13 @@ def _refusal(
             return None
         check_by_model(body, server.config, server.api)
         if constraint is not None:
-            check_constraint(constraint)
-            constrained_text(constraint, b"")
+            check_constraint(constraint, explained=server.api.explains_grammars)
         check_reasoning(body)
         check_vocabulary(prompts, server.config)
         for prompt in prompts:
             check_by_prompt(body, prompt.length)
     except VLLMValidationError as error:
         return refused(error)
+    except EngineError as error:
+        return error
     return None

@@ -35,6 +35,7 @@ class ResponseBuilder:
         self.cached_tokens = 0
         """Tokens of the prompts that the prefix cache had."""
         self._api = api(config.version)
+        self._parses = self._api.parses_chats and bool(config.frontend.tool_call_parser)
         self._fingerprint = fingerprint(config) if self._api.fingerprint else None
         self._head = {
             "id": self.id_prefixes[request.chat] + id,
@@ -108,7 +109,7 @@ class ResponseBuilder:
             if not self._request.chat:
                 content["prompt_token_ids"] = self._prompt_ids(choice, echo=True) if count == 1 else None
             ids = self._request.return_token_ids
-            content["token_ids"] = tokenizer.encode(choice.pieces[count - 1]) if ids else None
+            content["token_ids"] = self._token_ids(choice, count - 1, count) if ids else None
         tail = self._event_tail if last and not self._request.include_usage else b""
         return self._event_head + _encode(content) + b"]" + self._usage_so_far(choice, count) + tail + b"}\n\n"
 
@@ -137,6 +138,8 @@ class ResponseBuilder:
     def _delta(self, choice: Choice, count: int) -> dict[str, Any]:
         piece = choice.pieces[count - 1]
         call = self._request.tool_calls
+        if not piece and (self._parses or call is not None):
+            return {}
         if call is None:
             return {"content": piece}
         if count > 1:
@@ -149,7 +152,7 @@ class ResponseBuilder:
         text, logprobs = choice.text, self._logprobs(choice, 0, len(choice.pieces))
         if request.echo:
             text = self._echoed(choice) + ("" if request.echo_only else text)
-            logprobs = self._echo_logprobs(choice, choice.pieces)
+            logprobs = self._echo_logprobs(choice, self._shown(choice, 0, len(choice.pieces)))
         content = {
             "index": choice.index,
             "text": text,
@@ -183,7 +186,8 @@ class ResponseBuilder:
         """Return the fields about the end of a choice."""
         content: dict[str, Any] = {"finish_reason": self._finish_reason(choice), "stop_reason": choice.stop}
         if self._api.token_ids:
-            content["token_ids"] = self._token_ids(choice) if self._request.return_token_ids else None
+            ids = self._token_ids(choice, 0, len(choice.pieces)) if self._request.return_token_ids else None
+            content["token_ids"] = ids
         return content
 
     def _finish_reason(self, choice: Choice) -> str:
@@ -200,14 +204,20 @@ class ResponseBuilder:
     def _usage_so_far(self, choice: Choice, count: int) -> bytes:
         """Return the usage after `count` tokens, for clients that want it in each event."""
         if not self._request.continuous_usage:
-            return b""
+            return b',"usage":null' if self._api.null_usage and not self._request.chat else b""
         usage: dict[str, Any] = usage_content(choice.prompt.length, count)
         if self._request.chat:
             usage |= self._api.usage_details
         return b',"usage":' + _encode(usage)
 
-    def _token_ids(self, choice: Choice) -> list[int]:
-        return [token for piece in choice.pieces for token in tokenizer.encode(piece)]
+    def _token_ids(self, choice: Choice, start: int, end: int) -> list[int]:
+        ids = [token for piece in choice.pieces[start:end] for token in tokenizer.encode(piece)]
+        return [*ids, tokenizer.EOS] if choice.ends_itself and end == len(choice.pieces) else ids
+
+    def _shown(self, choice: Choice, start: int, end: int) -> Sequence[str]:
+        """Return the tokens from `start` to `end` as log-probabilities name them."""
+        pieces = choice.pieces[start:end]
+        return (*pieces[:-1], tokenizer.EOS_TEXT) if choice.ends_itself and end == len(choice.pieces) else pieces
 
     def _prompt_ids(self, choice: Choice, *, echo: bool = False) -> list[int] | None:
         sent = self._request.return_token_ids or (echo and self._request.echo)
@@ -234,7 +244,7 @@ class ResponseBuilder:
         request = self._request
         if request.logprobs is None:
             return None
-        pieces = choice.pieces[start:end]
+        pieces = self._shown(choice, start, end)
         if request.chat:
             return chat_logprobs(pieces, request.logprobs, as_ids=request.tokens_as_ids)
         offset = sum(map(len, choice.pieces[:start])) + (len(self._echoed(choice)) if request.echo else 0)

@@ -18,6 +18,7 @@ _WORDS = (
     " the and for are but not you all can had her was one our out day get has him his how man new now old see two way"
     " who boy did its let put say she too use dad mom far big set run own why ask men read end few got top yet act add"
 )
+_END = ""  # text of the token that ends a text
 _SPREAD = NormalDist()
 
 
@@ -27,7 +28,7 @@ class Draft:
 
     pieces: tuple[str, ...]
     ended: bool
-    """True if the model ended the text, not the limit."""
+    """True if the model ended the text, not the limit: its last token is the one that ends a text, and has none."""
 
 
 def draft(source: bytes, name: str, limit: int, length: LogNormal, *, least: int = 0, endless: bool = False) -> Draft:
@@ -42,23 +43,28 @@ def draft(source: bytes, name: str, limit: int, length: LogNormal, *, least: int
         endless: do not end before the limit (`ignore_eos`).
     """
     digest = blake2b(source, digest_size=16).digest()
-    natural = limit if endless else max(least, 1, _drawn(length, digest[:8]))
+    natural = limit if endless else max(least + 1, 2, _drawn(length, digest[:8]))
     size = min(limit, natural)
+    ended = size < limit
     head, tape = _head(name), _tape()
     start = int.from_bytes(digest[8:10]) % len(tape)
-    body = size - len(head)
+    body = size - len(head) - ended
     if body <= 0:
-        return Draft(head[:size], ended=size < limit)
+        return _draft(head[: size - ended], ended=ended)
     words = tape[start : start + body]
     while len(words) < body:
         words += tape[: body - len(words)]
-    return Draft(head + words, ended=size < limit)
+    return _draft(head + words, ended=ended)
 
 
 def draft_of(text: str, limit: int) -> Draft:
     """Return a text that is given, in tokens."""
-    tokens = _split_words(text) or ("",)
-    return Draft(tokens[:limit], ended=len(tokens) <= limit)
+    tokens = _split_words(text)
+    return _draft(tokens[:limit], ended=len(tokens) < limit)
+
+
+def _draft(pieces: tuple[str, ...], *, ended: bool) -> Draft:
+    return Draft((*pieces, _END) if ended else pieces, ended)
 
 
 def _drawn(length: LogNormal, raw: bytes) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 WIDTH = 4  # bytes per token; OpenAI's rule of thumb, "one token is roughly four characters of English"
 NAME = "fake-vllm/four-bytes-a-token"
+EOS = 2  # token that ends a text, as of Llama's tokenizers; no text is split into it
+EOS_TEXT = "</s>"
 _BITS = 8 * WIDTH
 LARGEST = ((WIDTH + 1) << _BITS) - 1  # largest token id
 

@@ -78,5 +78,7 @@ def plan(body: ChatCompletionRequest, turns: Sequence[Turn], release: Api) -> To
     except ConstraintError as error:
         if choice == "auto" or release.ignores_tool_schemas:
             return None
+        if not release.explains_grammars:
+            raise EngineError(500, "InternalServerError", "") from None
         raise EngineError(400, "BadRequestError", f"Grammar error: {error.message}") from None
     return ToolPlan(tool.function.name, arguments, named)

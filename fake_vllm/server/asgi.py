@@ -144,30 +144,32 @@ class AsgiApp:
             return
         headers = self._front.headers(engine, request)
         if self._http_metrics is not None:
-            send = self._counting(scope, request, send)
+            send = self._counting(scope, call, send)
         route = self._direct.get(request.path)
         call.http_metrics = self._http_metrics
         scope = {**scope, CALL: call}
         if route is not None and request.method in route.methods:
             response = await respond(call, route)
-            response.raw_headers.extend(headers)
+            response.raw_headers.extend(headers if not call.unhandled else ())
             await response(scope, _nothing_more, send)
         else:
-            await self._fastapi()({**scope, "path": request.path}, _nothing_more, sending(send, headers))
+            send = sending(send, headers, unless=lambda: call.unhandled)
+            await self._fastapi()({**scope, "path": request.path}, _nothing_more, send)
         if call.engine_closed:
             raise EngineClosed
 
-    def _counting(self, scope: Scope, request: Request, send: Send) -> Send:
-        """Return a `send` that counts the request when its response is complete."""
+    def _counting(self, scope: Scope, call: Call, send: Send) -> Send:
+        """Return a `send` that counts the request when its response is complete; an unhandled one counts as 500."""
         loop = asyncio.get_running_loop()
-        started, metrics = loop.time(), self._http_metrics
+        started, metrics, request = loop.time(), self._http_metrics, call.request
         status, size = 0, 0
 
         async def counting(message: Message) -> None:
             nonlocal status, size
             await send(message)
             if message["type"] == "http.response.start":
-                status, size = message["status"], content_length(message.get("headers", ()))
+                status = 500 if call.unhandled else message["status"]
+                size = content_length(message.get("headers", ()))
             elif metrics is not None and not message.get("more_body"):
                 handler = handler_of(request.path, self._routes)
                 taken = content_length(scope["headers"])

@@ -41,11 +41,11 @@ class Front:
         return headers
 
 
-def sending(send: Send, headers: RawHeaders) -> Send:
-    """Return a `send` that adds headers to the response."""
+def sending(send: Send, headers: RawHeaders, unless: Callable[[], bool] = lambda: False) -> Send:
+    """Return a `send` that adds headers to the response; `unless`: says at its start that it gets none."""
 
     async def send_with_headers(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and not unless():
             message["headers"] = [*message.get("headers", ()), *headers]
         await send(message)
 

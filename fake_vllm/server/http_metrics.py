@@ -35,7 +35,7 @@ class HttpMetrics:
     """Counts the requests of one server."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests_total",
             "Total number of requests by method, status and handler.",
@@ -84,7 +84,7 @@ class HttpMetrics:
 
     def page(self) -> bytes:
         """Return the metrics in text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def _of(self, exchange: Exchange) -> tuple[Any, ...]:
         """Return the series of a request; finding them by labels takes longer than counting."""

@@ -10,10 +10,13 @@ from starlette.responses import StreamingResponse
 
 from fake_vllm import router
 from fake_vllm.engine.engine import Engine, EngineClosed
+from fake_vllm.http.paths import METRICS_PATH
 from fake_vllm.openai.flavor import Route
 from fake_vllm.router import Request, Response, Stream
 from fake_vllm.server.http_metrics import HttpMetrics
+from fake_vllm.server.metrics_mount import MetricsMount
 
+_METRICS = "text/plain; version="
 CALL = "fake_vllm.call"
 """Key of the `Call` in the ASGI scope."""
 
@@ -27,6 +30,8 @@ class Call:
     slow: float = 1.0
     http_metrics: HttpMetrics | None = None
     """Counts the requests of the server."""
+    unhandled: bool = False
+    """Set if the response is made outside all middleware."""
     engine_closed: bool = False
     """Set if the container stopped before the response was complete: the connection has to be aborted."""
 
@@ -61,22 +66,23 @@ async def respond(call: Call, route: Route) -> HttpResponse:
     """Return the response of a route to a call."""
     try:
         response = await router.run(call.engine, route, call.request, slow=call.slow)
-        if response.headers.get("content-type", "").startswith("text/plain; version=") and isinstance(
-            response, Response
-        ):
-            response = _with_process_metrics(call, response)
+        call.unhandled = isinstance(response, Response) and response.unhandled
+        if isinstance(response, Response) and response.headers.get("content-type", "").startswith(_METRICS):
+            return _metrics(call, response)
         return to_http(response)
     except EngineClosed:
         call.engine_closed = True
         return NoResponse()
 
 
-def _with_process_metrics(call: Call, page: Response) -> Response:
+def _metrics(call: Call, page: Response) -> HttpResponse:
     """Return a page of metrics with those of the process, of Python and of HTTP, which vLLM's registry has too."""
     if call.engine.config.dialect != "vllm":
-        return page
+        return to_http(page)
+    if (call.request.method, call.request.path) != ("GET", METRICS_PATH):
+        return MetricsMount(call.engine, None if call.http_metrics is None else call.http_metrics.registry)
     requests = call.http_metrics.page() if call.http_metrics is not None else b""
-    return Response(page.status, page.headers, generate_latest(REGISTRY) + requests + page.body)
+    return to_http(Response(page.status, page.headers, generate_latest(REGISTRY) + requests + page.body))
 
 
 async def close(stream: Stream) -> None:

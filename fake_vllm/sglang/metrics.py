@@ -38,7 +38,11 @@ class SglangMetricsRenderer:
 
     def text(self, stats: EngineStats) -> str:
         """Return the page."""
-        return self._writer.page([*self._gauges(stats), *self._counters(), *self._histograms()], stats.created)
+        return self._writer.page(self.families(stats), stats.created)
+
+    def families(self, stats: EngineStats) -> list[MetricFamily]:
+        """Return the metrics of the page."""
+        return [*self._gauges(stats), *self._counters(), *self._histograms()]
 
     def _gauges(self, stats: EngineStats) -> list[MetricFamily]:
         rows = (*self._scheduler_rows(stats), *self._lora_rows(stats))

@@ -13,7 +13,6 @@ from fake_vllm.openai.requests import GenerateRequest
 from fake_vllm.openai.responses import ResponseBuilder, usage_content
 from fake_vllm.sglang.logprobs import LogprobOptions, generate_logprobs
 
-EOS = 2  # the token that ends a text by itself, as `matched_stop` names it; Llama 2's and Mistral's
 _WEIGHTS = {"weight_version": "default"}
 _encode = msgspec.json.encode
 
@@ -134,7 +133,7 @@ def _finish(choice: Choice, *, last: bool = True) -> dict[str, Any]:
 
 def _matched_stop(choice: Choice) -> str | int | None:
     """Return what ended a text: a stop string, or the model's own token."""
-    return (EOS if choice.stop is None else choice.stop) if choice.ending == "stop" else None
+    return (tokenizer.EOS if choice.stop is None else choice.stop) if choice.ending == "stop" else None
 
 
 def _extended(usage: dict[str, int]) -> dict[str, Any]:

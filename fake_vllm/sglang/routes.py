@@ -50,7 +50,7 @@ class SglangServer:
         status = engine.config.quirks.validation_status
         return json_response(status, error_content(EngineError(status, "Bad Request", str(error))))
 
-    def failed(self, error: EngineError) -> Response:
+    def failed(self, engine: Engine, error: EngineError) -> Response:  # noqa: ARG002 - signature of the protocol
         return json_response(error.status, error_content(error))
 
     def changed(self, engine: Engine, step: Load | Unload) -> Response:  # noqa: ARG002 - all adapters are listed

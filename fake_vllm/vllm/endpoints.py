@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import METRICS, Request, Response, error_response, json_response
+from fake_vllm.http.paths import METRICS_PATH
 from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.flavor import Perform, Step
@@ -55,7 +56,7 @@ class StructuredDecisionRequest(BaseModel):
 
 def metrics(engine: Engine, request: Request) -> Response:
     """Return the metrics; other methods than GET are answered by prometheus-client's own application."""
-    headers = _NEWER_METRICS if request.method == "GET" and request.path == "/metrics" else METRICS
+    headers = _NEWER_METRICS if request.method == "GET" and request.path == METRICS_PATH else METRICS
     return Response(200, headers, engine.metrics_page().encode())
 
 

@@ -4,6 +4,7 @@ Bodies: vllm/entrypoints/serve/exception_handling.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fake_vllm.engine.engine import Engine
 from fake_vllm.engine.lora import EngineError
@@ -38,7 +39,10 @@ class VllmErrorTexts:
 
     def not_found(self, name: str, path: str) -> EngineError:
         return EngineError(
-            404, "NotFoundError", f"{self._missing}Loading lora {name} failed: No adapter found for {path}"
+            404,
+            "NotFoundError",
+            f"{self._missing}Loading lora {name} failed: No adapter found for {path}",
+            exception="load",
         )
 
     def lora_disabled(self) -> EngineError:
@@ -50,7 +54,7 @@ class VllmErrorTexts:
     def load_failed(self, message: str) -> EngineError:
         if self._worker_processes:
             message = f"Worker failed with error '{message}', please check the stack trace above for the root cause"
-        return EngineError(self._status, self._type, f"{CALL_FAILED}{message}")
+        return EngineError(self._status, self._type, f"{CALL_FAILED}{message}", exception="load")
 
     def out_of_memory(self, size: int) -> EngineError:
         return self.load_failed(f"CUDA out of memory. Tried to allocate {size / _MIB:.2f} MiB.")
@@ -70,8 +74,8 @@ def invalid_body(engine: Engine, error: RequestValidationError) -> Response:
     quirks, release = engine.config.quirks, api(engine.config.version)
     if isinstance(error, UnreadableBodyError):
         return json_response(400, {"detail": error.errors[0]})
-    if error.cause is not None and not release.wraps_refusals:
-        return _refused(error.cause)
+    if error.cause is not None and not (release.wraps_refusals and _is_refusal(error.cause)):
+        return failure(engine, _refused(error.cause))
     message = error.bounded if release.bounded_errors else str(error)
     if release.repeats_errors:
         message = f"{message} {list(error.errors)}"
@@ -80,10 +84,22 @@ def invalid_body(engine: Engine, error: RequestValidationError) -> Response:
     return error_response(quirks.validation_status, quirks.validation_type, message, param)
 
 
-def _refused(error: Exception) -> Response:
-    """Return the response to an exception of a validator; odd values make some fail with Python's own."""
+def failure(engine: Engine, error: EngineError, message: str | None = None) -> Response:
+    """Return the response to an error; `message`: its text, if it is not the error's own."""
+    text = error.message if message is None else message
+    response = error_response(error.status, error.type, text, error.param)
+    return replace(response, unhandled=True) if error.exception in engine.config.quirks.unhandled else response
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether an exception of a validator becomes an error of pydantic."""
+    return isinstance(error, VLLMValidationError | ValueError | AssertionError)
+
+
+def _refused(error: Exception) -> EngineError:
+    """Return the error for an exception of a validator; odd values make some fail with Python's own."""
     if isinstance(error, VLLMValidationError):
-        return error_response(400, "BadRequestError", str(error), error.parameter)
+        return EngineError(400, "BadRequestError", str(error), error.parameter, exception="validation")
     if isinstance(error, ValueError | TypeError | OverflowError):
-        return error_response(400, "BadRequestError", str(error))
-    return error_response(500, "InternalServerError", str(error))
+        return EngineError(400, "BadRequestError", str(error), exception="value")
+    return EngineError(500, "InternalServerError", str(error), exception="other")

@@ -59,13 +59,16 @@ class VllmMetricsRenderer:
 
     def text(self, stats: EngineStats) -> str:
         """Return the page."""
-        families = [
+        return self._writer.page(self.families(stats), stats.created)
+
+    def families(self, stats: EngineStats) -> list[MetricFamily]:
+        """Return the metrics of the page."""
+        return [
             *_families("gauge", self._gauges(stats)),
             *_families("counter", self._counters()),
             *_families("histogram", self._histograms()),
             *_families("gauge", self._infos(stats)),
         ]
-        return self._writer.page(families, stats.created)
 
     def _labelled(self, label: str, values: Mapping[str, float]) -> Values:
         return {labels({**dict(self._own), label: name}): value for name, value in values.items()}

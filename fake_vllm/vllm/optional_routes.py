@@ -18,7 +18,7 @@ from fake_vllm.openai.flavor import Route
 from fake_vllm.openai.protocol.batch import BatchChatCompletionRequest
 from fake_vllm.openai.responses_api import serving as responses
 from fake_vllm.openai.responses_api.protocol import ResponsesRequest
-from fake_vllm.vllm import adapters, endpoints, generation
+from fake_vllm.vllm import adapters, endpoints, generation, tokens
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
@@ -27,7 +27,7 @@ from formats.engine_releases import parse_release
 _FIRST, _NEVER = (0,), (10**6,)
 _SCALE_OUT = (
     *("/v1/chat/completions/render", "/v1/completions/render", "/v1/responses/render", "/v1/messages/render"),
-    *("/v1/chat/completions/derender", "/v1/completions/derender", "/inference/v1/generate"),
+    *("/v1/chat/completions/derender", "/v1/completions/derender", tokens.PATH),
     "/inference/v1/abort_requests",
 )
 
@@ -69,6 +69,7 @@ _TABLE: tuple[_Optional, ...] = (
     _Optional(messages.COUNT_PATH, Route(("POST",), messages.count_tokens, AnthropicCountTokensRequest), (0, 17)),
     _Optional("/v1/embeddings", Route(("POST",), endpoints.embeddings, EmbeddingRequest), until=(0, 16)),
     _Optional("/generative_scoring", Route(("POST",), endpoints.generative_scoring), (0, 20)),
+    _Optional(tokens.PATH, Route(("POST",), tokens.generate, tokens.GenerateTokensRequest), (0, 16), (0, 30)),
     _Optional("/scale_elastic_ep", Route(("POST",), endpoints.scale_elastic_ep), (0, 10)),
     _Optional("/is_scaling_elastic_ep", Route(("POST",), endpoints.is_scaling), (0, 10)),
     _Optional("/kv_event_sources", Route(("GET",), endpoints.kv_event_sources), (0, 32)),

@@ -62,10 +62,11 @@ class TokenizeChatRequest(OpenAIBaseModel):
     @model_validator(mode="before")
     @classmethod
     def check_generation_prompt(cls, data: Any, info: ValidationInfo) -> Any:
-        if not isinstance(data, dict):
+        fields = api_of(info.context).raw_fields(data, cls.__name__)
+        if fields is None:
             return data
-        check_generation_prompt(data)
-        return api_of(info.context).known_fields(data, cls.__name__)
+        check_generation_prompt(fields)
+        return fields
 
 
 TokenizeRequest: TypeAlias = TokenizeCompletionRequest | TokenizeChatRequest

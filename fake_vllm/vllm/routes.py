@@ -5,9 +5,10 @@ successful load answers in plain text, not JSON.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fake_vllm.engine.engine import Engine, EngineError
-from fake_vllm.http.messages import JSON, Request, Response, error_response, json_response
+from fake_vllm.http.messages import JSON, Request, Response, json_response
 from fake_vllm.http.paths import CHAT_PATH, COMPLETIONS_PATH, MODELS_PATH
 from fake_vllm.http.sanitize import sanitize
 from fake_vllm.http.validation import RequestValidationError
@@ -17,7 +18,7 @@ from fake_vllm.openai.protocol.chat_completion import ChatCompletionRequest
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import api
 from fake_vllm.vllm.endpoints import metrics
-from fake_vllm.vllm.errors import invalid_body
+from fake_vllm.vllm.errors import failure, invalid_body
 from fake_vllm.vllm.generation import PreparedCompletions, chat_plan
 from fake_vllm.vllm.optional_routes import optional_route, optional_routes
 from fake_vllm.vllm.protocol import DetokenizeRequest, TokenizeCompletionRequest
@@ -40,8 +41,10 @@ class VllmServer:
     def invalid(self, engine: Engine, error: RequestValidationError) -> Response:
         return invalid_body(engine, error)
 
-    def failed(self, error: EngineError) -> Response:
-        return error_response(error.status, error.type, error.message, error.param)
+    def failed(self, engine: Engine, error: EngineError) -> Response:
+        response = failure(engine, error)
+        escaped = error.exception in ("engine", "other") and engine.config.quirks.exceptions_are_200
+        return replace(response, status=200) if escaped else response
 
     def changed(self, engine: Engine, step: Load | Unload) -> Response:  # noqa: ARG002 - signature of the protocol
         done = "added" if isinstance(step, Load) else "removed"
@@ -49,8 +52,7 @@ class VllmServer:
         return Response(200, {}, text.encode())  # plain text, without a content type as on a real server
 
     def change_failed(self, engine: Engine, step: Load | Unload, error: EngineError) -> Response:  # noqa: ARG002
-        message = sanitize(error.message, hides_paths=engine.config.quirks.hides_paths)
-        return error_response(error.status, error.type, message, error.param)
+        return failure(engine, error, sanitize(error.message, hides_paths=engine.config.quirks.hides_paths))
 
 
 def models(engine: Engine, request: Request) -> Response:

@@ -1,14 +1,15 @@
 """Simple commands of a POSIX shell script, with quotes and variables resolved.
 
 Covers what container commands use: quotes, line continuations, comments, `;`, `&&`, `||`, `|`, assignments, `export`,
-redirections, `$NAME`, `${NAME}`, `${NAME:-default}`, `$1`, `$@` and word splitting. Command substitutions stay as
-they are, and so do unset variables, since the image may set them.
+redirections, `$NAME`, `${NAME}`, `${NAME:-default}`, `$1`, `$@`, `$((…))` and word splitting. Command substitutions
+stay as they are, and so do unset variables, since the image may set them.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from formats.engine_command.arithmetic import arithmetic_value
 from formats.errors import FormatError
 
 _VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_]\w*|[0-9@*])|\{(?P<braced>[A-Za-z_]\w*|[0-9@*])(?P<rest>[^{}]*)\})")
@@ -109,7 +110,12 @@ class _Reader:
             self._position = match.end()
             return self._value(match)
         self._position = self._substitution_end(start)
-        return self._script[start : self._position]
+        text = self._script[start : self._position]
+        if text.startswith("$((") and text.endswith("))"):
+            expression = _VARIABLE.sub(self._value, text[3:-2])
+            number = arithmetic_value(expression, self._env)
+            return text if number is None else str(number)
+        return text
 
     def _substitution_end(self, start: int) -> int:
         if self._script[start] == "`":

@@ -34,7 +34,7 @@ async def running(*flags: str, env: Mapping[str, str] = UPDATING) -> AsyncIterat
 
 async def answers(client: httpx.AsyncClient, path: str) -> None:
     """Wait until the port is open."""
-    for _ in range(300):
+    for _ in range(3000):  # a minute: the machine may be shared
         try:
             await client.get(path)
             return

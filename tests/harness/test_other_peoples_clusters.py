@@ -1,15 +1,17 @@
 """Names that meet, meshes, several ports, and API servers that refuse: what other people's clusters do."""
 
 import asyncio
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.client.interface import Forbidden
+from controller.client.interface import ClientError, Forbidden, Invalid, Unavailable
 from tests.harness.story import SLICES, Action, one, run_story
 from tests.twin.worlds import adapters, deployment
 from twin.sim.simulation import Simulation
+from twin.trace.lines import LogLine
 from twin.world.store_client import StoreClient
 
 PROXY = {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.27.0", "args": ["proxy", "sidecar"]}
@@ -167,6 +169,62 @@ def test_a_refusal_of_the_api_server_is_in_the_conditions_until_it_ends(
     assert [reason for reason, _ in story.event_notes()].count("QuotaExceeded") == 1
     assert story.adapter()["status"]["phase"] == "Running"
     assert story.conditions()["Bound"][:2] == ("True", "Bound")
+
+
+REFUSED_STATUS = 'ModelAdapter.model.aibrix.ai "a-0" is invalid: status: Invalid value: "": this field is not known'
+
+
+@pytest.mark.parametrize("error", [Invalid(REFUSED_STATUS, code=422), Unavailable("failed calling webhook", code=500)])
+def test_a_status_that_cannot_be_written_keeps_no_dead_pod_published(
+    error: ClientError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(monkeypatch, error, since=100.0)
+    kill = {"kind": "pod-kill", "pods": {"count": 1, "of": "qwen"}, "at": "2m"}
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], faults=[kill], duration="123s")
+    assert len(story.adapter()["status"]["instances"]) == 3
+    assert len(story.published()) == 2
+    assert story.published() == story.holders()
+
+
+def test_a_refused_status_holds_up_no_load_and_is_written_when_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(monkeypatch, Invalid(REFUSED_STATUS, code=422), until=200.0)
+    observed: list[list[str]] = []
+
+    def look(simulation: Simulation) -> None:
+        observed.extend([point["targetRef"]["name"] for point in item["endpoints"]] for item in slices_of(simulation))
+
+    story = run_story(tmp_path, (190, look), adapters=one(), duration="5m")
+    assert [len(pods) for pods in observed] == [1]
+    assert story.adapter()["status"]["phase"] == "Running"
+    first = next(line.t for line in story.status_lines() if line.phase)
+    assert 200 <= first <= 231
+
+
+def test_a_silent_watch_is_noticed_and_dead_pods_are_withdrawn(tmp_path: Path) -> None:
+    """A firewall has dropped the connections without closing them: no error, no event, no bookmark."""
+    freeze = {"kind": "watch-freeze", "from": "130s", "until": "20m"}
+    kill = {"kind": "pod-kill", "pods": {"count": 1, "of": "qwen"}, "at": "140s"}
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], faults=[freeze, kill], duration="11m")
+    assert story.violations == []
+    assert story.published() == story.holders()
+    assert len(story.published()) == 3
+    assert len([line for line in story.lines if isinstance(line, LogLine) and "watch is silent" in line.text]) >= 5
+
+
+def refuse_statuses(
+    monkeypatch: pytest.MonkeyPatch, error: ClientError, *, since: float = 0.0, until: float = inf
+) -> None:
+    """Let the API server refuse each status from one time until another."""
+    honest = StoreClient.patch
+
+    async def patch(self: StoreClient, *args: Any, subresource: str = "", **options: Any) -> Any:
+        if subresource == "status" and since <= asyncio.get_running_loop().time() < until:
+            raise error
+        return await honest(self, *args, subresource=subresource, **options)
+
+    monkeypatch.setattr(StoreClient, "patch", patch)
 
 
 def test_a_label_that_names_no_container_is_said_on_the_object(tmp_path: Path) -> None:

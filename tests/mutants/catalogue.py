@@ -324,6 +324,13 @@ MUTANTS = (
         "no rolling update",
     ),
     Mutant(
+        "copies of another artifact wait for each other",
+        "reconcile/steps.py",
+        "if not context.serves(pod):  # not published",
+        "if False:  # not published",
+        "deadlock",
+    ),
+    Mutant(
         "a broken adapter is tried on every pod for ever",
         "reconcile/plan.py",
         "blocked = refused_until > context.now or snapshot.problem is not None",
@@ -472,6 +479,13 @@ MUTANTS = (
         "field never written",
     ),
     Mutant(
+        "a watch that is open and silent is trusted for ever",
+        "runtime/informer.py",
+        "left = self._heard + _SILENCE - loop.time()",
+        "left = _SILENCE",
+        "silence taken for peace",
+    ),
+    Mutant(
         "an expired watch is never restarted",
         "runtime/informer.py",
         'self._version, failure = "", error',
@@ -534,6 +548,20 @@ MUTANTS = (
         "if endpoints is not None and not context.publication_waits():",
         "if endpoints is not None and serving:",
         "slices only written when something serves",
+    ),
+    Mutant(
+        "a dead pod stays published as long as a status is refused",
+        "reconcile/plan.py",
+        "if (withdrawal := plan_withdrawal(snapshot, states, now)) is not None:",
+        "if (withdrawal := None) is not None:",
+        "urgent write behind one that is refused",
+    ),
+    Mutant(
+        "a refused status keeps an adapter from being loaded",
+        "reconcile/executor.py",
+        "except (Forbidden, Invalid) as error:",
+        "except ZeroDivisionError as error:",
+        "step stopped by one that it does not depend on",
     ),
     # -- what users write, and what else is in the cluster
     Mutant(
@@ -742,5 +770,20 @@ MUTANTS = (
         "        if left:\n            self._wake_short_of_capacity",
         "        if not left:\n            self._wake_short_of_capacity",
         "missed wake-up",
+    ),
+    # -- engines that end
+    Mutant(
+        "an adapter is Failed because an engine core had died",
+        "engine/load_errors.py",
+        '*_rows(Fault.ENGINE, "EngineDead"',
+        '*_rows(Fault.ADAPTER, "EngineDead"',
+        "blamed on the wrong object",
+    ),
+    Mutant(
+        "an engine ends when the files of a loaded adapter are gone",
+        "engine/client.py",
+        '{"lora_name": name, "lora_path": path}',
+        '{"lora_name": name, "lora_path": path, "load_inplace": path.startswith("/")}',
+        "option with a lasting effect",
     ),
 )

@@ -42,6 +42,7 @@ STORIES = (
     "test_refused_loads.py",
     "test_other_peoples_clusters.py",
     "test_takeover.py",
+    "test_dying_engines.py",
     "test_autoscaling.py",
     "test_rebalancing.py",
 )
@@ -108,13 +109,15 @@ def _wrong(life: "Life") -> str:
 
 
 def _worlds(folder: Path) -> Iterator[tuple[str, str]]:
-    from tests.mutants.control import CONTROL_WORLDS
-    from tests.mutants.small import POD_WORLDS
-    from tests.mutants.weights import WEIGHT_WORLDS
+    from tests.mutants.accounts import WORLDS, difference, run_world
+    from tests.mutants.records import Records
 
-    for name, judge in (POD_WORLDS | CONTROL_WORLDS | WEIGHT_WORLDS).items():
+    records = Records()
+    for name in WORLDS:
         yield name, ""
-        yield name, judge(folder)
+        wrong, told = run_world(name, folder, records)
+        yield name, wrong or difference(name, told)
+    records.restore()
 
 
 class _Failures:

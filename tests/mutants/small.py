@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.judging import ONE, conflicts, gone_by, last, loads, run_world, running_by, status_lines
-from tests.twin.worlds import MODEL, SELECTOR, adapters
+from tests.twin.worlds import MODEL, SELECTOR, adapters, deployment
 from twin.trace.lines import EngineLine, EventLine, Line, PodLine, RequestLine
 
 # -- nothing goes wrong
@@ -77,6 +77,13 @@ def _new_artifact(folder: Path) -> str:
     if wrong or down:
         return wrong or f"no replica serves at {down[0]:g} s, although there are two"
     return "" if roots == ["acme/second"] * 2 else f"what is loaded then is {roots}"
+
+
+def _already_there(folder: Path) -> str:
+    """Both engines were started with another adapter of that name, and are stable when the object is created."""
+    engines = [deployment(2, flags=["--lora-modules", "a-0=/mnt/a-0"])]
+    lines, wrong = run_world(folder, objects=engines, adapters=[adapters(1, arrive={"at": "1m"})], duration="3m")
+    return wrong or running_by(lines, 90, replicas=2)
 
 
 def _more_pods(folder: Path) -> str:
@@ -239,6 +246,7 @@ POD_WORLDS: dict[str, Callable[[Path], str]] = {
     "a key": _key,
     "another selector": _relabelled,
     "another artifact": _new_artifact,
+    "already there": _already_there,
     "more pods": _more_pods,
     "an engine restarts": _restart,
     "readiness comes and goes": _readiness,

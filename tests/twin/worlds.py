@@ -1,6 +1,6 @@
 """Small scenarios for tests; not a test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,12 @@ SELECTOR = {"matchLabels": {"model.aibrix.ai/name": MODEL, "adapter.model.aibrix
 
 
 def deployment(
-    replicas: int = 3, *, key: str = "", image: str = "vllm/vllm-openai:v0.24.0", env: Mapping[str, str] | None = None
+    replicas: int = 3,
+    *,
+    key: str = "",
+    image: str = "vllm/vllm-openai:v0.24.0",
+    env: Mapping[str, str] | None = None,
+    flags: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return a Deployment of engines that start in two seconds and are probed every two."""
     variables = {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", **(env or {})}
@@ -22,7 +27,7 @@ def deployment(
     container = {
         "name": "vllm-openai",
         "image": image,
-        "command": [*command, *(["--api-key", key] if key else [])],
+        "command": [*command, *(["--api-key", key] if key else []), *flags],
         "env": [{"name": name, "value": value} for name, value in variables.items()],
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
         "readinessProbe": probe,

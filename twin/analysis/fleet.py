@@ -10,7 +10,7 @@ from twin.analysis.columns import column_list
 from twin.analysis.run_data import Source, lines_of, scenario_of
 from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
-from twin.scenario.manifests.workloads import WITH_PODS
+from twin.scenario.manifests.pod_templates import pod_templates
 from twin.trace.lines import EngineLine, PodLine
 from twin.world.scheduler import gpus_of
 
@@ -128,9 +128,8 @@ def _gpus_by_workload(scenario: Scenario) -> dict[str, int]:
     """Return the GPU request of a pod, by the name of its Deployment or of the pod itself."""
     gpus = {}
     for item in scenario.objects:
-        template = item["spec"]["template"] if item["kind"] in WITH_PODS else item
-        if item["kind"] in ("Pod", *WITH_PODS):
-            gpus[item["metadata"]["name"]] = gpus_of(template)
+        for template in pod_templates(item)[:1]:  # the leader of a group, whose workers run no engine
+            gpus[item["metadata"]["name"]] = gpus_of({"spec": template.spec})
     return gpus
 
 

@@ -130,7 +130,7 @@ def _select_measures(names: list[str]) -> tuple[str, ...]:
 
 def _write_files(result: "ComparisonResult", folder: Path, file: str, runs: Path | None) -> None:
     from twin.experiments.comparison import comparison_json
-    from twin.experiments.page import render
+    from twin.experiments.pages.comparison import render
 
     (folder / "comparison.json").write_bytes(comparison_json(result))
     (folder / "comparison.html").write_text(render(result, file, runs), encoding="utf-8")
@@ -178,7 +178,7 @@ def _table(result: "ComparisonResult") -> "Table":
 def _cells(c: "Comparison", *, one_path: bool) -> list[str]:
     from rich.markup import escape
 
-    from twin.experiments.page import conclusion
+    from twin.experiments.pages.comparison import conclusion
     from twin.report.directions import verdict
     from twin.report.wording import format_measure
 

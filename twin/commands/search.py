@@ -67,21 +67,25 @@ def search(
 ) -> int:
     """Find the settings that minimise a measure or satisfy limits; check the best with new seeds."""
     from twin.experiments.design import parse_axes
+    from twin.experiments.pages.search import render
     from twin.experiments.search import SearchOptions, SearchSpace
 
     objective = _parse_objective(minimise, maximise, satisfy or [])
     with usage_errors():
         overrides = parse_overrides(settings or [])
         space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
-        path = experiment_path(out, space.design([{}], 1).baseline.scenario.name, "search", list(space.axes))
+        scenario = space.design([{}], 1).baseline.scenario
+        path = experiment_path(out, scenario.name, "search", list(space.axes))
         options = SearchOptions(trials, seeds, search_seed)
         result = _run(space, objective, options, open_executor(executor, jobs, address), path, quiet=as_json)
         target = path.with_name(f"{path.name}.json")
         target.write_text(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        page = path.with_name(f"{path.name}.html")
+        page.write_text(render(result, scenario, str(file)), encoding="utf-8")
     if as_json:
         print(target.read_text(encoding="utf-8"), end="")
     else:
-        _print_result(result, target)
+        _print_result(result, target, page)
     return OK if result.passed else FAILED
 
 
@@ -143,7 +147,7 @@ def _as_json(result: "SearchResult") -> dict[str, Any]:
     }
 
 
-def _print_result(result: "SearchResult", target: Path) -> None:
+def _print_result(result: "SearchResult", target: Path, page: Path) -> None:
     from rich.markup import escape
 
     from twin.report import terminal
@@ -158,12 +162,14 @@ def _print_result(result: "SearchResult", target: Path) -> None:
         output.print(f"  {len(failed)} have no result; the first is {escape(first)}")
     if result.best is None:
         output.print(f"  [red]none found[/]; all points are in {escape(str(target))}")
+        output.print(f"  [dim]report[/]  {escape(str(page))}")
         return
     output.print(_table(result, result.best, ranked))
     _print_check(result, output)
     arguments = " ".join(f"--set '{path}={value}'" for path, value in result.best.settings.items())
     output.print(f"  [dim]try it[/]  {escape(arguments)}")
     output.print(f"  [dim]all[/]     {escape(str(target))}")
+    output.print(f"  [dim]report[/]  {escape(str(page))}")
 
 
 def _table(result: "SearchResult", best: "Evaluation", ranked: "list[Evaluation]") -> "Table":

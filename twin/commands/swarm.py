@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from twin.experiments.raw_scenario import RawScenario
     from twin.experiments.shrink import ShrinkResult
-    from twin.experiments.swarm import Coverage, Swarm
+    from twin.experiments.swarm import Coverage, FoundScenario, Swarm
 
 MAX_SHRUNK = 8
 """Number of violated invariants whose first violation is shrunk."""
@@ -61,6 +62,7 @@ def swarm(
         raise UsageError("--mistakes: has no faults; leave --fault out")
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar, run_all
+    from twin.experiments.pages.swarm import render
     from twin.experiments.swarm import Swarm, measure_coverage
 
     kinds = _fault_kinds(faults or [])
@@ -72,10 +74,14 @@ def swarm(
             run_all(runs.tasks(store), execute, store, on_row)
         coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
         violations = _write_violations(coverage, runs, out, shrunk=shrunk)
+        page = out / "swarm.html"
+        page.write_text(render(coverage, runs, violations), encoding="utf-8")
     if as_json:
-        print(json.dumps({**coverage.as_json(runs.kinds), "found": violations}, indent=2, ensure_ascii=False))
+        document = {**coverage.as_json(runs.kinds), "found": [asdict(violation) for violation in violations]}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print_result(coverage, runs.kinds, violations)
+        print(f"  report: {page}")
     return FAILED if coverage.broken or coverage.crashed else OK
 
 
@@ -120,9 +126,10 @@ def _fault_kinds(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names)) or tuple(FAULTS)
 
 
-def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk: bool) -> list[dict[str, Any]]:
+def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk: bool) -> "list[FoundScenario]":
     """Write a scenario file for each violated invariant, shrunk if requested, and describe each."""
     from twin.experiments import shrink
+    from twin.experiments.swarm import FoundScenario
 
     violations = []
     for name, rows in sorted(coverage.broken.items())[:MAX_SHRUNK]:
@@ -135,8 +142,7 @@ def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_scenario_file(result, f"swarm-{seed}"), encoding="utf-8")
         size, before = shrink.describe_size(result.raw), shrink.describe_size(raw)
-        violation = {"invariant": name, "seed": seed, "violation": result.violation}
-        violations.append({**violation, "file": str(file), "size": size, "before": before})
+        violations.append(FoundScenario(name, seed, result.violation, str(file), size, before))
     return violations
 
 
@@ -166,7 +172,7 @@ def _progress_line() -> "Callable[[int, RawScenario], None] | None":
     return lambda runs, best: console.print(f"shrinking: run {runs}, {describe_size(best)}   ", end="\r")
 
 
-def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list[dict[str, Any]]) -> None:
+def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: "list[FoundScenario]") -> None:
     from rich.markup import escape
 
     from twin.experiments.histories import HISTORIES
@@ -187,9 +193,9 @@ def _print_result(coverage: "Coverage", kinds: tuple[str, ...], violations: list
     if not coverage.broken:
         output.print("  [green]no invariant was violated[/]")
     for violation in violations:
-        times = len(coverage.broken[violation["invariant"]])
-        output.print(f"  [red]violated[/] in {times} run{'s' if times > 1 else ''}: {escape(violation['violation'])}")
-        output.print(f"    {escape(violation['file'])}: {violation['size']} (from {violation['before']})")
+        times = len(coverage.broken[violation.invariant])
+        output.print(f"  [red]violated[/] in {times} run{'s' if times > 1 else ''}: {escape(violation.violation)}")
+        output.print(f"    {escape(violation.file)}: {violation.size} (from {violation.before})")
 
 
 def _table(coverage: "Coverage", kinds: tuple[str, ...]) -> "Table":

@@ -19,6 +19,7 @@ from twin.commands.experiments import (
     open_executor,
     usage_errors,
 )  # fmt: skip
+from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
     from twin.experiments.design import Design
@@ -54,9 +55,10 @@ def sweep(
     out: Out = Path("reports"),
     as_json: AsJson = False,
 ) -> int:
-    """Run a grid of variants, or random points, with every seed; write one row for each run to a Parquet file."""
+    """Run a grid of variants, or random points, with every seed; write a Parquet file with all runs, and a page."""
     from twin.experiments.execution.results import ResultStore
     from twin.experiments.execution.runner import progress_bar
+    from twin.experiments.pages.sweep import render
     from twin.experiments.sweep import sweep as run_sweep
 
     with usage_errors():
@@ -65,10 +67,13 @@ def sweep(
         target = path.with_name(f"{path.name}.parquet")
         with open_executor(executor, jobs, address) as execute, ResultStore(target) as store, kept_runs(store):
             result = run_sweep(design, execute, store, lambda total: progress_bar("sweeping", total, quiet=as_json))
+            with busy(DRAWING, quiet=as_json):
+                page = path.with_name(f"{path.name}.html")
+                page.write_text(render(design, store.rows(design.keys()), str(file)), encoding="utf-8")
     if as_json:
-        _print_json(result, design, target)
+        _print_json(result, design, target, page)
     else:
-        _print_result(result, design, target)
+        _print_result(result, design, target, page)
     return FAILED if result.crashed or result.broken else OK
 
 
@@ -85,9 +90,10 @@ def _build_design(
     return build_design(file, distinct, overrides, seeds)
 
 
-def _print_json(result: "SweepResult", design: "Design", target: Path) -> None:
+def _print_json(result: "SweepResult", design: "Design", target: Path, page: Path) -> None:
     document = {
         "file": str(target),
+        "page": str(page),
         "scenario": design.baseline.scenario.name,
         "paths": design.paths,
         "variants": len(design.variants),
@@ -102,12 +108,13 @@ def _print_json(result: "SweepResult", design: "Design", target: Path) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _print_result(result: "SweepResult", design: "Design", target: Path) -> None:
+def _print_result(result: "SweepResult", design: "Design", target: Path, page: Path) -> None:
     variants, seeds = len(design.variants), len(design.seeds)
     print(f"{target}: {result.runs:,} runs, {variants:,} variants with {seeds:,} seeds each; {result.fresh:,} were new")
     if result.first:
         print(f"  {result.crashed:,} crashed, {result.broken:,} failed an invariant or an expectation; the first is")
         print(f"  {result.first}")
+    print(f"report: {page}")
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import perform
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
-from twin.scenario.manifests.workloads import WITH_PODS
+from twin.scenario.manifests.pod_templates import pod_templates
 
 MAX_RUNS = 600
 """Limit of runs."""
@@ -221,9 +221,10 @@ def describe_size(raw: RawScenario) -> str:
     adapters = sum(template.get("count", 1) for template in raw.get("adapters") or [])
     adapters += sum(item.get("kind") == "ModelAdapter" for item in raw.get("objects") or [])
     pods = sum(
-        (item.get("spec") or {}).get("replicas", 1)
+        template.replicas
         for item in raw.get("objects") or []
-        if item.get("kind") in ("Pod", *WITH_PODS)
+        if isinstance(item, dict)
+        for template in pod_templates(item)
     )
     faults = len(raw.get("faults") or [])
     return (

@@ -115,6 +115,19 @@ class Coverage:
         return [[left, right] for left, right in possible_pairs(kinds) if not self.pairs[left, right]]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundScenario:
+    """Scenario file written for a violated invariant; sizes are those of `shrink.describe_size`."""
+
+    invariant: str
+    seed: int
+    violation: str
+    file: str
+    size: str
+    before: str
+    """Size before shrinking."""
+
+
 def measure_coverage(rows: Iterable[Row]) -> Coverage:
     """Return what these runs have exercised."""
     coverage = Coverage()

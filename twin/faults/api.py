@@ -1,6 +1,6 @@
 """Faults of the Kubernetes API server, as seen by the controller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twin.faults.context import ActiveFault, Process, Undo
 from twin.scenario.faults import (
@@ -32,7 +32,11 @@ STORM_ANNOTATION = "example.com/changed"
 def respond(active: ActiveFault, fault: ApiFault) -> Process:
     """Answer requests with an error."""
     rule = _rule(active, fault)
-    return _lasting(active, fault, lambda: active.context.api_faults.add(active.number, rule), rule.retry_after or 0.0)
+
+    def begin() -> tuple[Sequence[str], Undo]:
+        return fault.resources, active.context.api_faults.add(active.number, rule)
+
+    return active.lasting(fault, begin, seconds=rule.retry_after or 0.0)
 
 
 def _rule(active: ActiveFault, fault: ApiFault) -> ApiRule:
@@ -67,7 +71,7 @@ def conflict_storm(active: ActiveFault, fault: ConflictStorm) -> Process:
     window, store = fault.window(active.context.duration), active.context.store
     resource = RESOURCES[fault.resource]
     yield active.until(window.start)
-    active.record("begin")
+    active.record("begin", [fault.resource])
     count = 0
     while active.context.env.now < window.end:
         count += 1
@@ -76,7 +80,7 @@ def conflict_storm(active: ActiveFault, fault: ConflictStorm) -> Process:
             body = {"metadata": {"annotations": {STORM_ANNOTATION: str(count)}}}
             store.patch(resource, meta.get("namespace", ""), meta["name"], body, manager="another-controller")
         yield active.until(min(active.context.env.now + fault.every, window.end))
-    active.record("end")
+    active.record("end", [fault.resource])
 
 
 def watch_freeze(active: ActiveFault, fault: WatchFreeze) -> Process:
@@ -125,7 +129,7 @@ def stale_reads(active: ActiveFault, fault: StaleReads) -> Process:
 
 def _lasting(
     active: ActiveFault,
-    fault: ApiFault | ApiSlow | WatchDrop | WatchFreeze | StaleReads,
+    fault: ApiSlow | WatchDrop | WatchFreeze | StaleReads,
     begin: Callable[[], Undo],
     seconds: float = 0.0,
 ) -> Process:

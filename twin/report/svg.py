@@ -165,6 +165,14 @@ def count_ticks(highest: float, most: int = 5) -> list[float]:
     return [step * i for i in range(math.ceil(highest / step - 1e-9) + 1)] if highest else [0.0, step]
 
 
+def round_steps(low: float, high: float, count: int) -> list[float]:
+    """Return about `count` round numbers from `low` to `high`."""
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough - 1e-12)
+    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """Frame of a figure: two scales and their axes."""
@@ -211,7 +219,7 @@ def legend_rows(entries: Iterable[tuple[str, str]], x: float, y: float, end: flo
     """
     parts, left, top = list[str](), x, y
     for class_, name in entries:
-        fitted = _fitted(name, end - x - 15)
+        fitted = shortened(name, end - x - 15)
         if left > x and left + 15 + FONT_WIDTH * len(fitted) > end:
             left, y = x, y + LEGEND_ROW
         swatch = element("rect", x=left, y=y - 9, width=10, height=10, rx=2, class_=class_)
@@ -226,7 +234,8 @@ def legend_group(entries: Iterable[str]) -> str:
     return element("g", "".join(entries), class_="legend")
 
 
-def _fitted(label: str, width: float) -> str:
+def shortened(label: str, width: float) -> str:
+    """Return a label that fits into `width` pixels, shortened in the middle."""
     if FONT_WIDTH * len(label) <= width:
         return label
     length = int(width / FONT_WIDTH) - 1

@@ -77,6 +77,11 @@ def label(measure: str) -> str:
     return f"{group.replace('_', ' ').replace('api', 'API')} ({last.replace('_', ' ')})" if group else last
 
 
+def heading(text: str) -> str:
+    """Return a label as the beginning of a heading; p95 and the like stay lower case."""
+    return text if text[:2] in ("p5", "p9") else text[:1].upper() + text[1:]
+
+
 def describe(comparison: Comparison) -> str:
     """Return the difference of a variant as part of a sentence."""
     name, difference = comparison.measure, comparison.difference

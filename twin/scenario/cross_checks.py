@@ -9,11 +9,11 @@ from formats.durations import format_duration
 from twin.scenario.errors import Note, Problem, choices, closest
 from twin.scenario.faults import ClockSkew, ControllerCrash, LeaderLoss, Rollout
 from twin.scenario.manifests.admission import Admission, kind_error
+from twin.scenario.manifests.pod_templates import WITH_PODS
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import (
     GPU,
     RESTARTABLE,
-    WITH_PODS,
     Workload,
     check_engine,
     nameless_variables,

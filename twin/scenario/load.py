@@ -151,7 +151,7 @@ def _assembled(
     workloads = workloads_of(entries)
     templates = file.adapters if file else ()
     spaces = [e.name if e.kind in CLUSTER_SCOPED else e.namespace for e in entries]
-    admission = Admission([*spaces, *(template.namespace for template in templates)])
+    admission = Admission([*spaces, *(template.namespace for template in templates)], (e.kind for e in entries))
     accepted, refused = check_objects(entries, admission)
     misspelled, unknown = check_fields(entries, admission)
     problems += [*refused, *misspelled]
@@ -163,8 +163,7 @@ def _assembled(
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
     if not entries and not templates and not manifests.problems and not problems:
-        message = "nothing to run: no manifests and no adapters were found"
-        problems.append(document.problem((), message, "allowed: Kubernetes manifests under `manifests:`"))
+        problems += _nothing_to_run(document, [*manifests.notes, *notes])
     if problems or not complete:
         return None, problems
     first = [Entry(t.manifest(0), document, ("adapters", index)) for index, t in enumerate(templates)]
@@ -175,6 +174,17 @@ def _assembled(
     notes = [*manifests.notes, *notes, *unknown, *note_on_stand_ins(made)]
     notes += notes_on(entries, workloads, adapters, nodes)
     return _scenario(file, entries, nodes, [*notes, *note_on_trace(file, entries)], secrets), []
+
+
+def _nothing_to_run(document: Document, ignored: Sequence[Note]) -> list[Problem]:
+    """Return the error of a scenario without objects, and a line for each object that is ignored."""
+    message = "nothing to run: no manifests and no adapters were found"
+    if ignored:
+        message = "nothing to run: every object of the manifests is ignored"
+    allowed = "allowed: Kubernetes manifests under `manifests:`"
+    places = [(note, *note.place.rpartition(":")[::2]) for note in ignored if note.place]
+    lines = [Problem(file, int(line), 1, "", note.text) for note, file, line in places if line.isdecimal()]
+    return [document.problem((), message, allowed), *lines]
 
 
 def _scenario(

@@ -7,6 +7,7 @@ from typing import Any
 from controller.api.labels import ENABLED_LABEL
 from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
+from twin.scenario.manifests.group_notes import notes_on_groups
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.workloads import Workload
@@ -14,6 +15,9 @@ from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Node
 
 UNREAD = "fields of its pods that the twin does not read"
+_NO_ENGINE = "no engine runs in its pods: no container starts the API server of vLLM or SGLang"
+_WITHOUT_ENGINES = ("DaemonSet", "Job")
+"""Kinds that usually have none: no note."""
 _NAMED = 5
 """Maximum number of names in a note."""
 
@@ -22,7 +26,8 @@ def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
     """Return notes on things that are valid but noteworthy."""
-    notes = [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
+    notes = [note for entry in entries for note in notes_on_groups(entry)]
+    notes += [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
     notes += _on_selectors(workloads, adapters)
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
@@ -36,14 +41,16 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
     existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     for workload in workloads:
         entry, at = workload.entry, workload.at
-        if workload.has_engine and not workload.looks_like_engine:
+        if not workload.has_engine and entry.kind not in _WITHOUT_ENGINES:
+            yield entry.note(f"{workload.title}: {_NO_ENGINE}", at)
+        elif workload.has_engine and not workload.looks_like_engine:
             container = workload.engine["name"]
             yield entry.note(f"no container of {entry.title} looks like vLLM; {container} is used", at)
         if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
         if unread := unread_names(workload):
-            text = f"{entry.title}: {UNREAD}: {', '.join(unread)}"
+            text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"
             yield entry.note(text, (*at, *next(iter(unread.values()))))
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:

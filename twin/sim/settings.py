@@ -11,7 +11,7 @@ from fake_vllm.cli.artifacts import adapter_config
 from fake_vllm.engine.lora import Artifact
 from formats.timestamps import format_time
 from twin.scenario import Scenario
-from twin.scenario.manifests.workloads import WITH_PODS
+from twin.scenario.manifests.pod_templates import WITH_PODS, pod_templates
 from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
@@ -149,13 +149,18 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
 def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:
     """Return the seconds that a pod of this workload may take from its creation until it is ready and stable."""
     engine = scenario.cluster.engine(workload["metadata"]["name"])
-    spec = workload["spec"]
-    pod = spec if workload["kind"] == "Pod" else spec["template"]["spec"]
-    probes = [
-        probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+    probes = max((_probe_time(template.spec) for template in pod_templates(workload)), default=0.0)
+    start = scenario.cluster.pod_start.upper() + engine.startup.upper()
+    return float(start + probes + scenario.controller.stable_for)
+
+
+def _probe_time(pod: dict[str, Any]) -> float:
+    """Return the seconds that the probes of a pod may take to pass."""
+    return sum(
+        float(
+            probe.get("initialDelaySeconds", 0) + 2 * probe.get("periodSeconds", 10) * probe.get("successThreshold", 1)
+        )
         for container in pod["containers"]
         for probe in (container.get("startupProbe"), container.get("readinessProbe"))
         if probe
-    ]
-    start = scenario.cluster.pod_start.upper() + engine.startup.upper()
-    return float(start + sum(probes) + scenario.controller.stable_for)
+    )

@@ -37,6 +37,7 @@ from twin.world.api_faults import ApiFaults
 from twin.world.cluster import FIRST_ADDRESS, World
 from twin.world.context import WorldContext
 from twin.world.controller_replica import ApiRate, Replica, ReplicaContext
+from twin.world.groups.definitions import definitions_for
 from twin.world.network.engine_host import EngineHost, OnEngine
 from twin.world.network.transport import Network
 
@@ -80,13 +81,18 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
 
 @contextmanager
 def _infrequent_gc() -> Iterator[None]:
-    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end."""
+    """Collect cyclic garbage less often: a run creates little of it, and most of its objects live until its end.
+
+    Objects that exist before it are not searched.
+    """
     before = gc.get_threshold()
+    gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +201,9 @@ class Simulation:
                 progress(float(self.env.now))
 
     def _apply_manifests(self) -> None:
-        self.store.register_crd(definition())
+        kinds = {item["kind"] for item in self.scenario.objects}
+        for crd in (definition(), *definitions_for(kinds)):
+            self.store.register_crd(crd)
         namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
         namespaces |= {template.namespace for template in self.scenario.adapters}
         namespaces_by_name = {

@@ -14,6 +14,11 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.disruption import DisruptionBudgets
+from twin.world.groups.leader_worker_sets import LeaderWorkerSets
+from twin.world.groups.ray_clusters import RayClusters
+from twin.world.groups.ray_services import RayServices
+from twin.world.groups.role_sets import RoleSets
+from twin.world.groups.storm_services import StormServices
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
@@ -33,6 +38,11 @@ from twin.world.workloads.statefulsets import StatefulSets
 if TYPE_CHECKING:
     from twin.world.network.sidecar_host import SidecarHost
 
+_CONTROLLERS = (
+    *(StatefulSets, DaemonSets, Jobs),
+    *(LeaderWorkerSets, StormServices, RoleSets, RayServices, RayClusters),
+)
+"""Controllers that follow pods only once there is an object of their kind."""
 DEFAULT = "default"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
 """Address of the first pod."""
@@ -77,7 +87,7 @@ class World:
         self._sets = ReplicaSets(context)
         self._deployments = Deployments(context, self._sets)
         self._owners = Owners(context.store)
-        self._others = [controller(context, self._sets.pods) for controller in (StatefulSets, DaemonSets, Jobs)]
+        self._others = [controller(context, self._sets.pods) for controller in _CONTROLLERS]
         self._namespaces = Namespaces(context)
         self._budgets = DisruptionBudgets(context)
         self._scheduler = Scheduler(context)

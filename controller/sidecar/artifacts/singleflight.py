@@ -23,6 +23,8 @@ class SingleFlight(Generic[T]):
         """`keep`: a call continues without callers."""
         self._keep = keep
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
+        self._unfinished: set[asyncio.Task[T]] = set()
+        """Those of `_tasks`, and cancelled ones that still close what they have opened."""
         self._waiting: Counter[asyncio.Task[T]] = Counter()
 
     async def do(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
@@ -35,6 +37,7 @@ class SingleFlight(Generic[T]):
         if task is None:
             task = asyncio.get_running_loop().create_task(_run(work))
             self._tasks[key] = task
+            self._unfinished.add(task)
             task.add_done_callback(lambda done: self._remove(key, done))
         self._waiting[task] += 1
         try:
@@ -58,11 +61,10 @@ class SingleFlight(Generic[T]):
                 self._cancel(key, task)
 
     async def close(self) -> None:
-        """Cancel all calls and wait for them."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all calls and wait for them, and for those that were cancelled before."""
+        for key, task in list(self._tasks.items()):
+            self._cancel(key, task)
+        await asyncio.gather(*self._unfinished, return_exceptions=True)
 
     def _cancel(self, key: Hashable, task: asyncio.Task[T]) -> None:
         """Cancel a task; later callers start a new one."""
@@ -71,6 +73,7 @@ class SingleFlight(Generic[T]):
             del self._tasks[key]
 
     def _remove(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        self._unfinished.discard(task)
         if self._tasks.get(key) is task:
             del self._tasks[key]
         if not task.cancelled():

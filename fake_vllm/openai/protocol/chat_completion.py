@@ -117,10 +117,11 @@ class ChatCompletionRequest(OpenAIBaseModel):
     @classmethod
     def check_body(cls, data: Any, info: ValidationInfo) -> Any:
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
-        if not isinstance(data, dict):
-            return data
         release = api_of(info.context)
-        data = release.known_fields(data, cls.__name__)
+        fields = release.raw_fields(data, cls.__name__)
+        if fields is None:
+            return data
+        data = fields
         iter(data.get("messages", ()))  # vLLM looks at system messages first: a TypeError is part of its response
         check_generation_prompt(data)
         data = check_tool_usage(data)
@@ -131,8 +132,7 @@ class ChatCompletionRequest(OpenAIBaseModel):
         checks.check_stream_options(data)
         check_response_format(data.get("response_format"))
         normalize_messages(data.get("messages"))
-        if release.limits_cache_salt:
-            checks.check_cache_salt(data.get("cache_salt"))
+        checks.check_cache_salt(data.get("cache_salt"), release)
         return data
 
 

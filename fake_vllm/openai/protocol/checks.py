@@ -8,25 +8,26 @@ from typing import Any
 
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.protocol.formats import check_structural_tag_text
+from fake_vllm.openai.releases import Api
 
 _FORBIDDEN_IN_SALT = frozenset("@/\\\x00")  # vLLM, vllm/entrypoints/generate/base/protocol.py
 _MAX_SALT = 128  # characters; the same file
 _COUNTED = ("json", "regex", "choice")
 
 
-def check_cache_salt(salt: Any) -> None:
-    """Check `cache_salt`.
+def check_cache_salt(salt: Any, release: Api) -> None:
+    """Check `cache_salt` as a release does; some leave it to the field's type.
 
     Raises:
         VLLMValidationError: if it cannot be used.
     """
-    if salt is None:
+    if salt is None or (release.bounded_fields and not release.limits_cache_salt):
         return
     if not isinstance(salt, str) or not salt:
         raise VLLMValidationError(
             "Parameter 'cache_salt' must be a non-empty string if provided.", parameter="cache_salt"
         )
-    if len(salt) > _MAX_SALT or not _FORBIDDEN_IN_SALT.isdisjoint(salt):
+    if release.limits_cache_salt and (len(salt) > _MAX_SALT or not _FORBIDDEN_IN_SALT.isdisjoint(salt)):
         raise VLLMValidationError(
             "Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\\\', or NUL.",
             parameter="cache_salt",

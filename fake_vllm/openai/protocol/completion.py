@@ -99,19 +99,19 @@ class CompletionRequest(OpenAIBaseModel):
     @classmethod
     def check_body(cls, data: Any, info: ValidationInfo) -> Any:
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
-        if not isinstance(data, dict):
-            return data
         release = api_of(info.context)
-        data = release.known_fields(data, cls.__name__)
+        fields = release.raw_fields(data, cls.__name__)
+        if fields is None:
+            return data
+        data = fields
         _check_prompt(data)
         checks.check_stream_options(data)
         _check_logprobs(data, all_tokens=release.all_logprobs)
         checks.check_structured_outputs(data, parameter="structured_outputs")
         check_response_format(data.get("response_format"))
-        if "max_tokens" in data and data["max_tokens"] is None:
+        if release.null_limit_is_default and "max_tokens" in data and data["max_tokens"] is None:
             data = {**data, "max_tokens": _DEFAULT_MAX_TOKENS}
-        if release.limits_cache_salt:
-            checks.check_cache_salt(data.get("cache_salt"))
+        checks.check_cache_salt(data.get("cache_salt"), release)
         return data
 
 

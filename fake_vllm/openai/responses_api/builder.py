@@ -114,8 +114,11 @@ class ResponsesBuilder(ResponseBuilder):
         delta = choice.pieces[count - 1]
         last = count == len(choice.pieces)
         if self._request.tool_calls is not None:
-            event = self._event("response.function_call_arguments.delta", **self._place(choice), delta=delta)
+            place = self._place(choice)
+            event = self._event("response.function_call_arguments.delta", **place, delta=delta) if delta else b""
             return event + (self._call_done(choice) if last else b"")
+        if not delta and self._parses:
+            return self._text_done(choice) if last else b""
         logprobs = [
             {
                 "token": entry["token"],
@@ -208,7 +211,8 @@ class ResponsesBuilder(ResponseBuilder):
     def _token_logprobs(self, choice: Choice, start: int, end: int) -> list[Json] | None:
         if not self._body.includes_logprobs:
             return None
-        content: list[Json] = chat_logprobs(choice.pieces[start:end], self._body.top_logprobs, as_ids=False)["content"]
+        tokens = self._shown(choice, start, end)
+        content: list[Json] = chat_logprobs(tokens, self._body.top_logprobs, as_ids=False)["content"]
         return content
 
     def _place(self, choice: Choice) -> Json:

@@ -100,10 +100,11 @@ class ResponsesRequest(OpenAIBaseModel):
     @classmethod
     def check_body(cls, data: Any, info: ValidationInfo) -> Any:
         """Check the raw body in vLLM's order, the reverse of that in which its validators are written."""
-        if not isinstance(data, dict):
-            return data
         release = api_of(info.context)
-        data = release.known_fields(data, cls.__name__)
+        fields = release.raw_fields(data, cls.__name__)
+        if fields is None:
+            return data
+        data = fields
         data = _with_tool_choice(data)
         _check_custom_tools(data.get("tools"))
         if isinstance(data.get("input"), list):
@@ -112,8 +113,7 @@ class ResponsesRequest(OpenAIBaseModel):
             raise VLLMValidationError("prompt template is not supported", parameter="prompt")
         if data.get("background") and not data.get("store", True):
             raise VLLMValidationError("background can only be used when `store` is true", parameter="background")
-        if release.limits_cache_salt:
-            checks.check_cache_salt(data.get("cache_salt"))
+        checks.check_cache_salt(data.get("cache_salt"), release)
         return data
 
     @property

@@ -7,6 +7,7 @@ import json
 from random import Random
 from typing import Any
 
+from fake_vllm.engine.lora import EngineError
 from fake_vllm.http.validation import VLLMValidationError
 from fake_vllm.openai.protocol.formats import StructuredOutputsParams
 from fake_vllm.openai.structured import grammar, json_schema, regex
@@ -29,12 +30,29 @@ def constrained_text(constraint: StructuredOutputsParams, source: bytes) -> str:
         raise VLLMValidationError(f"Grammar error: {error}") from None
 
 
-def check_constraint(constraint: StructuredOutputsParams) -> None:
-    """Check a constraint without its grammar.
+def check_constraint(constraint: StructuredOutputsParams, *, explained: bool = True) -> None:
+    """Check a constraint and its grammar; `explained`: the client is sent the error of a grammar.
 
     Raises:
-        VLLMValidationError: if it is empty or nested too deeply.
+        VLLMValidationError: if it cannot be used.
+        EngineError: if its grammar cannot be used, and the client is not sent the reason.
     """
+    _check_content(constraint)
+    try:
+        _check_grammar(constraint)
+    except VLLMValidationError:
+        if explained:
+            raise
+        raise EngineError(500, "InternalServerError", "") from None
+
+
+def _check_grammar(constraint: StructuredOutputsParams) -> None:
+    if constraint.regex and "\0" in constraint.regex:
+        raise VLLMValidationError("structured_outputs.regex must not contain a NUL character ('\\x00')")
+    constrained_text(constraint, b"")
+
+
+def _check_content(constraint: StructuredOutputsParams) -> None:
     if constraint.choice == []:
         raise VLLMValidationError("Choice '[]' cannot be an empty list")
     for name in ("grammar", "json", "structural_tag"):
@@ -45,10 +63,6 @@ def check_constraint(constraint: StructuredOutputsParams) -> None:
         raise VLLMValidationError(
             "structured_outputs.json_object must be True if set; omit structured_outputs to disable structured outputs"
         )
-    if constraint.regex and "\0" in constraint.regex:
-        raise VLLMValidationError("structured_outputs.regex must not contain a NUL character ('\\x00')")
-    if isinstance(constraint.json, str):
-        _parsed(constraint.json)
 
 
 def _text(constraint: StructuredOutputsParams, random: Random) -> str:

@@ -410,6 +410,14 @@ def test_a_changed_artifact_rolls_pod_by_pod() -> None:
     assert of(result, WriteStatus)[0].status.instances == ("pod-b",)
 
 
+def test_copies_of_another_artifact_that_are_not_published_do_not_wait_for_each_other() -> None:
+    """Two engines were started with `--lora-modules sql=/mnt/sql`, and become ready together."""
+    pods = [a_pod("pod-a"), a_pod("pod-b")]
+    lists = {pod.name: {"sql": "/mnt/sql"} for pod in pods}
+    result = planned(a_snapshot(an_adapter(replicas=2), pods, inventories=lists))
+    assert [unload.pod.name for unload in of(result, Unload)] == ["pod-a", "pod-b"]
+
+
 def test_an_adapter_that_is_broken_is_not_tried_pod_after_pod() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
     outcomes = {"pod-a": RequestOutcome("load", NOW - 1, pods[0].engine, 1, BROKEN, 1)}

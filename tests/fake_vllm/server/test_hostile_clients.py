@@ -87,7 +87,7 @@ def test_a_slice_of_any_requests_on_sockets(tmp_path: Path) -> None:
             assert "Traceback" not in response.text, asked
 
     is_asked()
-    run_against_process(story, "--parameters", str(times))
+    run_against_process(story, "--emulate", "0.32.0", "--parameters", str(times))
 
 
 NO_HTTP = [

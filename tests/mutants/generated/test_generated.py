@@ -1,12 +1,10 @@
-"""The generator of mistakes: its operators, its samples, and one mistake that a user's checks find."""
+"""The generator of mistakes: its operators and its samples."""
 
 import pytest
 
-from controller.backoff import Backoff
 from tests.mutants.applying import ROOT
 from tests.mutants.generated.equivalent import EQUIVALENT
 from tests.mutants.generated.operators import mutations
-from tests.mutants.generated.run import as_user
 from tests.mutants.generated.sample import all_mutations, draw, every_mutation, key
 
 CASES = [
@@ -48,10 +46,3 @@ def test_every_mistake_is_python_and_a_sample_depends_on_its_seed_alone() -> Non
 
 def test_every_mistake_that_is_listed_as_equivalent_can_still_be_made() -> None:
     assert set(EQUIVALENT) <= {key(mutation) for mutation in every_mutation()}
-
-
-def test_a_mistake_is_found_by_what_a_user_runs_and_stays_in_its_own_process() -> None:
-    (late,) = (m for m in all_mutations() if (m.function, m.operator) == ("Backoff.exhausted", "boundary"))
-    before = Backoff.exhausted.__code__
-    assert as_user(late).check
-    assert Backoff.exhausted.__code__ is before

@@ -1,16 +1,13 @@
-"""Checks that a user of the twin makes: simulated worlds with their expectations, invariants, swarm; not a test.
+"""Checks that a user of the twin makes: simulated worlds with their expectations, invariants, swarm; not a test."""
 
-They run in the process of one mistake, cheapest first, until one fails.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tests.harness.lifecycle import a_life, live
+from tests.mutants.accounts import WORLDS, difference, run_world
 from tests.mutants.checks import HONEST
-from tests.mutants.control import CONTROL_WORLDS
-from tests.mutants.small import POD_WORLDS
-from tests.mutants.weights import WEIGHT_WORLDS
+from tests.mutants.records import Records
 from tests.twin.faults.test_controller_faults import HARD_TIMES, TWO
 from tests.twin.worlds import a_scenario
 from twin.evaluate import invariants
@@ -36,28 +33,61 @@ SHIPPED = (
     "demand/flash-crowd.yaml",
 )
 """Scenarios that are shipped and show what the small worlds do not; they have to pass, as with `twin run`."""
-Check = tuple[str, str]
-"""Name, and what was found; empty if nothing was."""
+Check = Callable[[Path, Records], str]
+"""Takes a folder for its files, and what keeps its records; returns what it found, or an empty text."""
+FIRST_SEED = 1000
+"""First seed of the swarm."""
 _TOO_LARGE = ("shrunk-from-100",)
 """Histories whose world costs as much as ten others; the swarm meets it."""
 
 
-def user_checks(folder: Path, seeds: range) -> Iterator[Check]:
-    """Yield the results of all checks, lazily."""
-    yield "life", _life(folder)
-    for name, judge in (POD_WORLDS | CONTROL_WORLDS | WEIGHT_WORLDS).items():
-        yield name, judge(folder)
-    for name in [name for name in RECIPES if name not in _TOO_LARGE]:
-        yield f"history {name}", violation(to_scenario(_with_history(name)))
-    for name in SHIPPED:
-        yield name, _run(SCENARIOS / name)
-    for name, faults in HARD_TIMES.items():
-        yield name, violation(a_scenario(folder, faults=faults, controller=TWO, duration="20m", seed=3))
-    for seed in seeds:
-        yield f"swarm, seed {seed}", violation(to_scenario(draw(seed)))
+def user_checks(seeds: int) -> Mapping[str, Check]:
+    """Return all checks by name. `seeds`: number of the swarm's scenarios."""
+    checks: dict[str, Check] = {"life": _life} | {name: partial(_world, name) for name in WORLDS}
+    checks |= {f"history {name}": partial(_history, name) for name in RECIPES if name not in _TOO_LARGE}
+    checks |= {name: partial(_shipped, name) for name in SHIPPED}
+    checks |= {name: partial(_hard_times, name) for name in HARD_TIMES}
+    return checks | {f"swarm, seed {seed}": partial(_swarm, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)}
 
 
-def violation(scenario: Scenario) -> str:
+def _world(name: str, folder: Path, records: Records) -> str:
+    wrong, told = run_world(name, folder, records)
+    return wrong or difference(name, told)
+
+
+def _life(folder: Path, records: Records) -> str:
+    life = live(a_life(folder))
+    if life.violations:
+        first = life.violations[0]
+        return f"{first.invariant}: {first.object} {first.message}"
+    end = life.end()
+    differs = next((f"{name} in the end: {end[name]}" for name in HONEST if end[name] != HONEST[name]), "")
+    return differs or _error(life.lines)
+
+
+def _history(name: str, folder: Path, records: Records) -> str:
+    draft: RawScenario = draw(3, ())
+    RECIPES[name](draft, Streams(3).get("mutants/history"))
+    return _violation(to_scenario(draft))
+
+
+def _shipped(name: str, folder: Path, records: Records) -> str:
+    """Run a scenario as `twin run` does; return why it did not pass, or an empty text."""
+    scenario = load(SCENARIOS / name)
+    lines = list(simulate(scenario).lines)
+    result = evaluate(lines, scenario.expect)
+    return _error(lines) if result.passed else result.verdict()
+
+
+def _hard_times(name: str, folder: Path, records: Records) -> str:
+    return _violation(a_scenario(folder, faults=HARD_TIMES[name], controller=TWO, duration="20m", seed=3))
+
+
+def _swarm(seed: int, folder: Path, records: Records) -> str:
+    return _violation(to_scenario(draw(seed)))
+
+
+def _violation(scenario: Scenario) -> str:
     """Run a scenario and return the first violation or logged failure; empty without one."""
     lines = list(simulate(scenario).lines)
     violations = invariants.check(lines).violations
@@ -70,27 +100,3 @@ def violation(scenario: Scenario) -> str:
 def _error(lines: list[Line]) -> str:
     """Return an error in the operator's log, which is never expected: a fault is a warning."""
     return next((line.text for line in lines if isinstance(line, LogLine) and line.level == "error"), "")
-
-
-def _run(file: Path) -> str:
-    """Run a scenario as `twin run` does; return why it did not pass, or an empty text."""
-    scenario = load(file)
-    lines = list(simulate(scenario).lines)
-    result = evaluate(lines, scenario.expect)
-    return _error(lines) if result.passed else result.verdict()
-
-
-def _with_history(name: str) -> RawScenario:
-    draft = draw(3, ())
-    RECIPES[name](draft, Streams(3).get("mutants/history"))
-    return draft
-
-
-def _life(folder: Path) -> str:
-    life = live(a_life(folder))
-    if life.violations:
-        first = life.violations[0]
-        return f"{first.invariant}: {first.object} {first.message}"
-    end = life.end()
-    differs = next((f"{name} in the end: {end[name]}" for name in HONEST if end[name] != HONEST[name]), "")
-    return differs or _error(life.lines)

@@ -73,7 +73,12 @@ def slices_are_never_withdrawn(patch: Patch) -> None:
         return None if snapshot.slices else honest(snapshot, pods)
 
     patch.setattr(plan_module, "publication", lazy)
+    patch.setattr(plan_module, "plan_withdrawal", lambda *_: None)
     patch.setattr(deletion_module, "publication", lazy)
+
+
+def a_withdrawal_waits_for_the_status(patch: Patch) -> None:
+    patch.setattr(plan_module, "plan_withdrawal", lambda *_: None)
 
 
 def instances_are_never_withdrawn(patch: Patch) -> None:
@@ -388,6 +393,13 @@ FORGOTTEN: dict[str, Any] = REFUSED | {
     ],
     "cluster": {"api": {"latency": "1s"}},
 }
+STATUS_FAILS: dict[str, Any] = {
+    "faults": [
+        {"kind": "api-error", "probability": 1.0, "resources": ["modeladapters"], "from": "100s", "until": "3m"},
+        {"kind": "pod-kill", "pods": {"count": 1}, "at": "2m"},
+    ],
+    "adapters": [adapters(2, replicas=None)],
+}
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
 
 BUGS = [
@@ -415,6 +427,7 @@ BUGS = [
     (13, more_pods_than_there_are_wait, {"pods": 1, "adapters": [adapters(replicas=5)]}),
     (13, counts_of_events_stay, AWAY_AND_BACK),
     (14, each_status_is_written, {}),
+    (15, a_withdrawal_waits_for_the_status, STATUS_FAILS),
     (14, slots_have_no_limit, {"adapters": [adapters(12)]}),
     (14, requests_in_flight_are_forgotten, SLOW_LOADS),
     (14, adapters_are_loaded_again_now_and_then, {}),
@@ -475,6 +488,7 @@ NOBODYS_FAULT = {
     "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
     "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
     "retries": REFUSED,
+    "no retries": {**REFUSED, "controller": {"retry": {"retries": 0}}},
     "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},
 }
 

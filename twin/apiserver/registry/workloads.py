@@ -13,6 +13,7 @@ from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
+from twin.apiserver.registry.group_pods import SET_NAME, with_group_identity
 from twin.apiserver.registry.pod_admission import with_pod_fields
 from twin.apiserver.schema.metadata import check_labels
 
@@ -48,6 +49,8 @@ _POD_UPDATE = (
 
 def admit_pod(new: Object, old: Object | None, errors: list[FieldError]) -> Object:
     """Validate a pod and set its defaults; most of its spec is immutable, its node always."""
+    if old is None and SET_NAME in (new["metadata"].get("labels") or ()):
+        new = with_group_identity(new)
     spec = new.get("spec") or {}
     if old is None:
         spec = with_pod_fields(pod_spec(spec, "spec", errors))

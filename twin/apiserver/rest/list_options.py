@@ -150,7 +150,7 @@ def propagation_policy(request: Request, options: Object) -> Propagation:
         case "Background" | "Foreground" | "Orphan" as supported if not errors:
             return supported
         case None if not errors:
-            return "Orphan" if orphan else "Background"
+            return "Default" if orphan is None else "Orphan" if orphan else "Background"
         case _ if not errors:
             errors.append(unsupported("propagationPolicy", policy, _POLICIES))
     raise unprocessable("DeleteOptions", _GROUP, "", errors)

@@ -10,7 +10,8 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.errors import ApiError, Object, forbidden, not_found
 from twin.apiserver.schema.resource_types import ResourceType
 
-Propagation = Literal["Background", "Foreground", "Orphan"]
+Propagation = Literal["Default", "Background", "Foreground", "Orphan"]
+"""`Default` is a request without a policy: in the background, unless an earlier request has chosen otherwise."""
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -99,6 +100,8 @@ def _grace(pod: Object, requested: float | None) -> int:
 
 
 def _finalizers(meta: Object, propagation: Propagation) -> list[str]:
+    if propagation == "Default":
+        return list(meta.get("finalizers") or ())
     kept = [name for name in meta.get("finalizers") or [] if name not in (FOREGROUND, ORPHAN)]
     added = _FINALIZERS.get(propagation)
     return [*kept, added] if added else kept

@@ -19,12 +19,14 @@ class ChangeNotifier:
     def __init__(self, on_failure: OnFailure) -> None:
         self._on_failure = on_failure
         self._subscribers: list[tuple[str, Subscriber]] = []
+        self._of: dict[str, list[Subscriber]] = {}  # by resource, in order of subscription
         self._queue: deque[Change] = deque()
         self._delivering = False
 
     def subscribe(self, callback: Subscriber, resource: str) -> None:
         """Call `callback` for changes of `resource` (empty = any resource)."""
         self._subscribers.append((resource, callback))
+        self._of = {}
 
     def publish(self, change: Change) -> None:
         """Deliver a change, or queue it during the delivery of another one."""
@@ -35,11 +37,17 @@ class ChangeNotifier:
         try:
             while self._queue:
                 current = self._queue.popleft()
-                for resource, callback in self._subscribers:
-                    if not resource or resource == current.resource:
-                        self._call(callback, current)
+                callbacks = self._of.get(current.resource)
+                for callback in self._callbacks(current.resource) if callbacks is None else callbacks:
+                    self._call(callback, current)
         finally:
             self._delivering = False
+
+    def _callbacks(self, resource: str) -> list[Subscriber]:
+        """Return the subscribers of a resource; they are kept until the next subscription."""
+        matching = [callback for subscribed, callback in self._subscribers if subscribed in ("", resource)]
+        self._of[resource] = matching
+        return matching
 
     def _call(self, callback: Subscriber, change: Change) -> None:
         """Call a subscriber; the write is committed, so its failure is not that of the request."""

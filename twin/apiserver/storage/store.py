@@ -253,7 +253,7 @@ class Store:
         *,
         uid: str = "",
         resource_version: str = "",
-        propagation: deletion.Propagation = "Background",
+        propagation: deletion.Propagation = "Default",
         grace_period: float | None = None,
         dry_run: bool = False,
     ) -> Object | None:

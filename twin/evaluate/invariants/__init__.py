@@ -2,7 +2,7 @@
 
 `state.py` replays the trace into the current state, `tolerances.py` has what faults excuse, and `deadlines.py` turns a
 wrong state that lasts too long into a violation. `safety.py`, `requests.py`, `weights.py`, `progress.py`, `claims.py`
-and `cost.py` have one class for each of the fourteen invariants, `liveness.py` has what must be reached eventually.
+and `cost.py` have one class for each of the fifteen invariants, `liveness.py` has what must be reached eventually.
 `own_faults.py` and `placement.py` have what is not the operator's fault, `causes.py` what an operator reacts to; each
 bound is documented where it is used.
 """
@@ -10,8 +10,9 @@ bound is documented where it is used.
 from collections.abc import Sequence
 from itertools import islice
 
+from twin.evaluate.invariants.base import Invariant
 from twin.evaluate.invariants.liveness import Liveness
-from twin.evaluate.invariants.safety import SAFETY, Invariant
+from twin.evaluate.invariants.safety import SAFETY
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.violations import InvariantReport, Violation
 from twin.trace.lines import Line, Run

@@ -28,15 +28,17 @@ class _Complaint:
 class DeadlineTracker:
     """Deadlines and violations of one invariant.
 
-    With `restart`, tolerances of a wrong state are evaluated only when its deadline is over.
+    With `restart`, tolerances of a wrong state are evaluated only when its deadline is over. With `own_excuses`,
+    `restart` knows all tolerances, and the deadlines are neither suspended nor reset.
     """
 
-    def __init__(self, invariant: int, restart: Restart | None = None) -> None:
+    def __init__(self, invariant: int, restart: Restart | None = None, *, own_excuses: bool = False) -> None:
         self.violations: list[Violation] = []
         self.checked = 0
         self.stopped = False
         self._invariant = invariant
         self._restart = restart
+        self._own_excuses = own_excuses
         self._open: dict[Hashable, _Complaint] = {}
         self._due: list[tuple[float, int, Hashable]] = []
         self._number = 0
@@ -72,7 +74,8 @@ class DeadlineTracker:
         while self._due and self._due[0][0] < t:
             due, _, key = heappop(self._due)
             complaint = self._open.get(key)
-            if complaint is None or complaint.since + complaint.bound != due or self.stopped:
+            stopped = self.stopped and not self._own_excuses
+            if complaint is None or complaint.since + complaint.bound != due or stopped:
                 continue
             if self._restart is not None:
                 complaint.since, complaint.bound = self._restart(key, due)
@@ -88,6 +91,8 @@ class DeadlineTracker:
 
     def reset(self, t: float) -> None:
         """Restart every open deadline at `t`, because a replica can act again."""
+        if self._own_excuses:
+            return
         for key, complaint in self._open.items():
             complaint.since = t
             self._schedule(key, t + complaint.bound)

@@ -96,7 +96,11 @@ class LoadsAreSent:
             return 0.0
         if last.event == "sent":
             return inf
-        return 0.0 if last.status == 200 else last.t + self.state.run.pod_cooldown + max(self.state.run.retry_waits)
+        return 0.0 if last.status == 200 else last.t + self.state.run.pod_cooldown + self._longest_wait()
+
+    def _longest_wait(self) -> float:
+        """Return the longest wait before a retry, in seconds; 0 without retries."""
+        return max(self.state.run.retry_waits, default=0.0)
 
     def _restart(self, adapter: Hashable, t: float) -> tuple[float, float]:
         """Return (since when a load has been possible, bound), as of `t`."""
@@ -127,7 +131,7 @@ class LoadsAreSent:
         waits as after a failed one.
         """
         resumed = self.state.resumed_at
-        return resumed + max(self.state.run.retry_waits) if resumed and line.attempts else resumed
+        return resumed + self._longest_wait() if resumed and line.attempts else resumed
 
     def _usable_since(self, pod: Pod, adapter: str, t: float) -> float:
         """Return since when the adapter could have been loaded on the pod; `inf` if it cannot be."""

@@ -3,10 +3,9 @@
 Those of requests to engines are in `requests.py`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import ClassVar, Protocol
+from collections.abc import Hashable, Iterable
 
+from twin.evaluate.invariants.base import AdapterInvariant
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
@@ -14,6 +13,7 @@ from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
+from twin.evaluate.invariants.tolerances import hinders_withdrawal, settled_at
 from twin.evaluate.invariants.weights import AnswersFromPublishedWeights
 from twin.trace.lines import (
     AdapterLine,
@@ -24,74 +24,14 @@ from twin.trace.lines import (
     FaultLine,
     LeakLine,
     Line,
-    PodLine,
     RequestLine,
-    SliceLine,
 )
 
 Endpoint = tuple[str, str, int]
 """Pod, its address and its port."""
 
 
-class Invariant(Protocol):
-    """Check of one invariant; `see` is called with each line after it has been applied to the state."""
-
-    deadlines: DeadlineTracker
-
-    def see(self, line: Line) -> None: ...
-
-
-class _Placed(ABC):
-    """Base of the invariants of one adapter: the adapter is checked again when a line may concern it."""
-
-    number: ClassVar[int]
-
-    def __init__(self, state: ClusterState) -> None:
-        self.state = state
-        self.deadlines = DeadlineTracker(self.number)
-
-    def see(self, line: Line) -> None:
-        for adapter in self._concerned(line):
-            self._check(adapter, line.t)
-
-    def _concerned(self, line: Line) -> Iterable[str]:
-        match line:
-            case AdapterLine():
-                return (line.object,)
-            case SliceLine():
-                return dict.fromkeys(name for name in (line.adapter, self.state.former_adapter) if name)
-            case EngineLine(event="loaded" | "unloaded"):
-                return (f"{line.object.split('/')[0]}/{line.adapter}",)
-            case EngineLine() | PodLine():
-                return sorted(self.state.about.get(line.object, ()))
-            case RequestLine():
-                return (f"{line.object.split('/')[0]}/{line.adapter}",)
-            case FaultLine() | ControllerLine():
-                return sorted({*self.state.adapters, *self.state.slices})
-        return ()
-
-    @abstractmethod
-    def _check(self, adapter: str, t: float) -> None: ...
-
-    def _check_pods(self, adapter: str, pods: set[str], previous: set[str], what: str, t: float) -> None:
-        """Check that each pod has the adapter: within `notice` if the API server shows otherwise, else `audit`."""
-        state = self.state
-        for pod in sorted(previous | pods):
-            lacks = pod in pods and not state.holds(pod, adapter)
-            shown = state.pods.get(pod)
-            restarted = (
-                shown is not None and state.published.get((adapter, pod), shown.line.engine) != shown.line.engine
-            )
-            visible = lacks and (state.is_unready(pod) or restarted)
-            hidden = lacks and not state.is_disturbed(pod)
-            notice, audit = state.detection_bound(t), state.audit
-            message = f"{what} names {pod}, where it is not loaded," if lacks else ""
-            context = (state.index,)
-            self.deadlines.check((adapter, pod, "shown"), visible, t, notice, adapter, message, context)
-            self.deadlines.check((adapter, pod, "hidden"), hidden, t, audit, adapter, message, context)
-
-
-class EndpointsAreLoaded(_Placed):
+class EndpointsAreLoaded(AdapterInvariant):
     """1. No EndpointSlice of an adapter names a pod where that adapter is not loaded, longer than the notice bound."""
 
     number = 1
@@ -106,7 +46,63 @@ class EndpointsAreLoaded(_Placed):
         self._known[adapter] = pods
 
 
-class InstancesAreServing(_Placed):
+class DeadPodsAreWithdrawn(AdapterInvariant):
+    """15. An endpoint whose pod is gone or not ready is withdrawn within the bound, whatever else the API refuses.
+
+    Invariant 1 is suspended while any request to the API server fails. This one is not: it is excused by faults of the
+    requests that a withdrawal needs (watches of pods, writes of slices, renewals of the Lease), and by the time without
+    a leader.
+    """
+
+    number = 15
+
+    def __init__(self, state: ClusterState) -> None:
+        super().__init__(state)
+        self.deadlines = DeadlineTracker(self.number, self._restart, own_excuses=True)
+        self._known: dict[str, set[str]] = {}
+        self._since: dict[Hashable, float] = {}
+        self._hindrances: set[int] = set()
+        self._able_since = 0.0
+        """Time since which a leader has been able to withdraw endpoints."""
+
+    def see(self, line: Line) -> None:
+        match line:
+            case FaultLine():
+                self._fault(line)
+            case ControllerLine():
+                self._able_since = max(self._able_since, line.t)
+            case _:
+                super().see(line)
+
+    def _fault(self, line: FaultLine) -> None:
+        relisted = line.fault in ("watch-expired", "version-rollback")
+        if not relisted and not hinders_withdrawal(line):
+            return
+        if line.event == "begin":
+            self._hindrances.add(line.id)
+        else:
+            self._hindrances.discard(line.id)
+            self._able_since = max(self._able_since, settled_at(line))
+
+    def _check(self, adapter: str, t: float) -> None:
+        state, pods = self.state, self.state.endpoints(adapter)
+        for pod in sorted(pods | self._known.get(adapter, set())):
+            dead = pod in pods and state.is_unready(pod) and not state.holds(pod, adapter)
+            key, message = (adapter, pod), f"an EndpointSlice names {pod}, which is gone or not ready,"
+            if dead:
+                self._since.setdefault(key, t)
+            else:
+                self._since.pop(key, None)
+            self.deadlines.check(key, dead, t, state.detection_bound(t), adapter, message, (state.index,))
+        self._known[adapter] = pods
+
+    def _restart(self, key: Hashable, t: float) -> tuple[float, float]:
+        """Return (since when it could have been withdrawn, bound), as of `t`."""
+        unable = bool(self._hindrances) or not self.state.leading
+        return max(self._since[key], t if unable else self._able_since), self.state.detection_bound(t)
+
+
+class InstancesAreServing(AdapterInvariant):
     """2. `status.instances` names no pod that is gone, not ready, or without the adapter, longer than the bound."""
 
     number = 2
@@ -131,7 +127,7 @@ class InstancesAreServing(_Placed):
         self._known[adapter] = pods
 
 
-class InstancesArePublished(_Placed):
+class InstancesArePublished(AdapterInvariant):
     """11. The slices of an adapter's Service together are exactly `status.instances`, by address and port.
 
     A gateway or a client that resolves the Service would otherwise miss a replica, or reach another process. Each
@@ -147,7 +143,7 @@ class InstancesArePublished(_Placed):
 
     def _check(self, adapter: str, t: float) -> None:
         line = self.state.adapters.get(adapter)
-        if line is not None and self.state.slices[adapter] and says(line, REFUSED_PUBLICATION):
+        if line is not None and says(line, REFUSED_PUBLICATION):
             expected, published = set[Endpoint](), list[Endpoint]()
         else:
             expected, published = self._expected(line), self._published(adapter)
@@ -192,7 +188,7 @@ class InstancesArePublished(_Placed):
         self.deadlines.check((adapter, "obsolete"), bool(obsolete), t, bound, adapter, message, (self.state.index,))
 
 
-class ReplicasWithinLimit(_Placed):
+class ReplicasWithinLimit(AdapterInvariant):
     """3. Never more replicas than desired, apart from a replacement in progress.
 
     Counts the running and reachable engines that have the adapter loaded. An engine does not count if its unload has
@@ -221,7 +217,7 @@ class ReplicasWithinLimit(_Placed):
         many = desired is not None and len(counted) > desired
         sure = desired is not None and len(counted) - len(surprises) > desired
         message = f"{len(counted)} engines hold it, {desired} are desired: {', '.join(counted)},"
-        notice, audit = state.detection_bound(t), state.audit
+        notice, audit = state.detection_bound(t), state.audit_bound(t)
         self.deadlines.check(
             (adapter, "known"), sure, t, notice + state.run.unready_grace, adapter, message, (state.index,)
         )
@@ -247,7 +243,7 @@ class ReplicasWithinLimit(_Placed):
         return load is not None and load.event == "done" and load.status == 200
 
 
-class DeletedAdaptersAreUnloaded(_Placed):
+class DeletedAdaptersAreUnloaded(AdapterInvariant):
     """6. After an adapter is deleted and its finalizer gone, no living engine still holds it.
 
     An unreachable engine is excused by the Event `UnloadAbandoned` until it has unloaded the adapter. The Event may
@@ -342,5 +338,6 @@ SAFETY = (
     LoadsAreSent,
     ClaimsHaveHappened,
     RequestsHaveCauses,
+    DeadPodsAreWithdrawn,
 )
 """All invariants but liveness."""

@@ -16,6 +16,7 @@ from twin.report.svg import (
     element,
     legend_rows,
     path,
+    round_steps,
     step_path,
     text,
     tooltip,
@@ -92,17 +93,9 @@ def axes(x: Scale, y: Scale, unit: str) -> str:
     ticks = "".join(
         element("line", x1=x(v), x2=x(v), y1=y.start, y2=y.start + 4, class_="axis")
         + text(x(v), y.start + 17, format_number(v), "tick", "middle")
-        for v in _ticks(x.low, x.high)
+        for v in round_steps(x.low, x.high, 8)
     ) + text(x.end, y.start + 33, unit, "unit", "end")
     return "".join(parts) + element("g", ticks, class_="x-axis", data_title=unit)
-
-
-def _ticks(low: float, high: float, count: int = 8) -> list[float]:
-    """Return about `count` round numbers from `low` to `high`."""
-    rough = (high - low) / count
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough - 1e-12)
-    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _alt(series: Mapping[str, Sequence[Point]], unit: str) -> str:

@@ -1,7 +1,8 @@
 """Validation of manifests by the simulated API server itself, so that `twin check` and a run agree."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -14,8 +15,10 @@ from twin.apiserver import ApiError, Store
 from twin.apiserver.codec.field_validation import split_unknown_fields
 from twin.apiserver.codec.known_fields import UnknownField
 from twin.scenario.errors import Path, Problem, choices, closest
+from twin.scenario.manifests.not_simulated import reason_ignored
+from twin.scenario.manifests.pod_templates import pod_templates
 from twin.scenario.manifests.reader import Entry
-from twin.scenario.manifests.sources import pointer_advice
+from twin.world.groups.definitions import api_version, definitions_for, group_definitions
 
 _ADAPTER = next(kind for kind in KINDS if kind.kind == "ModelAdapter")
 ACCEPTED: dict[str, tuple[str, str]] = {
@@ -33,6 +36,7 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     "ServiceAccount": ("v1", "serviceaccounts"),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
     "ModelAdapter": (_ADAPTER.api_version, f"{_ADAPTER.plural}.{_ADAPTER.group}"),
+    **{kind: (api_version(item), item["metadata"]["name"]) for kind, item in group_definitions().items()},
 }
 """Kinds that the simulated cluster supports: apiVersion, and resource in the store."""
 
@@ -50,9 +54,11 @@ def definition() -> dict[str, Any]:
 class Admission:
     """Empty API server for dry runs."""
 
-    def __init__(self, namespaces: Iterable[str]) -> None:
+    def __init__(self, namespaces: Iterable[str], kinds: Iterable[str] = ()) -> None:
+        """Create a server with namespaces and with the definitions of custom `kinds`."""
         self._store = Store(now=lambda: datetime(2026, 1, 1, tzinfo=UTC), suffix=lambda: "xxxxx")
-        self._store.register_crd(definition())
+        for item in (definition(), *definitions_for(set(kinds))):
+            self._store.register_crd(item)
         self._namespaces: set[str] = set()
         for name in dict.fromkeys(namespaces):
             try:
@@ -62,7 +68,18 @@ class Admission:
             self._namespaces.add(name)
 
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
-        """Return the errors of the server for an object: field path and message."""
+        """Return the errors of the server for an object: field path and message.
+
+        The pods of a group are checked as well: their operator would create pods that the server refuses.
+        """
+        refused = self._refused(obj)
+        if refused or obj["kind"] not in group_definitions():
+            return refused
+        for pod, at in _pods_of(obj):
+            refused += [((*at, *path[1:]), message) for path, message in self._refused(pod)]
+        return refused
+
+    def _refused(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
         try:
@@ -79,7 +96,20 @@ class Admission:
     def unknown_fields(self, obj: dict[str, Any]) -> list[UnknownField]:
         """Return the fields that the object's kind does not have; the server drops them."""
         _, resource = ACCEPTED[obj["kind"]]
-        return split_unknown_fields(self._store.kinds[resource], obj)[1]
+        if obj["kind"] not in group_definitions():
+            return split_unknown_fields(self._store.kinds[resource], obj)[1]
+        unknown = []
+        for pod, at in _pods_of(obj):
+            fields = split_unknown_fields(self._store.kinds["pods"], pod)[1]
+            unknown += [replace(field, path=(*at, *field.path[1:])) for field in fields if field.path[0] == "spec"]
+        return unknown
+
+
+def _pods_of(obj: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Yield a pod of each template of a group, and the path of its spec."""
+    for template in pod_templates(obj):
+        meta = {"name": "pod", "namespace": obj["metadata"].get("namespace", "default")}
+        yield {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template.spec}, template.at
 
 
 def kind_error(entry: Entry) -> Problem | str | None:
@@ -94,8 +124,7 @@ def kind_error(entry: Entry) -> Problem | str | None:
         _ADAPTER.group, ""
     ):
         return entry.problem(("kind",), f'unknown kind "{entry.kind}"', choices(entry.kind, ACCEPTED))
-    reason = pointer_advice(entry.object["apiVersion"], entry.kind, entry.name) or f"{entry.kind} is not simulated"
-    return f"{entry.title}: ignored: {reason}"
+    return f"{entry.title}: ignored: {reason_ignored(entry.object['apiVersion'], entry.kind, entry.name)}"
 
 
 def field_path(field: str, obj: Any) -> Path:

@@ -1,4 +1,7 @@
-"""Pods of Deployments, StatefulSets, other workloads and bare Pods: number, labels, containers, requested GPUs."""
+"""Pods of Deployments, other workloads and bare Pods: number, labels, containers, requested GPUs.
+
+An object with several pod templates, such as a LeaderWorkerSet, is one workload for each.
+"""
 
 import math
 import re
@@ -14,30 +17,20 @@ from fake_vllm.engine.config import EngineConfigError
 from formats.engine_command import expand_environment, read_command
 from formats.errors import FormatError
 from twin.scenario.errors import Path, Problem
+from twin.scenario.manifests.pod_templates import pod_templates
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.sections.cluster import Cluster, Node, NodePool
 from twin.world.kubelet.pod_spec import (
-    HELPERS,
     command_of,
     dialect_of,
     engine_of,
     has_runtime_sidecar,
-    is_operator,
     looks_like_engine,
+    runs_engine,
     version_of,
 )
 
 GPU = "nvidia.com/gpu"
-_REPLICAS = {
-    "Deployment": "replicas",
-    "ReplicaSet": "replicas",
-    "StatefulSet": "replicas",
-    "DaemonSet": "",
-    "Job": "parallelism",
-}
-"""Field with the number of pods, by kind; a DaemonSet counts as one pod."""
-WITH_PODS = tuple(_REPLICAS)
-"""Kinds whose objects create pods."""
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds that `kubectl rollout restart` knows."""
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
@@ -65,6 +58,8 @@ class Workload:
     spec: dict[str, Any]
     at: Path
     """Path of the pod's spec in the object."""
+    part: str = ""
+    """Part of a group, such as `worker`; empty for a kind with one template."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -96,11 +91,13 @@ class Workload:
 
     @property
     def has_engine(self) -> bool:
-        """False for a DaemonSet or Job whose pods name no engine, and for an operator's pods."""
-        if not self.containers:
-            return False
-        helper = self.entry.kind in HELPERS and not self.looks_like_engine
-        return not helper and not is_operator(self.containers)
+        """True if an engine runs in the pods, by the rules of the simulated cluster."""
+        return bool(self.containers) and runs_engine(self.entry.kind, self.labels, self.containers)
+
+    @property
+    def title(self) -> str:
+        """Return a title such as `LeaderWorkerSet default/llama (worker)`."""
+        return f"{self.entry.title} ({self.part})" if self.part else self.entry.title
 
     @property
     def lacks_sglang_label(self) -> bool:
@@ -137,6 +134,8 @@ class Workload:
             return fnmatchcase(self.name, short)
         fixed = re.split(r"[*?\[]", short, maxsplit=1)[0]
         stem = f"{self.name}-"
+        if fixed == short and self.part:
+            return short.startswith(stem)
         if fixed == short:
             return short.startswith(stem) and set(short[len(stem) :]) <= {*_GENERATED, *"-0123456789abcdef"}
         return fixed.startswith(stem) or stem.startswith(fixed)
@@ -144,21 +143,11 @@ class Workload:
 
 def workloads_of(entries: Sequence[Entry]) -> list[Workload]:
     """Return the sources of pods, in order."""
-    return [workload for entry in entries if (workload := _workload(entry)) is not None]
-
-
-def _workload(entry: Entry) -> Workload | None:
-    spec = _mapping(entry.object.get("spec"))
-    if entry.kind == "Pod":
-        return Workload(entry, 1, entry.object["metadata"], spec, ("spec",))
-    if entry.kind not in _REPLICAS:
-        return None
-    template = _mapping(spec.get("template"))
-    replicas = spec.get(_REPLICAS[entry.kind], 1)
-    count = replicas if isinstance(replicas, int) else 1
-    return Workload(
-        entry, count, _mapping(template.get("metadata")), _mapping(template.get("spec")), ("spec", "template", "spec")
-    )
+    return [
+        Workload(entry, template.replicas, template.meta, template.spec, template.at, template.part)
+        for entry in entries
+        for template in pod_templates(entry.object)
+    ]
 
 
 def check_engine(workload: Workload, version: str) -> Problem | None:

@@ -102,4 +102,4 @@ def _spelled(value: Any) -> Any:
 
 Pods = Annotated[PodTargets, BeforeValidator(_spelled, json_schema_input_type=PodTargets | Literal["all"])]
 Nodes = Annotated[NodeTargets, BeforeValidator(_spelled, json_schema_input_type=NodeTargets | Literal["all"])]
-ALL_PODS = PodTargets(all=True)
+ALL_PODS = PodTargets.model_construct(all=True)  # valid; checking it would build a validator at import

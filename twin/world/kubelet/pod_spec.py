@@ -7,16 +7,20 @@ from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
 from fake_vllm.engine.versions import DEFAULT_VERSION
-from formats.engine_command import expand_variables
-from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container
+from formats.engine_command import EngineCommand, expand_variables, read_command
+from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container, is_accelerator
 from formats.engine_releases import version_of_image
 from formats.errors import FormatError
 from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
-HELPERS = ("DaemonSet", "Job")
-"""Kinds whose pods are engines only if they name one: others install, collect or fetch something."""
+_ENGINES = ("vllm", "sglang")
+_HELPERS = ("DaemonSet", "Job", "RoleSet", "StormService")
+"""Kinds whose pods are engines only if they name one: others install, collect, fetch or route something."""
+_ENGINE_LABELS = ("model.aibrix.ai/", "adapter.model.aibrix.ai/")
+"""Prefixes of labels that only pods with engines have."""
+_WORKER_INDEX, _RAY_NODE = "leaderworkerset.sigs.k8s.io/worker-index", "ray.io/node-type"
 
 
 class ConfigMissing(Exception):
@@ -65,19 +69,57 @@ def has_runtime_sidecar(spec: Object) -> bool:
 
 
 def looks_like_engine(container: Object) -> bool:
-    """Return True if the command or image names vLLM or SGLang."""
-    words = [*command_of(container), str(container.get("image", ""))]
-    return any(engine in word.lower() for word in words for engine in ("vllm", "sglang"))
+    """Return True if the image or the program names vLLM or SGLang; arguments such as a router's do not count."""
+    command = command_of(container)
+    program = [str(word) for word in command[: next((i for i, word in enumerate(command) if word[:1] == "-"), None)]]
+    words = (*program, str(container.get("image", "")))
+    return any(engine in word.lower() for word in words for engine in _ENGINES) or bool(_command(container).flavor)
+
+
+def serves_api(container: Object) -> bool:
+    """Return True if the command starts an engine's API server, which a worker of a group does not (`--headless`)."""
+    command = _command(container)
+    if not command.flavor or "--headless" in command.args:
+        return False
+    args = [word for argument in command.args for word in argument.split("=", 1)]
+    return "--node-rank" not in args or args[args.index("--node-rank") + 1 :][:1] == ["0"]
 
 
 def has_engine(meta: Object, spec: Object) -> bool:
-    """Return False for an operator's pod, and for one of a DaemonSet or Job that names no engine."""
-    if is_operator(spec["containers"]):
-        return False
+    """Return True if an engine runs in a pod."""
     owners = meta.get("ownerReferences") or ()
-    if not any(owner.get("controller") and owner["kind"] in HELPERS for owner in owners):
+    kind = next((str(owner["kind"]) for owner in owners if owner.get("controller")), "")
+    return runs_engine(kind, meta.get("labels") or {}, spec["containers"])
+
+
+def runs_engine(kind: str, labels: Mapping[str, str], containers: Sequence[Object]) -> bool:
+    """Return True if an engine runs in pods with these labels and containers, which an object of `kind` creates.
+
+    In groups of pods only those are engines that start an API server. Of other pods, those are none that name no
+    engine, request no accelerator and have none of the labels that pods with adapters need.
+    """
+    if is_operator(containers):
+        return False
+    if labels.get(_WORKER_INDEX, "0") != "0" or _RAY_NODE in labels:
+        return any(serves_api(container) for container in containers)
+    if any(looks_like_engine(container) for container in containers):
         return True
-    return any(looks_like_engine(container) for container in spec["containers"])
+    if kind in _HELPERS:
+        return False
+    named = any(label.startswith(_ENGINE_LABELS) for label in labels)
+    return named or any(_requests_accelerator(container) for container in containers)
+
+
+def _command(container: Object) -> EngineCommand:
+    try:
+        return read_command([str(word) for word in command_of(container)], {})
+    except FormatError:
+        return EngineCommand("", (), {})
+
+
+def _requests_accelerator(container: Object) -> bool:
+    names = [name for kind in (container.get("resources") or {}).values() for name in kind or ()]
+    return any(is_accelerator(name) for name in names)
 
 
 def is_operator(containers: Sequence[Object]) -> bool:

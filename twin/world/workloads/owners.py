@@ -1,11 +1,13 @@
 """Names of the workloads that pods belong to.
 
 A pod's workload is the outermost controller that a user has written: the Deployment of its ReplicaSet, the
-LeaderWorkerSet of its StatefulSet, or its own Job.
+LeaderWorkerSet of its StatefulSet, or its own Job. The workers of a group belong to a StatefulSet that a pod owns,
+their leader; their LeaderWorkerSet is in a label.
 """
 
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import Object, controller_uid
+from twin.apiserver.registry.group_pods import SET_NAME
 from twin.world.workloads.replicasets import has_new_owner
 
 OWNERS = (
@@ -14,6 +16,11 @@ OWNERS = (
     "statefulsets.apps",
     "daemonsets.apps",
     "jobs.batch",
+    "leaderworkersets.leaderworkerset.x-k8s.io",
+    "stormservices.orchestration.aibrix.ai",
+    "rolesets.orchestration.aibrix.ai",
+    "rayservices.ray.io",
+    "rayclusters.ray.io",
 )
 """Resources whose objects create pods or other owners."""
 
@@ -35,4 +42,5 @@ class Owners:
         if change.type == "DELETED":
             self._names.pop(meta["uid"], None)
         elif meta["uid"] not in self._names or has_new_owner(change):
-            self._names[meta["uid"]] = self._names.get(controller_uid(change.object)) or meta["name"]
+            group = (meta.get("labels") or {}).get(SET_NAME)
+            self._names[meta["uid"]] = self._names.get(controller_uid(change.object)) or group or meta["name"]

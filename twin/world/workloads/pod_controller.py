@@ -35,6 +35,7 @@ class PodController(ABC):
     resource: ClassVar[str]
     api_version: ClassVar[str]
     kind: ClassVar[str]
+    manager: ClassVar[str] = MANAGER
 
     def __init__(self, context: WorldContext, pods: Index) -> None:
         """Follow the objects; `pods` is an index of all pods that is kept by another subscriber."""
@@ -118,13 +119,13 @@ class PodController(ABC):
 
     def _patch_pod(self, pod: Object, body: Object) -> None:
         namespace, name = split(key(pod))
-        self._store.patch("pods", namespace, name, body, manager=MANAGER)
+        self._store.patch("pods", namespace, name, body, manager=self.manager)
 
     def _create_pod(self, obj: Object, pod: dict[str, Any]) -> Object | None:
         """Create a pod; return None if one of that name exists."""
         namespace = obj["metadata"]["namespace"]
         try:
-            return self._store.create("pods", pod, namespace=namespace, manager=MANAGER)
+            return self._store.create("pods", pod, namespace=namespace, manager=self.manager)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -140,7 +141,7 @@ class PodController(ABC):
             return
         namespace, short = split(name)
         body = {"status": {**dict.fromkeys(before), **status}}
-        self._store.patch(self.resource, namespace, short, body, subresource="status", manager=MANAGER)
+        self._store.patch(self.resource, namespace, short, body, subresource="status", manager=self.manager)
 
     def _later(self, name: str, seconds: float) -> None:
         """Handle an object again after some time."""

@@ -7,7 +7,7 @@ do not wait for volumes. Not simulated: `maxUnavailable`, which needs a feature 
 from typing import Any, ClassVar
 
 from twin.apiserver import ApiError
-from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true
+from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true, key
 from twin.world.context import WorldContext
 from twin.world.workloads.pod_controller import MANAGER, PodController, pod_from_template
 from twin.world.workloads.replicasets import Index
@@ -18,6 +18,9 @@ STATEFUL_SETS = "statefulsets.apps"
 _POD_NAME = "statefulset.kubernetes.io/pod-name"
 _POD_INDEX = "apps.kubernetes.io/pod-index"
 _CLAIMS = "persistentvolumeclaims"
+NAME_TAKEN_RETRY = (
+    1.0  # seconds until a pod whose name another pod still has is tried again; client-go backs off from 5 ms
+)
 
 
 class StatefulSets(PodController):
@@ -90,7 +93,8 @@ class StatefulSets(PodController):
         more = {key: value for key, value in more.items() if value}
         pod = pod_from_template(template, obj, self._reference(obj), labels=identity, **more)
         pod["metadata"]["name"] = pod_name
-        self._create_pod(obj, pod)
+        if self._create_pod(obj, pod) is None:
+            self._later(key(obj), NAME_TAKEN_RETRY)
 
     def _create_claim(self, obj: Object, claim: Object, name: str) -> None:
         """Create the claim of a pod unless it exists: it outlives its pod."""

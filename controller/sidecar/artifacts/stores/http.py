@@ -12,7 +12,7 @@ another host, a redirect from https to http is refused, and each address is chec
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -100,6 +100,19 @@ class HttpReader:
             async for chunk in _ranged(response, skip, left):
                 await asyncio.to_thread(sink, chunk)
 
+    async def text(self, response: httpx.Response, limit: int) -> bytes:
+        """Return the body of a response that lists files.
+
+        Raises:
+            SidecarError: if it has more than `limit` bytes.
+        """
+        text = b""
+        async for chunk in response.aiter_raw():
+            text += chunk
+            if len(text) > limit:
+                raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"{self._redacted} is too large for a list of files")
+        return text
+
     def _skipped(self, response: httpx.Response, file: RemoteFile, start: int) -> int:
         """Return the number of bytes in the response before the requested ones."""
         if response.status_code == 206:
@@ -167,7 +180,7 @@ class HttpStore:
         if not all(_is_relative(path) for path, _, _ in entries):
             raise SidecarError(Code.ARTIFACT_UNSAFE, f"{redacted} lists a file with an unsafe name")
         limit = asyncio.Semaphore(_MAX_CONCURRENT)
-        return await asyncio.gather(*(self._probe_listed(*entry, limit) for entry in entries if is_needed(entry[0])))
+        return await _all([self._probe_listed(*entry, limit) for entry in entries if is_needed(entry[0])])
 
     async def _probe_listed(self, path: str, size: int | None, digest: str, limit: asyncio.Semaphore) -> RemoteFile:
         url = urljoin(self._artifact.url, path.replace("%", "%25").replace("?", "%3F").replace("#", "%23"))
@@ -182,14 +195,18 @@ class HttpStore:
         async with self._reader.send("GET", self._artifact.url, {}) as response:
             if response.status_code != 200:
                 raise response_error(response, self._artifact.redacted, self._reader.private)
-            text = b""
-            async for chunk in response.aiter_raw():
-                text += chunk
-                if len(text) > _MAX_LIST_BYTES:
-                    raise SidecarError(
-                        Code.ARTIFACT_TOO_LARGE, f"{self._artifact.redacted} is too large for a list of files"
-                    )
-            return text
+            return await self._reader.text(response, _MAX_LIST_BYTES)
+
+
+async def _all(calls: list[Coroutine[Any, Any, RemoteFile]]) -> list[RemoteFile]:
+    """Return the results; the first error ends the other calls, and is raised when their connections are closed."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def response_error(response: httpx.Response, redacted: str, had_credentials: bool) -> SidecarError:

@@ -1,21 +1,19 @@
-"""HTML page of a comparison: differences, their significance, and links to the runs behind them.
+"""Page of `twin compare`: differences, their significance, and links to the runs behind them.
 
-One file that works offline, beside the folder of runs that it links to.
+The page stands beside the folder of runs that it links to.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from twin.evaluate.statistics import Comparison
 from twin.experiments.comparison import ComparisonResult, run_folder
+from twin.experiments.pages.template import fill
 from twin.report.directions import verdict
 from twin.report.figures.ecdf import Point, ecdf, samples
 from twin.report.figures.forest import forest
-from twin.report.page import source
-from twin.report.svg import Figure, stylesheet
+from twin.report.svg import Figure
 from twin.report.wording import HEADLINES, describe, format_measure, headlines_first, label
 
 POOLED = {
@@ -49,17 +47,12 @@ class RunEntry:
 
 def render(result: ComparisonResult, file: str, runs: Path | None) -> str:
     """Return the page. `runs` is the folder of runs relative to the page; None if none were kept."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     variants = [variant.name for variant in result.design.variants]
     main = [c for c in result.comparisons if c.measure in HEADLINES or c.significant]
-    return environment.get_template("comparison.html.jinja").render(
+    return fill(
+        "comparison.html.jinja",
         result=result,
         scenario=result.design.baseline.scenario,
-        style=source("page.css") + stylesheet() + source("comparison.css"),
-        script=source("figures.js") + source("tables.js"),
         recommendation=result.recommendation(),
         sentences=result.sentences(),
         forest=forest(headlines_first(main), variants),
