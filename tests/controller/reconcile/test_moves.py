@@ -34,7 +34,11 @@ def a_move(
         persisted=persisted,
         inventories={pod.name: {"sql": "acme/sql"} if pod in loaded else {} for pod in pods},
     )
-    ends = tuple(Endpoint(addresses=("10.0.0.1",), target_ref=ObjectReference(name=name)) for name in published)
+    ends = tuple(
+        Endpoint(addresses=(pod.ip,), target_ref=ObjectReference(kind="Pod", name=pod.name, uid=pod.uid))
+        for pod in pods
+        if pod.name in published
+    )
     return replace(snapshot, slices=[EndpointSlice(address_type="IPv4", endpoints=ends)])
 
 
