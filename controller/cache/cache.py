@@ -10,7 +10,7 @@ from dataclasses import replace
 from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
-from controller.api.annotations import PersistedState
+from controller.api.annotations import MoveRecord, PersistedState
 from controller.api.labels import MANAGED_BY, MANAGER
 from controller.api.ownership import adapter_name_of
 from controller.api.types import (
@@ -64,6 +64,8 @@ class Cache:
         """Keys of adapters for which the policy found ready pods and no capacity on them."""
         self.autoscaled: set[str] = set()
         """Keys of adapters with autoscaling."""
+        self.moves: dict[str, MoveRecord] = {}
+        """Last move of each adapter that rebalancing has moved."""
         self._wake = wake
         self._on_pod = on_pod
         self._views: dict[str, dict[str, PodView]] = {}
@@ -123,6 +125,7 @@ class Cache:
             self.unsettled.discard(key)
             self.short_of_capacity.discard(key)
             self.autoscaled.discard(key)
+            self.moves.pop(key, None)
         else:
             key, namespace = new.key, new.metadata.namespace
             if new.spec.autoscaling is not None and new.metadata.deletion_timestamp is None:
@@ -132,6 +135,10 @@ class Cache:
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._selectors.add(new, self.pods_in(namespace).values())
             persisted = self.persisted_state(new)
+            if persisted.move is not None:
+                self.moves[key] = persisted.move
+            else:
+                self.moves.pop(key, None)
             loaded = {pod for pod in persisted.placements if persisted.attempt(pod) is None}
             left = self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
         self._wake(key)

@@ -13,6 +13,7 @@ class LeastAdapters:
 
     name: ClassVar[str] = "least-adapters"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         return first(view.candidates, view.count, lambda pod: (pod.full, pod.adapters, pod.name))
@@ -23,6 +24,7 @@ class BinPack:
 
     name: ClassVar[str] = "bin-pack"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
         candidates = [pod for pod in view.candidates if not pod.full]

@@ -166,6 +166,9 @@ class ConditionBuilder:
         return Progress(bool(incomplete), reason, f"{count}; {_enumerate(waits)}")
 
     def _is_incomplete(self, pod: str, serving: Sequence[str]) -> bool:
+        move = self.context.selection.move
+        if move is not None and move.under_way and pod == move.target:
+            return False  # the replica still serves where it was
         return pod not in serving or self.context.states[pod].presence is AdapterPresence.OTHER
 
     def _wait(self, state: ReplicaState) -> str:

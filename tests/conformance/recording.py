@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.recording_files import RecordingError
+from tests.conformance.recording_files import RecordingError, check_entries
 
 FOLDER = Path(__file__).parent / "recordings"
 _FORMAT = 3
 SECTIONS = ("startup", "lifecycle", "cases")
+_ENTRIES: Mapping[str, type] = {"request_digests": str, "cases": list, "startup": dict, "lifecycle": list}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ def read(path: Path) -> Recording:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
             raise RecordingError(f"{path} has format {document['format']}; this checkout reads format {_FORMAT}")
-        parts = [_mapping(document, name) for name in ("request_digests", "cases", "startup", "lifecycle")]
-        recording = Recording(document["version"], *parts)
+        for name, kind in _ENTRIES.items():
+            check_entries(document[name], name, kind)
+        recording = Recording(document["version"], *(document[name] for name in _ENTRIES))
     except FileNotFoundError as error:
         raise RecordingError(f"File not found: {path}; make it with `make record VLLM=VERSION`") from error
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
@@ -77,13 +79,6 @@ def read(path: Path) -> Recording:
     if lost := recording.names() ^ set(recording.request_digests):
         raise RecordingError(f"{path} is damaged at {min(lost)}; make it again with `make record`")
     return recording
-
-
-def _mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = document[name]
-    if not isinstance(section, dict):
-        raise TypeError(f"{name} is not an object")
-    return section
 
 
 def merge(old: Recording, new: Recording, names: Collection[str]) -> Recording:

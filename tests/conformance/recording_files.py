@@ -19,12 +19,14 @@ class Files:
         kind: beginning of their names, such as `weights`.
         target: target of the Makefile that makes them.
         format: number of the format that this checkout reads; None if the files have none.
+        entries: type of what the sections of a file hold.
     """
 
     folder: Path
     kind: str
     target: str
     format: int | None = None
+    entries: type = dict
 
     def path(self, version: str) -> Path:
         """Return the file of a release; it need not exist."""
@@ -45,8 +47,8 @@ class Files:
         try:
             document: dict[str, Any] = json.loads(path.read_bytes())
             found, format = document["version"], document["format"] if self.format else None
-            if not all(isinstance(document[section], dict) for section in sections):
-                raise TypeError(f"{' or '.join(sections)} is not an object")
+            for section in sections:
+                check_entries(document[section], section, self.entries)
         except FileNotFoundError as error:
             raise RecordingError(f"File not found: {path}; make it with `make {self.target} VLLM={version}`") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -58,3 +60,19 @@ class Files:
         if found != version:
             raise RecordingError(f"{path} is a recording of {found}; name it {self.path(found).name}")
         return document
+
+    def damaged(self, version: str, place: str) -> RecordingError:
+        """Return the error of a file that is wrong at one place."""
+        return RecordingError(f"{self.path(version)} is damaged at {place}; make it again with `make {self.target}`")
+
+
+def check_entries(section: Any, name: str, kind: type) -> None:
+    """Check that a section is an object whose entries have one type.
+
+    Raises:
+        TypeError: if not.
+    """
+    if not isinstance(section, dict):
+        raise TypeError(f"{name} is not an object")
+    if wrong := next((key for key, entry in section.items() if not isinstance(entry, kind)), None):
+        raise TypeError(f"{name}/{wrong} is {type(section[wrong]).__name__}, not {kind.__name__}")

@@ -71,6 +71,8 @@ DAMAGED = [
     ("{}", "is not a recording"),
     (json.dumps(GOOD)[:-5], "is not a recording"),
     (json.dumps({**GOOD, "cases": []}), "cases is not an object"),
+    (json.dumps({**GOOD, "cases": {"a": None}}), "cases/a is NoneType, not list"),
+    (json.dumps({**GOOD, "startup": {"s": 7}}), "startup/s is int, not dict"),
     (json.dumps({**GOOD, "format": 9}), "has format 9"),
     (json.dumps({**GOOD, "version": "1.2.4"}), "is a recording of 1.2.4"),
     (json.dumps({**GOOD, "cases": {}}), "is damaged at cases/a"),

@@ -13,25 +13,34 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+from tests.mutants.clusters import CLUSTER_WORLDS
 from tests.mutants.control import CONTROL_WORLDS
 from tests.mutants.placing import POLICY_WORLDS
 from tests.mutants.records import Records
+from tests.mutants.scaled import DEMAND_WORLDS
 from tests.mutants.small import POD_WORLDS
 from tests.mutants.weights import WEIGHT_WORLDS
 from twin.trace.lines import AdapterLine, ApiLine, EventLine, Line, RequestLine, SliceLine
 
 World = Callable[[Path], str]
-WORLDS: Mapping[str, World] = {**POD_WORLDS, **CONTROL_WORLDS, **WEIGHT_WORLDS, **POLICY_WORLDS}
+WORLDS: Mapping[str, World] = {
+    **POD_WORLDS,
+    **CONTROL_WORLDS,
+    **CLUSTER_WORLDS,
+    **DEMAND_WORLDS,
+    **POLICY_WORLDS,
+    **WEIGHT_WORLDS,
+}
 FILE = Path(__file__).with_name("accounts.txt")
-_TOLD = 1
-"""Adapters of a world whose statuses are told, the first by name; the others are counted."""
-_LONGEST = 60
+_NAMED = 1
+"""Number of adapters whose statuses are written out, the first by name; the others are counted."""
+_LONGEST = 40
 """Lines about statuses."""
 
 
 def account(lines: Sequence[Line]) -> list[str]:
     """Return what a user reads of a run: phases and when, conditions, Events, and how many requests there were."""
-    names = sorted({line.object for line in lines if isinstance(line, AdapterLine)})[:_TOLD]
+    names = sorted({line.object for line in lines if isinstance(line, AdapterLine)})[:_NAMED]
     told = dict.fromkeys(text for name in names for text in _statuses(lines, name))
     return [*islice(told, _LONGEST), *_events(lines, names), *_requests(lines)]
 

@@ -42,7 +42,9 @@ STORIES = (
     "test_refused_loads.py",
     "test_other_peoples_clusters.py",
     "test_takeover.py",
+    "test_dying_engines.py",
     "test_autoscaling.py",
+    "test_rebalancing.py",
 )
 
 HONEST: dict[str, Any] = {

@@ -59,12 +59,13 @@ def _even(folder: Path, policy: str, most: int) -> str:
 def _packed(folder: Path, policy: str, pods: int) -> str:
     """Eight adapters are on as few pods as the policy allows: batches of four, then memory."""
     engines = deployment(4)
-    _command(engines).extend(["--max-loras", "4"])
+    command_of(engines).extend(["--max-loras", "4"])
     lines, wrong = _world(folder, policy, objects=[engines])
     return wrong or (f"8 adapters are on {len(_crowds(lines))} pods" if len(_crowds(lines)) != pods else "")
 
 
-def _command(engines: dict[str, Any]) -> list[str]:
+def command_of(engines: dict[str, Any]) -> list[str]:
+    """Return the command line of a Deployment's engines, to be extended."""
     command: list[str] = engines["spec"]["template"]["spec"]["containers"][0]["command"]
     return command
 
@@ -117,7 +118,7 @@ def _ranks(folder: Path) -> str:
     """Small ranks leave the engines with a large limit to the large ones."""
     large = deployment(2)
     large["metadata"]["name"] = "large"
-    _command(large).extend(["--max-lora-rank", "64"])
+    command_of(large).extend(["--max-lora-rank", "64"])
     small = adapters(6, replicas=1, arrive={"at": "30s"}, spec={"additionalConfig": {"rank": "8"}})
     big = adapters(2, replicas=1, arrive={"at": "60s"}, spec={"additionalConfig": {"rank": "64"}}) | {"name": "big-{i}"}
     lines, wrong = _world(folder, "rank-aware", small, big, objects=[deployment(2), large])

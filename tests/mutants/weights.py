@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.judging import run_world
-from tests.twin.worlds import adapters, deployment
+from tests.twin.worlds import MODEL, adapters, deployment
 from twin.trace.lines import AnswerLine, EventLine, Line
 
 _CHANGED = {"at": "3m", "of": "ModelAdapter/a-0", "patch": {"spec": {"artifactURL": "huggingface://acme/second"}}}
@@ -52,6 +52,28 @@ def _shared(folder: Path) -> str:
     return wrong or ("" if warned(lines) and mixed(lines) else "no answer is mixed, or there is no warning")
 
 
+def _uncached(folder: Path) -> str:
+    """Engines without a prefix cache: no mixed answer, no warning."""
+    engines = deployment(3)
+    engines["spec"]["template"]["spec"]["containers"][0]["command"].append("--no-enable-prefix-caching")
+    lines, wrong = run_world(folder, objects=[engines], **_SECTIONS)
+    return wrong or _unexpected(lines)
+
+
+def _sglang(folder: Path) -> str:
+    """SGLang, whose prefixes belong to a load: no mixed answer, no warning."""
+    engines = deployment(3)
+    pod = engines["spec"]["template"]
+    labels = {**pod["metadata"]["labels"], "model.aibrix.ai/engine": "sglang"}
+    pod["metadata"] = {"labels": labels}
+    container = pod["spec"]["containers"][0]
+    command = ["python3", "-m", "sglang.launch_server", "--model-path", "Qwen/Qwen", "--served-model-name", MODEL]
+    flags = ["--enable-lora", "--max-lora-rank", "64", "--lora-target-modules", "all", "--port", "8000"]
+    pod["spec"]["containers"] = [container | {"command": command, "args": flags, "env": []}]
+    lines, wrong = run_world(folder, objects=[engines], **_SECTIONS)
+    return wrong or _unexpected(lines)
+
+
 def _unexpected(lines: list[Line]) -> str:
     count, events = len(mixed(lines)), len(warned(lines))
     answers = {line.weights for line in lines if isinstance(line, AnswerLine)}
@@ -64,4 +86,6 @@ WEIGHT_WORLDS: dict[str, Callable[[Path], str]] = {
     "another artifact, keyed by path": _separate,
     "another artifact, cache reset": _reset,
     "another artifact, keyed by name": _shared,
+    "another artifact, not cached": _uncached,
+    "another artifact, SGLang": _sglang,
 }

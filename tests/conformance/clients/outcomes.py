@@ -9,7 +9,7 @@ from tests.conformance.clients.driver import Step
 from tests.conformance.clients.proxy import Sent
 from tests.conformance.recording_files import Files
 
-FILES = Files(Path(__file__).parent / "outcomes", "vllm", "record-clients")
+FILES = Files(Path(__file__).parent / "outcomes", "vllm", "record-clients", entries=object)
 REQUESTS = Path(__file__).parent / "requests.json"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conformance.fuzz.bodies import GENERATOR, Body
 from tests.conformance.fuzz.shapes import shape_of
-from tests.conformance.recording_files import RecordingError
+from tests.conformance.recording_files import RecordingError, check_entries
 
 FOLDER = Path(__file__).parent / "answers"
 _FORMAT = 1
@@ -156,6 +156,7 @@ def read(version: str) -> Recording:
     try:
         document = json.loads(gzip.decompress(path.read_bytes()))
         shapes = document["shapes"]
+        check_entries(document["asked"], "asked", str)
         answers = {
             route: {label: Answer(*item[:3], shape=shapes[item[3]]) for label, item in items.items()}
             for route, items in document["answers"].items()

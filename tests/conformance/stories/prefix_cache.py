@@ -259,7 +259,7 @@ def _body(name: str, tokens: int) -> dict[str, Any]:
 # Recordings
 
 
-FILES = Files(FOLDER, "weights", "record-weights", 1)
+FILES = Files(FOLDER, "weights", "record-weights", 1, list)
 
 
 def write(version: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
@@ -278,10 +278,17 @@ def read(version: str) -> dict[str, list[Outcome]]:
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    return {
-        story: [Outcome(one["weights"], one["cached"]) for one in outcomes]
-        for story, outcomes in FILES.read(version, "stories")["stories"].items()
-    }
+    stories = FILES.read(version, "stories")["stories"]
+    if lost := stories.keys() ^ STORIES.keys():
+        raise FILES.damaged(version, min(lost))
+    return {story: _outcomes(version, story, answers) for story, answers in stories.items()}
+
+
+def _outcomes(version: str, story: str, answers: Sequence[Any]) -> list[Outcome]:
+    try:
+        return [Outcome(one["weights"], one["cached"]) for one in answers]
+    except (TypeError, KeyError) as error:
+        raise FILES.damaged(version, story) from error
 
 
 def differences(version: str) -> list[Difference]:

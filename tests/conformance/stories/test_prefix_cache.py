@@ -109,6 +109,15 @@ def test_a_recording_of_another_version_is_refused_by_name(tmp_path: Path, monke
         prefix_cache.read("0.29.0")
 
 
+def test_a_recording_that_lacks_a_story_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = prefix_cache.read("0.32.0")
+    monkeypatch.setattr(prefix_cache, "FILES", replace(prefix_cache.FILES, folder=tmp_path))
+    del recorded["other-path"]
+    prefix_cache.write("0.32.0", recorded)
+    with pytest.raises(RecordingError, match=r"weights-0\.32\.0\.json is damaged at other-path"):
+        prefix_cache.read("0.32.0")
+
+
 def test_each_story_asks_something() -> None:
     assert all(any(step.act.startswith("ask") for step in steps) for steps in prefix_cache.STORIES.values())
     assert Step("reset") in prefix_cache.STORIES["same-path-other-files-reset"]

@@ -155,16 +155,22 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("url", "keys"),
+    [
+        ("s3://bucket/sql/", {"aws_access_key_id": "a", "aws_secret_access_key": "b"}),
+        ("huggingface://acme/sql", {"huggingface_token": "hf_made_up"}),
+    ],
+)
 def test_a_name_that_changes_after_the_check_does_not_lead_to_another_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, keys: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         with web_server() as web:
             names = Rebinding(monkeypatch)
             async with a_sidecar(tmp_path, allowed=()) as sidecar:
                 endpoint = f"http://rebind.test:{web.port}"
-                keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "endpoint": endpoint}
-                answer = await sidecar.load("sql", "s3://bucket/sql/", keys)
+                answer = await sidecar.load("sql", url, keys | {"endpoint": endpoint})
                 assert code(answer)[1] in ("address_refused", "store_unavailable"), answer.text
             assert names.answers > 1  # the name did change
             assert web.requests == []

@@ -22,7 +22,7 @@ _SIGNALS = {signal.SIGVTALRM: "it never ends", signal.SIGALRM: "it waits for eve
 
 @dataclass(slots=True)
 class Ending(Generic[Job]):
-    """What a child has told, and how it ended."""
+    """Messages of a child, and its end."""
 
     job: Job
     told: list[Any] = field(default_factory=list)

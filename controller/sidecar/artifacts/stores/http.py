@@ -100,6 +100,19 @@ class HttpReader:
             async for chunk in _ranged(response, skip, left):
                 await asyncio.to_thread(sink, chunk)
 
+    async def text(self, response: httpx.Response, limit: int) -> bytes:
+        """Return the body of a response that lists files.
+
+        Raises:
+            SidecarError: if it has more than `limit` bytes.
+        """
+        text = b""
+        async for chunk in response.aiter_raw():
+            text += chunk
+            if len(text) > limit:
+                raise SidecarError(Code.ARTIFACT_TOO_LARGE, f"{self._redacted} is too large for a list of files")
+        return text
+
     def _skipped(self, response: httpx.Response, file: RemoteFile, start: int) -> int:
         """Return the number of bytes in the response before the requested ones."""
         if response.status_code == 206:
@@ -182,14 +195,7 @@ class HttpStore:
         async with self._reader.send("GET", self._artifact.url, {}) as response:
             if response.status_code != 200:
                 raise response_error(response, self._artifact.redacted, self._reader.private)
-            text = b""
-            async for chunk in response.aiter_raw():
-                text += chunk
-                if len(text) > _MAX_LIST_BYTES:
-                    raise SidecarError(
-                        Code.ARTIFACT_TOO_LARGE, f"{self._artifact.redacted} is too large for a list of files"
-                    )
-            return text
+            return await self._reader.text(response, _MAX_LIST_BYTES)
 
 
 async def _all(calls: list[Coroutine[Any, Any, RemoteFile]]) -> list[RemoteFile]:

@@ -1,22 +1,41 @@
 """Repositories on the Hugging Face Hub or a mirror with the same API.
 
-`huggingface_hub` lists the files of a revision and its commit; `http.py` reads them (the Hub redirects to its storage,
-which must not receive the token).
+The Hub lists the files of a revision and its commit (https://huggingface.co/docs/hub/api, `blobs=true` for sizes and
+checksums). All requests go through `http.py`: to addresses that the egress guard has checked, and with the token for
+the Hub alone, which redirects to its storage.
 """
 
-import asyncio
-from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from controller.sidecar.artifacts.credentials import HfToken
 from controller.sidecar.artifacts.stores import FileList, RemoteFile, Sink, file_list, is_needed
-from controller.sidecar.artifacts.stores.http import HttpReader
+from controller.sidecar.artifacts.stores.http import HttpReader, response_error
 from controller.sidecar.artifacts.url import Artifact
-from controller.sidecar.errors import Code, SidecarError, missing_extra
+from controller.sidecar.errors import Code, SidecarError
 
-_TIMEOUT = 30.0
+_MAX_INFO_BYTES = 16 << 20
+
+
+class _LargeFile(msgspec.Struct, frozen=True):
+    sha256: str
+
+
+class _Sibling(msgspec.Struct, frozen=True):
+    rfilename: str
+    size: int | None = None
+    lfs: _LargeFile | None = None
+
+
+class _Model(msgspec.Struct, frozen=True):
+    """Answer of the Hub about one revision, as far as it is used."""
+
+    sha: str
+    """Its commit."""
+    siblings: tuple[_Sibling, ...] = ()
+    """Its files."""
 
 
 class HuggingFaceStore:
@@ -24,26 +43,26 @@ class HuggingFaceStore:
 
     def __init__(self, artifact: Artifact, token: HfToken, transport: httpx.AsyncBaseTransport, endpoint: str) -> None:
         self._artifact = artifact
-        self._token = token.token
+        self._has_token = bool(token.token)
         self._endpoint = endpoint.rstrip("/")
-        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        headers = {"authorization": f"Bearer {token.token}"} if token.token else {}
         self._reader = HttpReader(transport, artifact.redacted, headers, self._endpoint)
 
     async def listing(self) -> FileList:
-        info = await asyncio.to_thread(self._info)
+        model = await self._model()
         prefix = f"{self._artifact.path}/" if self._artifact.path else ""
+        folder = f"{self._endpoint}/{self._artifact.place}/resolve/{quote(model.sha, safe='')}"
         files = []
-        for sibling in info.siblings or ():
+        for sibling in model.siblings:
             path = sibling.rfilename.removeprefix(prefix)
             if not sibling.rfilename.startswith(prefix) or not is_needed(path) or sibling.size is None:
                 continue
-            lfs = sibling.lfs
-            url = f"{self._endpoint}/{self._artifact.place}/resolve/{info.sha}/{quote(sibling.rfilename)}"
-            checksum = f"sha256:{lfs.sha256}" if lfs is not None else ""
+            checksum = f"sha256:{sibling.lfs.sha256}" if sibling.lfs is not None else ""
+            url = f"{folder}/{quote(sibling.rfilename)}"
             files.append(RemoteFile(path=path, size=sibling.size, key=url, checksum=checksum))
         if not files:
             raise SidecarError(Code.ARTIFACT_NOT_FOUND, f"{self._artifact.redacted} has no files of an adapter")
-        return file_list(files, version=str(info.sha))
+        return file_list(files, version=model.sha)
 
     async def read(self, file: RemoteFile, start: int, end: int, sink: Sink) -> None:
         await self._reader.read(file.key, file, start, end, sink)
@@ -51,47 +70,32 @@ class HuggingFaceStore:
     async def close(self) -> None:
         """Do nothing: the transport is shared."""
 
-    def _info(self) -> Any:
+    async def _model(self) -> _Model:
+        redacted, revision = self._artifact.redacted, self._artifact.revision
+        suffix = f"/revision/{quote(revision, safe='')}" if revision else ""
+        url = f"{self._endpoint}/api/models/{self._artifact.place}{suffix}?blobs=true"
+        async with self._reader.send("GET", url, {"accept": "application/json"}) as response:
+            if response.status_code != 200:
+                raise self._error(response)
+            body = await self._reader.text(response, _MAX_INFO_BYTES)
         try:
-            from huggingface_hub import HfApi
-            from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
-        except ImportError:
-            raise missing_extra("huggingface://", "huggingface") from None
-        api = HfApi(endpoint=self._endpoint, token=self._token or False)
-        redacted = self._artifact.redacted
-        try:
-            return api.model_info(
-                self._artifact.place,
-                revision=self._artifact.revision or None,
-                files_metadata=True,
-                timeout=_TIMEOUT,
-            )
-        except GatedRepoError:
-            raise self._denied("the repository is gated: accept its terms first") from None
-        except HFValidationError:
-            raise SidecarError(Code.INVALID_URL, f"{redacted} is not a name of a repository") from None
-        except HfHubHTTPError as error:
-            raise self._response_error(error.response) from None
-        except Exception as error:  # of the HTTP library, which depends on the version of huggingface_hub
-            if "timeout" in type(error).__name__.lower():
-                raise SidecarError(Code.STORE_TIMEOUT, f"{redacted}: the hub does not respond in time") from None
+            return msgspec.json.decode(body, type=_Model)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise SidecarError(
-                Code.STORE_UNAVAILABLE, f"{redacted}: no response from the hub ({type(error).__name__})"
+                Code.STORE_UNAVAILABLE, f"{redacted}: the hub's answer is not the description of a repository"
             ) from None
 
-    def _response_error(self, response: Any) -> SidecarError:
-        status, redacted = response.status_code, self._artifact.redacted
-        kind = response.headers.get("x-error-code", "")
-        if status in (401, 403):  # without a token also for repositories that do not exist
-            return self._denied(f"the hub responds {status} {kind}".strip())
+    def _error(self, response: httpx.Response) -> SidecarError:
+        status, kind = response.status_code, response.headers.get("x-error-code", "")
         if status == 404:
-            return SidecarError(Code.ARTIFACT_NOT_FOUND, f"{redacted} was not found ({kind or status})")
-        if status == 429 or status >= 500:
-            return SidecarError(Code.STORE_UNAVAILABLE, f"{redacted}: the hub responds {status}")
-        return SidecarError(Code.ARTIFACT_FORBIDDEN, f"{redacted}: the hub responds {status}")
-
-    def _denied(self, why: str) -> SidecarError:
-        if self._token:
+            message = f"{self._artifact.redacted} was not found ({kind or status})"
+            return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
+        if status not in (401, 403):  # without a token also for repositories that do not exist
+            return response_error(response, self._artifact.redacted, self._has_token)
+        why = f"the hub responds {status} {kind}".strip()
+        if kind == "GatedRepo":
+            why = "the repository is gated: accept its terms first"
+        if self._has_token:
             return SidecarError(
                 Code.ARTIFACT_FORBIDDEN, f"{self._artifact.redacted}: the token is not sufficient: {why}"
             )

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: a small server that answers the hub's real paths, asked through `huggingface_hub`.
+"""The Hugging Face Hub: a small server that answers the hub's real paths.
 
 Like the hub it sends large files to another host (here: another port), which must not see the token.
 """
@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from huggingface_hub import HfApi
 
 from tests.controller.sidecar.worlds import WebServer, a_sidecar, an_adapter, code, run, web_server
 
@@ -77,6 +79,36 @@ def test_a_repository_is_loaded_at_its_revision(hub: Hub, tmp_path: Path, url: s
             assert (folder / MODEL).read_bytes() == an_adapter(fill=fill)[MODEL]
             kept = [path.rpartition("/")[2] for path in sidecar.files() if not path.startswith(".")]
             assert kept == [".artifact.json", *sorted(an_adapter())]
+
+    run(story())
+
+
+@pytest.mark.parametrize("revision", ["", "v1", "refs/pr/1"])
+def test_the_hub_is_asked_as_its_own_client_asks(hub: Hub, tmp_path: Path, revision: str) -> None:
+    api = HfApi(endpoint=hub.hub.url, token=TOKEN)
+    info = api.model_info("acme/sql", revision=revision or None, files_metadata=True)
+    hub_saw = [hub.hub.requests.pop() for _ in hub.hub.requests.copy()]
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            url = f"hf://acme/sql@{quote(revision, safe='')}" if revision else "hf://acme/sql"
+            assert (await sidecar.load("sql", url, {"huggingface_token": TOKEN})).status_code == 200
+
+    run(story())
+    ((method, path, headers),) = hub_saw
+    ours = next(request for request in hub.hub.requests if request[1].startswith("/api/"))
+    assert (ours[0], ours[1].lower()) == (method, path.lower())  # the one writes `True`, the other `true`
+    assert ours[2]["authorization"] == headers["authorization"]
+    assert any(f"/resolve/{info.sha}/" in request[1] for request in hub.hub.requests)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"sha": 1}', b'{"sha": "a", "siblings": [{"size": "x"}]}', b"\xff"])
+def test_an_answer_that_describes_no_repository_is_an_unavailable_store(hub: Hub, tmp_path: Path, body: bytes) -> None:
+    hub.hub.files["/api/models/acme/sql"] = body
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            assert code(await sidecar.load("sql", "hf://acme/sql")) == (503, "store_unavailable")
 
     run(story())
 
