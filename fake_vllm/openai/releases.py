@@ -48,6 +48,9 @@ class Api:
         bounded_fields: the lengths of `cache_salt` and of lists of stop strings are part of their types.
         requires_objects: a body that is no object is refused; before, Python's own error of it is the response.
         explains_grammars: an error in a grammar or schema is the client's; before, it fails the engine core's request.
+        null_limit_is_default: `max_tokens` of null is the default of a completion; before, the answer fills the
+            context, and then fails.
+        null_usage: events of a completion have a usage, even if it is null.
         streams_tokens: answers in tokens can be streamed.
         names_tokens: answers in tokens have their model, time and usage.
         masks_tokens: choices in tokens have a field for the mask of the sampling.
@@ -91,6 +94,8 @@ class Api:
     bounded_fields: bool = True
     requires_objects: bool = True
     explains_grammars: bool = True
+    null_limit_is_default: bool = True
+    null_usage: bool = False
     streams_tokens: bool = True
     names_tokens: bool = True
     masks_tokens: bool = True
@@ -169,6 +174,8 @@ def api(version: str) -> Api:
         bounded_fields=release >= (0, 28),
         requires_objects=release >= (0, 28),
         explains_grammars=release >= (0, 28),
+        null_limit_is_default=release >= (0, 24),
+        null_usage=release < (0, 24),
         streams_tokens=release >= (0, 20),
         names_tokens=release >= (0, 27),
         masks_tokens=release >= (0, 28),
