@@ -152,7 +152,7 @@ def service_write(desired: Service, current: Service | None) -> Write[Service] |
 
 
 def leftovers(service: Service) -> str:
-    """Return the warning about a Service that somebody has given a selector.
+    """Return the warning about a Service that was given a selector.
 
     Kubernetes' controllers publish the pods that it matches at once. They leave these endpoints behind when the
     selector is taken back, and never update them; they belong to the Service, not to this operator.
