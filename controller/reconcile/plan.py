@@ -128,6 +128,8 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
         yield now + snapshot.problem.recheck
     if snapshot.publication_error is not None and context.publication_waits():
         yield snapshot.publication_error.retry_at
+    if snapshot.scaling_error is not None and snapshot.scaling_error.retry_at > now:
+        yield snapshot.scaling_error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:

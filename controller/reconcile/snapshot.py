@@ -50,6 +50,8 @@ class Snapshot:
     """Service and slices are the adapter's own, or orphans that it adopts."""
     publication_error: PublicationError | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
+    scaling_error: PublicationError | None = None
+    """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
     problem: SpecProblem | None = None
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
