@@ -45,6 +45,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         or secrets.error(adapter)
         or name_problem(service, adapter)
         or base_name_problem(adapter.metadata.name, matching, bases),
+        move=dependencies.rebalancer.decided(key),
         demand=dependencies.demand.of(key) if adapter.spec.autoscaling is not None else None,
         secret=secrets.version(adapter),
     )

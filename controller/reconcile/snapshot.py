@@ -11,6 +11,7 @@ from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationError
 from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
+from controller.rebalance.fleet import DecidedMove
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -53,6 +54,8 @@ class Snapshot:
     scaling_error: PublicationError | None = None
     """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
     problem: SpecProblem | None = None
+    move: DecidedMove | None = None
+    """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
     secret: str = ""

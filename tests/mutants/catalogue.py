@@ -7,8 +7,8 @@ MUTANTS = (
     Mutant(
         "users get the former artifact for ever",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "artifact changed without unload",
     ),
     Mutant(
@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "identity by name alone",
     ),
     Mutant(
@@ -733,6 +733,35 @@ MUTANTS = (
         "if (drained := context.drained_at()) > context.now:",
         "if (drained := 0.0) > context.now:",
         "news travel slowly",
+    ),
+    # -- moves of replicas
+    Mutant(
+        "a replica is withdrawn before another is loaded",
+        "reconcile/moves.py",
+        "target.presence is AdapterPresence.DESIRED and _is_published(snapshot, record.target)",
+        "True",
+        "moves before loaded",
+    ),
+    Mutant(
+        "a move that was decided is forgotten by the next write",
+        "reconcile/plan.py",
+        "        move=selection.move,\n    )",
+        "    )",
+        "decision not persisted",
+    ),
+    Mutant(
+        "adapters are moved in the middle of a failure",
+        "rebalance/rebalancer.py",
+        "            self._unsettled(view, now),\n",
+        "            {},\n",
+        "acted during a failure",
+    ),
+    Mutant(
+        "more moves are under way than allowed",
+        "rebalance/rebalancer.py",
+        "room = min(settings.max_concurrent - under_way, settings.max_per_minute - recent)",
+        "room = settings.max_per_minute - recent",
+        "limit not kept",
     ),
     # -- ranks
     Mutant(

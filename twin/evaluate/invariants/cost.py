@@ -50,7 +50,7 @@ class RequestsHaveCauses:
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(14)
-        self._causes = Causes()
+        self._causes = Causes(rebalances=state.run.rebalance)
         self._writes: dict[tuple[str, str], tuple[Mark, int]] = {}
         """(adapter, resource) to the adapter's mark, and the number of writes since."""
         self._since: dict[str, tuple[Mark, float]] = {}
