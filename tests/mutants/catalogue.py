@@ -7,8 +7,8 @@ MUTANTS = (
     Mutant(
         "users get the former artifact for ever",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "artifact changed without unload",
     ),
     Mutant(
@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "identity by name alone",
     ),
     Mutant(
@@ -719,6 +719,13 @@ MUTANTS = (
         "await self._patch(annotations.set_replicas(replicas, at))",
         "pass",
         "decision not persisted",
+    ),
+    Mutant(
+        "an adapter whose replicas may not be changed is not repaired",
+        "reconcile/scaling.py",
+        "if error is not None and error.retry_at > now:",
+        "if error is not None and error.retry_at > now + 1e9:",
+        "step stopped by one that it does not depend on",
     ),
     Mutant(
         "requests reach a pod that was unloaded as soon as it was withdrawn",
