@@ -11,6 +11,7 @@ from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
@@ -20,6 +21,7 @@ from controller.demand.tracker import DemandTracker
 from controller.dependencies import Dependencies
 from controller.engine.client import EngineClient
 from controller.policies import Policies
+from controller.rebalance.rebalancer import FleetSources, Rebalancer
 from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.executor import Result
 from controller.reconcile.reconciler import Reconciler
@@ -58,6 +60,8 @@ class Controller:
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
         self._demand = DemandTracker(self._cache, clock, settings, wake)
+        sources = FleetSources(self._cache, policies, calls.records, self._demand)
+        self._rebalancer = Rebalancer(sources, clock, settings, wake)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
         hints = Hints(restarted=self._restarted, refusing=self._auditor.audit_now)
         self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints, self._demand.observe)
@@ -72,11 +76,13 @@ class Controller:
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
                 publication_errors=PublicationErrors(clock, wake),
+                scaling_errors=PublicationErrors(clock, wake),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,
                 load_monitor=self._load_monitor,
                 demand=self._demand,
+                rebalancer=self._rebalancer,
                 events=self._events,
             )
         )
@@ -111,6 +117,7 @@ class Controller:
                 self._dependencies.metrics.bind(self._queue, workers, self._adapter_metrics.counts)
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._load_monitor.run(), name="engine metrics")
+                tasks.create_task(self._rebalancer.run(), name="rebalancing")
                 for number in range(workers):
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
@@ -143,9 +150,11 @@ class Controller:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome, with_actions = "error", False
+        own_writes, written = self._cache.own_writes, frozenset[Version]()
+        own_writes.begin(key)
         try:
             result = await self._reconciler.reconcile(key)
-            with_actions = result.with_actions
+            with_actions, written = result.with_actions, result.written
             if result.refusal is None:
                 outcome = "requeue_after" if result.wake else "success"
             self._requeue(key, result)
@@ -153,6 +162,8 @@ class Controller:
             self._queue.add_rate_limited(key)
         except ClientError as error:
             self._retry(key, error)
+        finally:
+            own_writes.end(key, written)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:
@@ -187,6 +198,7 @@ class Controller:
             self._tracker.forget_pod(old)
             self._load_monitor.forget_pod(old)
             self._demand.forget_pod(old)
+            self._rebalancer.pod_deleted()
 
 
 async def _wait_for(task: asyncio.Task[None]) -> None:

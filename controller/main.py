@@ -19,7 +19,8 @@ from uuid import uuid4
 import httpx
 from structlog.typing import FilteringBoundLogger
 
-from controller.client.interface import Client
+from controller import plan_command
+from controller.client.interface import Client, ClientError
 from controller.clock import Clock, SystemClock
 from controller.dependencies import Dependencies
 from controller.logging import logger
@@ -43,6 +44,8 @@ class _Connected:
 
 def main() -> None:
     """Run the command and exit with its code."""
+    if sys.argv[1:2] == ["plan"]:
+        sys.exit(_plan(sys.argv[2:]))
     try:
         options = parse(sys.argv[1:], os.environ)
         code = asyncio.run(operate(options, SystemClock()))
@@ -51,6 +54,25 @@ def main() -> None:
     except KeyboardInterrupt:
         code = STOPPED
     sys.exit(code)
+
+
+def _plan(arguments: Sequence[str]) -> int:
+    """Run `lora-controller plan`; return the exit code."""
+    if {"-h", "--help"} & set(arguments):
+        print(plan_command.HELP.strip())
+        return STOPPED
+    try:
+        from controller.client.config import ConfigError
+    except ModuleNotFoundError:
+        return _unusable(f"lora-controller needs the kubernetes package: {install_command('live')}")
+    try:
+        asyncio.run(plan_command.show_plan(plan_command.parse_arguments(arguments, os.environ), SystemClock()))
+    except (ConfigError, OptionError) as error:
+        return _unusable(str(error))
+    except ClientError as error:
+        print(f"lora-controller: {error}", file=sys.stderr)
+        return FAILED
+    return STOPPED
 
 
 def _unusable(message: str) -> int:

@@ -41,6 +41,21 @@ def integer(minimum: int) -> OptionType[int]:
     return OptionType("int", parse)
 
 
+def share() -> OptionType[float]:
+    """Numbers from 0 to 1."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 <= value <= 1:
+            raise OptionError("must be a number from 0 to 1")
+        return value
+
+    return OptionType("float", parse, "{:g}".format)
+
+
 def number(minimum: float) -> OptionType[float]:
     """Finite numbers that are not below `minimum`."""
 

@@ -32,8 +32,10 @@ from controller.option_types import (
     integer,
     number,
     one_of,
+    share,
 )
-from controller.settings import LeaseSettings, Settings
+from controller.rebalance.planner import ALGORITHMS, NONE, rebalance_problem
+from controller.settings import LeaseSettings, RebalanceSettings, Settings
 from formats.errors import FormatError
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ RENAMED = {
 }
 """Options of earlier releases and their present names."""
 
-_SETTINGS, _LEASE, _BACKOFF = Settings(), LeaseSettings(), Backoff()
+_SETTINGS, _LEASE, _BACKOFF, _REBALANCE = Settings(), LeaseSettings(), Backoff(), RebalanceSettings()
 _HELP = "Kubernetes operator that loads LoRA adapters into engine pods, as ModelAdapters describe."
 _EPILOG = (
     f"Every flag is also an environment variable: --log-format is {PREFIX}LOG_FORMAT. The flag takes precedence. "
@@ -120,6 +122,28 @@ class Options:
         "Maximum number of replicas above their minimum that all adapters with autoscaling have in total. 0 sets no "
         "limit.",
     )
+    rebalance: str = _option(
+        one_of(NONE, *ALGORITHMS),
+        _REBALANCE.algorithm,
+        "Algorithm that moves replicas from full pods to empty ones: none, greedy, or min-cost-flow (fewest moves).",
+    )
+    rebalance_by: str = _option(
+        one_of("adapters", "requests"),
+        _REBALANCE.by,
+        "What --rebalance makes even: adapters (their number) or requests (in flight, by engine metrics; greedy only).",
+    )
+    rebalance_tolerance: float = _option(
+        share(), _REBALANCE.tolerance, "Share of the even load by which a pod may differ from it, from 0 to 1."
+    )
+    rebalance_interval: float = _option(
+        POSITIVE_DURATION, _REBALANCE.interval, "Interval between plans of --rebalance while there is nothing to move."
+    )
+    rebalance_max_concurrent: int = _option(
+        integer(1), _REBALANCE.max_concurrent, "Maximum number of moves under way at once."
+    )
+    rebalance_max_per_minute: int = _option(
+        integer(1), _REBALANCE.max_per_minute, "Maximum number of moves begun within a minute."
+    )
     max_concurrent_reconciles: int = _option(
         integer(1), _SETTINGS.max_concurrent_reconciles, "Maximum number of adapters reconciled concurrently."
     )
@@ -182,9 +206,20 @@ class Options:
 
     def settings(self, namespace: str) -> Settings:
         """Return the operator's settings; `namespace` is that of the Lease unless the options name one."""
-        shared = {name: getattr(self, name) for name in Settings.__slots__ if name in Options.__slots__}
+        own = {"rebalance"}
+        shared = {
+            name: getattr(self, name) for name in Settings.__slots__ if name in Options.__slots__ and name not in own
+        }
         return Settings(
             **shared,
+            rebalance=RebalanceSettings(
+                algorithm=self.rebalance,
+                by=self.rebalance_by,  # type: ignore[arg-type]
+                tolerance=self.rebalance_tolerance,
+                interval=self.rebalance_interval,
+                max_concurrent=self.rebalance_max_concurrent,
+                max_per_minute=self.rebalance_max_per_minute,
+            ),
             backoff=Backoff(
                 base=self.retry_base,
                 factor=self.retry_factor,
@@ -230,6 +265,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
             values[option.name] = _parse_value(option, text, source)
     options = Options(**values)
     _check_lease(options)
+    if problem := rebalance_problem(options.rebalance, options.rebalance_by):
+        raise OptionError(f"--rebalance={options.rebalance} --rebalance-by={options.rebalance_by}: {problem}")
     return options
 
 

@@ -7,6 +7,8 @@ from controller.backoff import Backoff
 
 Switch = Literal["exhausted", "eager"]
 """When another pod takes the place of one that fails: after its last retry, or as soon as it fails."""
+Measure = Literal["adapters", "requests"]
+"""What rebalancing makes even."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,32 @@ class LeaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RebalanceSettings:
+    """Moves of replicas from pods with many adapters, or much load, to others.
+
+    Attributes:
+        algorithm: `none`, or the name of an algorithm that plans the moves.
+        by: `adapters` makes the numbers of adapters even; `requests` the requests in flight, by engines' metrics.
+        tolerance: share of the even load by which a pod may differ from it.
+        interval: time between plans while there is nothing to move.
+        max_concurrent: moves under way at once.
+        max_per_minute: moves begun within a minute.
+    """
+
+    algorithm: str = "none"
+    by: Measure = "adapters"
+    tolerance: float = 0.1
+    interval: float = 30.0
+    max_concurrent: int = 2
+    max_per_minute: int = 10
+
+    @property
+    def by_requests(self) -> bool:
+        """True if engines' metrics are needed."""
+        return self.algorithm != "none" and self.by == "requests"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one operator.
 
@@ -34,6 +62,7 @@ class Settings:
         scrape_interval: time between reads of an engine's metrics, while a policy in use or autoscaling needs them.
         autoscaling_budget: replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no
             limit.
+        rebalance: moves of replicas that are placed.
         backoff: delays between attempts to load an adapter on one pod.
         retry_switch: `exhausted` waits for the last retry on a pod; `eager` moves to a healthy candidate at once.
         stable_for: time that a pod must have been Ready before a new load (seed document, "Stability requirements").
@@ -56,6 +85,7 @@ class Settings:
     policies: tuple[str, ...] = ()
     scrape_interval: float = 15.0
     autoscaling_budget: int = 0
+    rebalance: RebalanceSettings = field(default_factory=RebalanceSettings)
     backoff: Backoff = field(default_factory=Backoff)
     retry_switch: Switch = "exhausted"
     stable_for: float = 5.0

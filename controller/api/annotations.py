@@ -6,7 +6,8 @@
 
 `read` parses them into a `PersistedState`; `changes` returns the merge patch from one `PersistedState` to another. A
 value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
-it; the next change removes it. `last-scale-time` is the time at which the operator itself set `spec.replicas`.
+it; the next change removes it. `last-scale-time` is the time at which the operator itself set `spec.replicas`, and
+`move` (JSON) the last replica that rebalancing has moved, or is moving, to another pod.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ PLACEMENTS = f"{DOMAIN}/placements"
 RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 LAST_SCALE_TIME = f"{DOMAIN}/last-scale-time"
+MOVE = f"{DOMAIN}/move"
 
 _LONGEST_POD = 63 - len("last-retry-time.")
 """The name part of an annotation key has at most 63 characters (Kubernetes, "Labels and Selectors", syntax)."""
@@ -54,6 +56,23 @@ class Attempt:
     """Seconds since 1970."""
 
 
+class MoveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last move of a replica to another pod. Times are in seconds since 1970."""
+
+    source: str
+    target: str
+    started: float
+    finished: float = 0.0
+    """Time at which the source was withdrawn, or the move was cancelled; 0 if it is under way."""
+    cancelled: str = ""
+    """Why it was cancelled; empty if it was not."""
+
+    @property
+    def under_way(self) -> bool:
+        """True if it has neither ended nor been cancelled."""
+        return not self.finished
+
+
 @dataclass(frozen=True, slots=True)
 class PersistedState:
     """Everything that the operator stores on the object for its own use."""
@@ -63,6 +82,8 @@ class PersistedState:
     """By `pod_key`."""
     placements: Mapping[str, Placement] = field(default_factory=dict)
     """By pod name."""
+    move: MoveRecord | None = None
+    """The last move, or the one that is under way."""
     unreadable: tuple[str, ...] = ()
     """Keys whose values could not be parsed and count as absent."""
 
@@ -92,11 +113,15 @@ def read(annotations: Mapping[str, str]) -> PersistedState:
         else:
             unreadable += [name + key for name in (RETRY_COUNT, LAST_RETRY_TIME) if name + key in annotations]
     placements = _placements(annotations.get(PLACEMENTS, ""))
+    unreadable += [PLACEMENTS] if placements is None else []
+    move = _move(annotations.get(MOVE, ""))
+    unreadable += [MOVE] if move is None and annotations.get(MOVE) else []
     return PersistedState(
         selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
         attempts=attempts,
         placements=placements or {},
-        unreadable=(*unreadable, *([PLACEMENTS] if placements is None else [])),
+        move=move,
+        unreadable=tuple(unreadable),
     )
 
 
@@ -108,6 +133,8 @@ def changes(before: PersistedState, after: PersistedState) -> dict[str, str | No
     if before.placements != after.placements or PLACEMENTS in before.unreadable:
         ordered = dict(sorted(after.placements.items()))
         patch[PLACEMENTS] = msgspec.json.encode(ordered).decode() if ordered else None
+    if before.move != after.move:
+        patch[MOVE] = msgspec.json.encode(_readable(after.move)).decode() if after.move is not None else None
     for key in sorted({*before.attempts, *after.attempts}):
         attempt = after.attempts.get(key)
         if attempt == before.attempts.get(key):
@@ -138,6 +165,36 @@ def _attempt(count: str, announced: str) -> Attempt | None:
         return Attempt(retries=max(int(count), 0), announced=parse_timestamp(announced).timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+class _MoveText(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A move as it is stored, with times that people can read."""
+
+    source: str
+    target: str
+    started: str
+    finished: str = ""
+    cancelled: str = ""
+
+
+def _readable(move: MoveRecord) -> _MoveText:
+    started, finished = (
+        format_micro_time(datetime.fromtimestamp(time, UTC)) if time else "" for time in (move.started, move.finished)
+    )
+    return _MoveText(move.source, move.target, started, finished, move.cancelled)
+
+
+def _move(text: str) -> MoveRecord | None:
+    """Return None if there is no text, or it cannot be parsed."""
+    if not text:
+        return None
+    try:
+        stored = msgspec.json.decode(text, type=_MoveText)
+        started = parse_timestamp(stored.started).timestamp()
+        finished = parse_timestamp(stored.finished).timestamp() if stored.finished else 0.0
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        return None
+    return MoveRecord(stored.source, stored.target, started, finished, stored.cancelled)
 
 
 def _placements(text: str) -> dict[str, Placement] | None:

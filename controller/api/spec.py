@@ -18,6 +18,8 @@ _LONGEST_RANK = 9
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
 _CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
+_AIBRIX_FOLDER = "/tmp/aibrix/adapters"
+"""Folder of AIBrix's own sidecar (`local_dir` in its `runtime/artifact_service.py`, seen in 0.7.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ def artifact_of(path: str) -> str:
     """
     cached = _CACHED_ARTIFACT.fullmatch(path)
     return (cached[1] if cached else sha256(path.encode()).hexdigest())[:12]
+
+
+def is_aibrix_folder(root: str, name: str) -> bool:
+    """Return whether a root is the folder in which AIBrix's own sidecar keeps an adapter of this name.
+
+    It says nothing about the artifact: that is the one for which the operator has announced the load.
+    """
+    return root == f"{_AIBRIX_FOLDER}/{name}"
 
 
 def load_timeout(spec: ModelAdapterSpec, default: float) -> float:

@@ -120,6 +120,8 @@ class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     additional_config: dict[str, str] = {}
     api_key_secret_ref: SecretKeyReference | None = None
     autoscaling: Autoscaling | None = None
+    pinned: bool = False
+    """True if no replica is ever moved to another pod that is as good."""
 
 
 class ModelAdapterStatus(_Object, frozen=True, kw_only=True):

@@ -51,7 +51,10 @@ class SelectorIndex:
             del self._adapters[place], self._pods[place]
 
     def update_pod(self, namespace: str, name: str, pod: PodView | None) -> Iterator[Set[str]]:
-        """Update a pod; yield the adapters of each selector that matches it now or did before."""
+        """Update a pod; yield the adapters of each selector that matches it now or did before.
+
+        A pod with a wrong label is no candidate, but the conditions of these adapters name it.
+        """
         for place, selected in self._pods.items():
             if place[0] == namespace and selected.update(name, pod):
                 yield self._adapters[place]
@@ -62,7 +65,9 @@ class _SelectedPods:
 
     def __init__(self, selector: LabelSelector, pods: Iterable[PodView]) -> None:
         self._selects = selector_predicate(selector)
-        self._pods = {pod.name: pod for pod in pods if self._matches(pod)}
+        selected = [pod for pod in pods if self._selects(pod.labels)]
+        self._pods = {pod.name: pod for pod in selected if pod.enabled}
+        self._mislabelled = {pod.name for pod in selected if pod.problem}
         self._index: PodIndex | None = None
 
     def index(self) -> PodIndex:
@@ -72,15 +77,19 @@ class _SelectedPods:
         return self._index
 
     def update(self, name: str, pod: PodView | None) -> bool:
-        """Update a pod; return whether it matches now or did before."""
+        """Update a pod; return whether it matches now or did before, with right labels or wrong ones."""
         self._index = None
-        if pod is not None and self._matches(pod):
-            self._pods[name] = pod
-            return True
-        return self._pods.pop(name, None) is not None
-
-    def _matches(self, pod: PodView) -> bool:
-        return pod.enabled and self._selects(pod.labels)
+        concerned = name in self._pods or name in self._mislabelled
+        self._mislabelled.discard(name)
+        if pod is not None and self._selects(pod.labels):
+            if pod.problem:
+                self._mislabelled.add(name)
+                concerned = True
+            if pod.enabled:
+                self._pods[name] = pod
+                return True
+        self._pods.pop(name, None)
+        return concerned
 
 
 def selector_predicate(selector: LabelSelector) -> LabelPredicate:

@@ -48,9 +48,9 @@ class NamespacedClient(DelegatingClient):
                 yield event
             return
         queue: asyncio.Queue[WatchEvent[T] | Exception] = asyncio.Queue()
+        versions = dict.fromkeys(scope, resource_version)
         tasks = [
-            asyncio.ensure_future(self._watch_namespace(queue, kind, resource_version, name, label_selector))
-            for name in scope
+            asyncio.ensure_future(self._watch_namespace(queue, kind, versions, name, label_selector)) for name in scope
         ]
         try:
             while True:
@@ -64,19 +64,28 @@ class NamespacedClient(DelegatingClient):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch_namespace(
-        self, queue: "asyncio.Queue[WatchEvent[T] | Exception]", kind: Kind[T], version: str, name: str, selector: str
+        self,
+        queue: "asyncio.Queue[WatchEvent[T] | Exception]",
+        kind: Kind[T],
+        versions: dict[str, str],
+        name: str,
+        selector: str,
     ) -> None:
         """Queue the changes of one namespace, starting the watch again whenever the server ends it.
 
-        Bookmarks are not passed on: the position of one namespace says nothing about the others.
+        `versions` has the position of each namespace's watch; a bookmark is passed on with the oldest of them.
         """
         try:
             while True:
-                events = self._client.watch(kind, resource_version=version, namespace=name, label_selector=selector)
+                events = self._client.watch(
+                    kind, resource_version=versions[name], namespace=name, label_selector=selector
+                )
                 async for event in events:
-                    version = event.object.metadata.resource_version
-                    if event.type != "BOOKMARK":
-                        queue.put_nowait(event)
+                    versions[name] = event.object.metadata.resource_version
+                    if event.type == "BOOKMARK":
+                        oldest = min(versions.values(), key=lambda version: int(version or 0))
+                        event = WatchEvent("BOOKMARK", kind.bookmark(oldest))
+                    queue.put_nowait(event)
         except Exception as error:  # raised by `watch`
             queue.put_nowait(error)
 

@@ -24,8 +24,8 @@ from formats.retry_after import parse_retry_after
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 _CONNECT_TIMEOUT = 10.0
-_WATCH_READ_TIMEOUT = 150.0
-"""Seconds; servers send a bookmark every minute."""
+_WATCH_READ_TIMEOUT = 180.0
+"""Seconds; servers send a bookmark every minute, and informers give a silent watch up sooner and list again."""
 _WATCH_TIMEOUT = 660.0
 """Seconds; a minute more than the longest watch that is requested."""
 _ATTEMPTS = 5

@@ -43,9 +43,12 @@ class DemandTracker:
         self._clock = clock
         self._interval = settings.scrape_interval
         self._budget = settings.autoscaling_budget
+        self._always = settings.rebalance.by_requests
         self._wake = wake
         self._engines: dict[str, _Engine] = {}
         self._adapters: dict[str, _Adapter] = {}
+        self.estimates: Mapping[str, Mapping[str, float]] = {}
+        """Requests in flight by pod (`namespace/name`) and adapter, where there are enough samples."""
 
     def of(self, key: str) -> Demand:
         """Return the demand for an adapter (`namespace/name`)."""
@@ -58,13 +61,14 @@ class DemandTracker:
 
     def observe(self, pages: Mapping[str, tuple[PodView, MetricsSample]]) -> None:
         """Add a round of metrics, and wake the adapters for which it changes something."""
-        if not self._cache.autoscaled:
+        if not self._cache.autoscaled and not self._always:
             self._engines.clear()
             self._adapters.clear()
             return
         now = self._clock.now().timestamp()
         fresh = {key for key, (pod, page) in pages.items() if self._add(pod, page)}
         estimates = {key: requests_by_adapter(tuple(self._engines[key].samples)) for key in sorted(fresh)}
+        self.estimates = {key: estimates[key] for key in estimates if len(self._engines[key].samples) == SAMPLES}
         keys = sorted(self._cache.autoscaled)
         adapters = {key: adapter for key in keys if (adapter := self._cache.adapters.get(key)) is not None}
         self._adapters = {key: self._adapters.get(key) or _Adapter() for key in adapters}

@@ -1,6 +1,7 @@
 """Policies that count adapters: `least-adapters` (which is `default`) and `bin-pack`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
 from typing import ClassVar
 
 from controller.policies.interface import Candidate, View
@@ -13,6 +14,7 @@ class LeastAdapters:
 
     name: ClassVar[str] = "least-adapters"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         return first(view.candidates, view.count, lambda pod: (pod.full, pod.adapters, pod.name))
@@ -23,6 +25,7 @@ class BinPack:
 
     name: ClassVar[str] = "bin-pack"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
         candidates = [pod for pod in view.candidates if not pod.full]
@@ -31,4 +34,4 @@ class BinPack:
 
 def first(candidates: Iterable[Candidate], count: int, rank: Rank) -> list[str]:
     """Return the names of the `count` best candidates."""
-    return [pod.name for pod in sorted(candidates, key=rank)[:count]]
+    return [pod.name for pod in nsmallest(count, candidates, key=rank)]

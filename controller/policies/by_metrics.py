@@ -17,6 +17,7 @@ class LeastLatency:
 
     name: ClassVar[str] = "least-latency"
     needs_metrics: ClassVar[bool] = True
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         return _lowest(view, lambda load: load.latency)
@@ -27,6 +28,7 @@ class LeastThroughput:
 
     name: ClassVar[str] = "least-throughput"
     needs_metrics: ClassVar[bool] = True
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         return _lowest(view, lambda load: load.throughput)
@@ -37,6 +39,7 @@ class LoadAware:
 
     name: ClassVar[str] = "load-aware"
     needs_metrics: ClassVar[bool] = True
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         # Requests share an engine's time, adapters the slots of its batch: by requests alone, all rarely used adapters

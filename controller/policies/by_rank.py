@@ -17,6 +17,7 @@ class RankAware:
 
     name: ClassVar[str] = "rank-aware"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
         def rank(pod: Candidate) -> tuple[float | str, ...]:

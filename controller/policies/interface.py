@@ -79,6 +79,8 @@ class Policy(Protocol):
     """Value of `schedulerName`."""
     needs_metrics: ClassVar[bool]
     """True if it needs engines' `/metrics`; optional."""
+    balances: ClassVar[bool]
+    """True if rebalancing may move what it has placed, since it only evens numbers or load out; optional."""
 
     def choose(self, view: View) -> Sequence[str]:
         """Return at most `view.count` names out of `view.candidates`, best first.

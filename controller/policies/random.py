@@ -14,6 +14,7 @@ class RandomChoice:
 
     name: ClassVar[str] = "random"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         chosen = view.random().sample(view.candidates, min(view.count, len(view.candidates)))
@@ -25,6 +26,7 @@ class PowerOfTwo:
 
     name: ClassVar[str] = "power-of-two"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
         rng, remaining = view.random(), list(view.candidates)

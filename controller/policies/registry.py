@@ -115,3 +115,7 @@ class Policies:
     def needs_metrics(self, name: str) -> bool:
         """Return whether a policy needs engines' metrics."""
         return bool(getattr(self.of(name), "needs_metrics", False))
+
+    def balances(self, name: str) -> bool:
+        """Return whether what a policy has placed may be moved by rebalancing."""
+        return bool(getattr(self.of(name), "balances", False))

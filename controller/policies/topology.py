@@ -14,6 +14,7 @@ class Spread:
 
     name: ClassVar[str] = "spread"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
         zones = Counter(pod.zone for pod in view.placed)
@@ -37,6 +38,7 @@ class Rendezvous:
 
     name: ClassVar[str] = "rendezvous"
     needs_metrics: ClassVar[bool] = False
+    balances: ClassVar[bool] = False
 
     def choose(self, view: View) -> Sequence[str]:
         def rank(pod: Candidate) -> tuple[float | str, ...]:

@@ -11,6 +11,7 @@ from controller.client.interface import Client
 from controller.clock import Clock
 from controller.demand.tracker import DemandTracker
 from controller.policies import Policies
+from controller.rebalance.rebalancer import Rebalancer
 from controller.requests.engine_records import EngineRecords
 from controller.requests.load_monitor import LoadMonitor
 from controller.requests.slots import RequestSlots
@@ -32,9 +33,12 @@ class ReconcilerDependencies:
     secrets: SecretCache
     secret_watcher: SecretWatcher
     publication_errors: PublicationErrors
+    scaling_errors: PublicationErrors
+    """Refused changes of `spec.replicas`."""
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker
     load_monitor: LoadMonitor
     demand: DemandTracker
+    rebalancer: Rebalancer
     events: EventRecorder

@@ -38,12 +38,14 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         service=service if service is not None and is_owned(adapter, service) else None,
         slices=[item for item in cache.slices_of(key) if is_owned(adapter, item)],
         publication_error=dependencies.publication_errors.get(key),
+        scaling_error=dependencies.scaling_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or rank_problem(adapter, matching)
         or secrets.error(adapter)
         or name_problem(service, adapter)
         or base_name_problem(adapter.metadata.name, matching, bases),
+        move=dependencies.rebalancer.decided(key),
         demand=dependencies.demand.of(key) if adapter.spec.autoscaling is not None else None,
         secret=secrets.version(adapter),
     )

@@ -32,7 +32,8 @@ from controller.reconcile.actions import (
 from controller.reconcile.conditions import ConditionBuilder
 from controller.reconcile.context import PlanContext
 from controller.reconcile.deletion import plan_deletion
-from controller.reconcile.endpoints import plan_withdrawal, publication
+from controller.reconcile.endpoints import leftovers, plan_withdrawal, publication
+from controller.reconcile.moves import move_events, plan_move
 from controller.reconcile.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.replica_state import replica_states
 from controller.reconcile.scaling import plan_scaling, scaling_decision
@@ -57,10 +58,13 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
     scaling = scaling_decision(snapshot, now, settings)
     if scaling is not None and (scaled := plan_scaling(snapshot, scaling, now)) is not None:
         return scaled
+    if (begun := plan_move(snapshot, now, settings)) is not None:
+        return begun
     if snapshot.problem is None:
         selection = select(snapshot, states, now, settings, policy, rng)
     else:
-        selection = Selection(pods=snapshot.selected, desired=snapshot.adapter.spec.replicas or 0)
+        desired = snapshot.adapter.spec.replicas or 0
+        selection = Selection(pods=snapshot.selected, desired=desired, move=persisted.move)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
     return _assemble(PlanContext(snapshot, states, selection, now, settings, scaling))
 
@@ -70,7 +74,8 @@ def _assemble(context: PlanContext) -> Plan:
     refused_until = context.refused_until()
     blocked = refused_until > context.now or snapshot.problem is not None
     steps = pod_steps(context, blocked=blocked)
-    conditions = ConditionBuilder(context)
+    retrying = {step.pod for step in steps if step.attempt is not None and step.attempt.retries}
+    conditions = ConditionBuilder(context, retrying)
     loads = [step.request for step in steps if isinstance(step.request, Load)]
     others = [step.request for step in steps if isinstance(step.request, Unload | ListAdapters)]
     if context.publication_waits():
@@ -104,6 +109,7 @@ def _assemble(context: PlanContext) -> Plan:
         short_of_capacity=selection.missing > 0 and selection.candidates > len(selection.pods),
         refused=snapshot.problem is not None
         or any(state.outcome is not None and state.outcome.is_final for state in context.states.values()),
+        continues=selection.move is not None and selection.move.under_way,
     )
 
 
@@ -118,6 +124,7 @@ def _persisted_after(selection: Selection, steps: Sequence[PodStep]) -> Persiste
         selected=selection.pods,
         placements={step.pod: step.placement for step in steps if step.placement is not None},
         attempts={pod_key(step.pod): step.attempt for step in steps if step.attempt is not None},
+        move=selection.move,
     )
 
 
@@ -128,6 +135,8 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
         yield now + snapshot.problem.recheck
     if snapshot.publication_error is not None and context.publication_waits():
         yield snapshot.publication_error.retry_at
+    if snapshot.scaling_error is not None and snapshot.scaling_error.retry_at > now:
+        yield snapshot.scaling_error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:
@@ -208,7 +217,8 @@ def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[Emi
 
 def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[EmitEvent]:
     snapshot, selection = context.snapshot, context.selection
-    if selection.pods != snapshot.selected and selection.pods:
+    moves = selection.move != snapshot.persisted.move or (selection.move is not None and selection.move.under_way)
+    if selection.pods != snapshot.selected and selection.pods and not moves:
         pods = " ".join(selection.pods)
         key = snapshot.adapter.key
         note = f"ModelAdapter {key} has selected {len(selection.pods)} pods for scheduling: [{pods}]"
@@ -217,6 +227,9 @@ def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[Emit
         outcome = context.states[old].outcome
         cause = outcome.error.message if outcome is not None and outcome.error is not None else "unknown error"
         yield EmitEvent("Normal", "Switched", f"Switched from pod {old} to pod {new}: {cause}")
+    yield from move_events(snapshot.persisted.move, selection.move)
     if selection.policy_error:
         yield EmitEvent("Warning", "PolicyFailed", selection.policy_error)
+    if snapshot.service is not None and snapshot.service.spec.selector:
+        yield EmitEvent("Warning", "SelectorRemoved", leftovers(snapshot.service))
     yield from conditions.warnings()

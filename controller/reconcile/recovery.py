@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.api.annotations import FINALIZER, PLACEMENTS, PersistedState, Placement
-from controller.api.spec import artifact_of, lora_path
+from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.cache.pod_view import PodView
 from controller.reconcile.actions import AdoptSlices, EmitEvent, ListAdapters, Plan, WriteAnnotations
 from controller.reconcile.snapshot import Snapshot
@@ -73,7 +73,7 @@ def _recovered(snapshot: Snapshot, pods: Mapping[str, PodView]) -> PersistedStat
     for pod, view in pods.items():
         inventory = snapshot.inventory(view)
         root = inventory.models.get(name) if inventory is not None else None
-        artifact = desired if root is None else artifact_of(root)
+        artifact = desired if root is None or is_aibrix_folder(root, name) else artifact_of(root)
         if pod in status.instances or (root is not None and artifact == desired):
             placements[pod] = Placement(uid=view.uid, engine=view.engine, artifact=artifact)
     persisted = snapshot.persisted

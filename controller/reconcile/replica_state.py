@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from controller.api.annotations import Attempt, Placement
-from controller.api.spec import artifact_of, lora_path
+from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.cache.pod_view import PodView
 from controller.engine.errors import Scope
 from controller.reconcile.snapshot import Snapshot
@@ -237,8 +237,10 @@ class _Evaluation:
         root = inventory.models.get(name)
         if root is None:
             return AdapterPresence.ABSENT
-        desired = artifact_of(root) == self.artifact
-        return AdapterPresence.DESIRED if desired else AdapterPresence.OTHER
+        held = artifact_of(root)
+        if self.placement is not None and is_aibrix_folder(root, name):
+            held = self.placement.artifact
+        return AdapterPresence.DESIRED if held == self.artifact else AdapterPresence.OTHER
 
     def _presence_by_outcome(self) -> AdapterPresence:
         """Return the presence without an inventory."""

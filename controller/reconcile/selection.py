@@ -11,12 +11,13 @@ from functools import lru_cache
 from itertools import islice
 from random import Random
 
-from controller.api.annotations import MOST_PODS
+from controller.api.annotations import MOST_PODS, MoveRecord
 from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
 from controller.policies import Candidate, Choice, Policy, View, choose
+from controller.reconcile.moves import MoveStep, move_step
 from controller.reconcile.replica_state import ReplicaState
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
@@ -40,6 +41,8 @@ class Selection:
     """Time at which more pods can be selected, in seconds since 1970; 0 if only a change allows it."""
     policy_error: str = ""
     """Error of the policy, if any."""
+    move: MoveRecord | None = None
+    """The move of a replica that is under way, or the last one."""
 
 
 def select(
@@ -59,24 +62,41 @@ def select(
         candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
     kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
     requested = snapshot.adapter.spec.replicas
+    step = _move_step(snapshot, states, able, now)
     if requested is None:
         selection, waits = _everywhere(kept, candidates), True
     else:
         desired = min(requested, MOST_PODS)
-        healthy, failing = _split(kept, now, settings)
+        staying = [state for state in kept if state.pod not in (step.joining, step.leaving)]
+        healthy, failing = _split(staying, now, settings)
         healthy = _most_useful(snapshot, healthy, desired)
         free = desired - len(healthy)
-        taken = {state.pod for state in kept}
+        taken = {step.joining, *(state.pod for state in kept)}
         pool = [pod for pod in candidates if pod.name not in taken] if free > 0 else []
         choice = Choice(())
         if pool:
             chooser = _Chooser(snapshot, policy, healthy, rng.getrandbits(64), now - settings.pod_cooldown)
             waiting = sum(_may_wait(state, now) for state in failing)
             choice = chooser.choose(pool, free, free - waiting)
-        selection = _combine(requested, healthy, failing, choice, now)
+        selection = _with_move(_combine(requested, healthy, failing, choice, now), step)
         waits = free > len(choice.pods) or bool(failing)
     wake = _wake(able, states, set(selection.pods), now, settings) if waits else 0.0
-    return replace(selection, candidates=len(candidates), wake=wake)
+    return replace(selection, candidates=len(candidates), wake=wake, move=step.record)
+
+
+def _move_step(snapshot: Snapshot, states: Mapping[str, ReplicaState], able: PodIndex, now: float) -> MoveStep:
+    record = snapshot.persisted.move
+    if record is None:
+        return MoveStep()
+    selected = states.get(record.source) if record.source in snapshot.selected else None
+    return move_step(snapshot, selected, states.get(record.target), able, now)
+
+
+def _with_move(selection: Selection, step: MoveStep) -> Selection:
+    """Return the selection with the pod that a replica moves to, while the pod that it comes from stays."""
+    if not step.joining or step.record is None or step.record.source not in selection.pods:
+        return selection
+    return replace(selection, pods=tuple(sorted({*selection.pods, step.joining})))
 
 
 def _combine(

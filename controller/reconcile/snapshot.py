@@ -11,6 +11,7 @@ from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationError
 from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
+from controller.rebalance.fleet import DecidedMove
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -50,7 +51,11 @@ class Snapshot:
     """Service and slices are the adapter's own, or orphans that it adopts."""
     publication_error: PublicationError | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
+    scaling_error: PublicationError | None = None
+    """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
     problem: SpecProblem | None = None
+    move: DecidedMove | None = None
+    """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
     secret: str = ""

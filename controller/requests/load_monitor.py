@@ -1,7 +1,8 @@
 """Load of engines, for policies and autoscaling: each pod's `/metrics` is read once per interval by the leader.
 
-Nothing is read while no adapter uses autoscaling or a policy that needs it. A reconcile never waits for a reading; a
-load that is missing or too old is unknown to the policy, which then falls back on the number of adapters.
+Nothing is read while no adapter uses autoscaling or a policy that needs it, unless rebalancing is by requests. A
+reconcile never waits for a reading; a load that is missing or too old is unknown to the policy, which then falls back
+on the number of adapters.
 """
 
 import asyncio
@@ -92,6 +93,7 @@ class LoadMonitor:
         self._hints = hints or Hints()
         self._on_round = on_round
         self._interval = settings.scrape_interval
+        self._always = settings.rebalance.by_requests
         self._samples: dict[str, LoadSample] = {}
         self._demand: dict[str, float] = {}
         self._average = 0.0
@@ -115,6 +117,8 @@ class LoadMonitor:
         """Return the pods on which adapters with such a policy, or with autoscaling, can be."""
         spaces = {space for space, name in self._cache.schedulers if self._policies.needs_metrics(name)}
         spaces |= {key.partition("/")[0] for key in self._cache.autoscaled}
+        if self._always:
+            spaces |= {space for space, _ in self._cache.schedulers}
         pods = (pod for space in sorted(spaces) for pod in self._cache.pods_in(space).values())
         return [pod for pod in pods if pod.enabled and pod.available and pod.engine]
 

@@ -4,6 +4,9 @@ The controller also adds the objects that its own writes returned (`apply_local`
 less than it has written itself; the watch event of the same version is then ignored. Versions are compared as numbers,
 which Kubernetes allows since 1.35 and which has always been correct with etcd. A server that was restored from a backup
 has lower versions than before: its next list replaces everything.
+
+A watch that is open and silent looks like a quiet cluster. API servers send a bookmark every minute, so a watch that
+brings nothing in two and a half minutes is given up, and everything is listed again.
 """
 
 import asyncio
@@ -26,6 +29,9 @@ _LONGEST_RETRY = 30.0
 """Seconds between attempts to list or watch again."""
 _SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner without an event counts as a failure, as in client-go."""
+_SILENCE = 150.0
+"""Seconds without an event or a bookmark after which a watch is given up. A kube-apiserver 1.36.3 sends a bookmark on
+every watch after 59 to 61 s, also without changes (`defaultBookmarkFrequency` in its cacher is one minute)."""
 _DELETIONS_KEPT = 4096
 """Deleted keys that are kept, so that the late response of a write does not restore the object."""
 
@@ -54,6 +60,8 @@ class Informer(Generic[T]):
         self._on_restored: list[Callable[[], None]] = []
         self._watching: asyncio.Timeout | None = None
         """Scope of the watch in progress."""
+        self._heard = 0.0
+        """Loop time of the last event or bookmark, or of the beginning of the watch."""
         self._events = 0
         self._objects: dict[str, T] = {}
         self._deleted: dict[str, int] = {}
@@ -80,8 +88,7 @@ class Informer(Generic[T]):
     def relist(self) -> None:
         """List again and accept lower versions: a quiet kind may not notice by itself that its versions are void."""
         self._restored, self._version = True, ""
-        if self._watching is not None:
-            self._watching.reschedule(asyncio.get_running_loop().time())
+        self._give_up_watch()
 
     def get(self, key: str) -> T | None:
         """Return the object, if there is one."""
@@ -135,8 +142,8 @@ class Informer(Generic[T]):
                 self._version, failure = "", error
                 if isinstance(error, VersionTooLarge):
                     self._notice_restored()
-            except TimeoutError:  # told by `relist`
-                self._version, failure = "", Expired("another kind's versions went back")
+            except TimeoutError:
+                self._version, failure = "", Expired("the watch was given up")
             except ClientError as error:
                 failure = error
             if self._events > events or loop.time() - began >= _SHORT_WATCH:
@@ -202,18 +209,36 @@ class Informer(Generic[T]):
         """Process events until the server ends the stream.
 
         Raises:
-            TimeoutError: `relist` was called.
+            TimeoutError: it is silent, or `relist` was called.
         """
+        self._heard = asyncio.get_running_loop().time()
+        watchdog = asyncio.ensure_future(self._give_up_silence())
         try:
             async with asyncio.timeout(None) as self._watching:
                 await self._process_events()
         finally:
             self._watching = None
+            watchdog.cancel()
+
+    async def _give_up_silence(self) -> None:
+        """Wait until the watch has been silent for too long, and end it."""
+        loop = asyncio.get_running_loop()
+        left = _SILENCE
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._heard + _SILENCE - loop.time()
+        self._log.warning("watch is silent", kind=self._kind.kind, seconds=_SILENCE)
+        self._give_up_watch()
+
+    def _give_up_watch(self) -> None:
+        if self._watching is not None:
+            self._watching.reschedule(asyncio.get_running_loop().time())
 
     async def _process_events(self) -> None:
         changes = self._client.watch(self._kind, resource_version=self._version, label_selector=self._label_selector)
+        loop = asyncio.get_running_loop()
         async for event in changes:
-            obj = event.object
+            self._heard, obj = loop.time(), event.object
             self._version = obj.metadata.resource_version
             self._events += 1
             if event.type == "DELETED":

@@ -39,6 +39,8 @@ class LeaderElector:
         self._log = log
         self._observed: tuple[str, float] = ("", 0.0)
         """Version of the lease, and the loop time at which it was observed first."""
+        self._holder = ""
+        """Other replica that was logged as the leader."""
         self._until: float | None = None
         """Loop time until which this replica may act; None if it does not lead."""
 
@@ -142,6 +144,7 @@ class LeaderElector:
         self._observe(lease)
         held = spec.holder_identity not in ("", self._identity)
         if held and loop.time() < self._observed[1] + spec.lease_duration_seconds:
+            self._log_holder(spec.holder_identity)
             return None
         sent, body = loop.time(), self._renewal()
         if spec.holder_identity != self._identity:
@@ -152,6 +155,13 @@ class LeaderElector:
             }
         self._observe(await self._patch({"spec": body}, lease.metadata.resource_version))
         return sent + self._settings.lease.renew
+
+    def _log_holder(self, holder: str) -> None:
+        """Log once which other replica leads."""
+        if holder != self._holder:
+            lease = f"{self._settings.namespace}/{LEASE_NAME}"
+            self._log.info("waiting for the lease", lease=lease, holder=holder)
+        self._holder = holder
 
     async def _create(self) -> bool:
         renewed_at = format_micro_time(self._clock.now())

@@ -15,7 +15,7 @@ from fake_vllm.engine.frontend import Frontend
 from fake_vllm.engine.lora import LoraIdentity
 from fake_vllm.engine.prometheus import MetricFamily
 from fake_vllm.engine.scheduler import Scheduler, SchedulerLimits
-from fake_vllm.engine.sequence import Ending, OnToken, Sequence
+from fake_vllm.engine.sequence import Ending, OnToken, Sequence, SequenceGroup
 from fake_vllm.engine.stats import BLOCK, EngineMetrics, EngineStats
 from fake_vllm.engine.timing import StepTimeModel
 
@@ -85,6 +85,8 @@ class ModelRunner:
         limit: int,
         ending: Ending,
         prefix: bytes = b"",
+        reads_cache: bool = True,
+        group: SequenceGroup | None = None,
         on_token: OnToken | None = None,
     ) -> Sequence:
         """Start a sequence; lengths in tokens.
@@ -97,6 +99,8 @@ class ModelRunner:
             ending: reason of its end.
             prefix: key of the prompt in the prefix cache. Empty for prompts of which only the length is known: they are
                 taken to begin alike, so blocks of other weights are found, but they save no time.
+            reads_cache: the prefix cache is asked for the prompt.
+            group: choices of the same prompt, if there are several.
             on_token: called for sequence token; None if only the end matters.
         """
         identity = self._identify(adapter)
@@ -109,7 +113,9 @@ class ModelRunner:
             ending=ending,
             done=asyncio.get_running_loop().create_future(),
             on_token=on_token,
-            cached=(prompt - 1) // BLOCK * BLOCK if prefix and prefix_weights else 0,
+            cached=(prompt - 1) // BLOCK * BLOCK if prefix and prefix_weights and reads_cache else 0,
+            reads_cache=reads_cache,
+            group=group,
             weights=identity.digest,
             prefix_weights=prefix_weights,
         )

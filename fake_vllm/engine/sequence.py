@@ -11,6 +11,15 @@ OnToken = Callable[[int, float], None]
 """Called with the number of tokens so far, and the time when the step of the last one was due to end."""
 
 
+@dataclass(slots=True)
+class SequenceGroup:
+    """The sequences of one prompt's choices, until all have ended."""
+
+    unfinished: int
+    longest: int = 0
+    """Tokens of the longest one."""
+
+
 @dataclass(slots=True, eq=False)
 class Sequence:
     """A prompt and its continuation; lengths in tokens, times of the event loop."""
@@ -31,6 +40,10 @@ class Sequence:
     """Digest of the weights that it is computed with."""
     prefix_weights: str = ""
     """Digest of the weights that the blocks from the prefix cache were computed with; empty without such blocks."""
+    reads_cache: bool = True
+    """The prefix cache is asked for its prompt."""
+    group: SequenceGroup | None = None
+    """Choices of the same prompt; None if it is the only one."""
     number: int = 0
     arrived: float = 0.0
     enqueued: float = 0.0

@@ -125,7 +125,8 @@ class EngineMetrics:
     def on_first_token(self, sequence: Sequence) -> None:
         self.prompt_tokens += sequence.prompt
         self.generation_tokens += 1
-        self.cache_queries += sequence.prompt
+        if sequence.reads_cache:
+            self.cache_queries += sequence.prompt
         self.cache_hits += sequence.cached
         self.first_token.observe(max(0.0, sequence.first - sequence.arrived))
 
@@ -142,10 +143,21 @@ class EngineMetrics:
         self.per_token.observe(decoding / (sequence.output - 1) if sequence.output > 1 else 0.0)
         self.prompts.observe(sequence.prompt)
         self.answers.observe(sequence.output)
-        self.longest.observe(sequence.output)
+        self._observe_longest(sequence)
         self.limits.observe(sequence.limit)
         self.computed.observe(sequence.prompt - sequence.cached)
         self.preempted.observe(sequence.preemptions)
+
+    def _observe_longest(self, sequence: Sequence) -> None:
+        """Count the longest choice of a prompt when the last one has ended."""
+        group = sequence.group
+        if group is None:
+            self.longest.observe(sequence.output)
+            return
+        group.longest = max(group.longest, sequence.output)
+        group.unfinished -= 1
+        if not group.unfinished:
+            self.longest.observe(group.longest)
 
     def on_sleep_operation(self, operation: str, seconds: float) -> None:
         """Count an operation of the sleep mode."""

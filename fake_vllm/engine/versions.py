@@ -91,8 +91,8 @@ class VersionQuirks:
     """An adapter cannot have a name of the base model."""
     unhandled: frozenset[ExceptionKind] = frozenset()
     """Exceptions that only the handler outside all middleware takes: their responses lack its headers."""
-    engine_errors_are_200: bool = False
-    """A request for text that the engine core fails is answered with status 200 and the error as its body."""
+    exceptions_are_200: bool = False
+    """A request for text that ends in an exception, not a refusal, is answered with status 200 and an error's body."""
     hides_paths: bool = False
     """Paths in the texts of errors are replaced by `<path>`."""
     peft: PeftRules = LATEST
@@ -125,7 +125,7 @@ class VersionQuirks:
             lists_aliases=release >= _LISTS_ALIASES_SINCE,
             base_names_conflict=release >= _BASE_NAMES_CONFLICT_SINCE,
             unhandled=_unhandled(release),
-            engine_errors_are_200=release < _HANDLES_ALL_SINCE,
+            exceptions_are_200=release < _HANDLES_ALL_SINCE,
             hides_paths=release >= _HIDES_PATHS_SINCE,
             peft=PeftRules(
                 positive_rank=release >= _POSITIVE_RANK_SINCE,

@@ -13,7 +13,7 @@ import msgspec
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.engine import Engine, EngineError
-from fake_vllm.engine.sequence import Ending, Sequence
+from fake_vllm.engine.sequence import Ending, Sequence, SequenceGroup
 from fake_vllm.http.messages import PREFIX_WEIGHTS_HEADER, WEIGHTS_HEADER, Response
 from fake_vllm.openai import tokenizer
 from fake_vllm.openai.choice import Choice
@@ -70,6 +70,7 @@ class CompletionTask:
         )
         self.streams = request.stream
         self._prefix_keys = [self._prefix_key(prompt) for prompt in request.prompts]
+        self._groups = [SequenceGroup(request.n) for _ in request.prompts] if request.n > 1 else []
         prompts = request.prompts if request.refusal is None else ()
         self._choices = [
             self._choice(prompt, self._prefix_keys[position], position * request.n + number, number)
@@ -104,6 +105,8 @@ class CompletionTask:
         finally:
             for sequence in sequences:
                 self._engine.runner.frontend.abort(sequence)
+        if self._request.answer_error is not None:
+            raise self._request.answer_error
         choices = [_as_ended(*pair) for pair in zip(self._choices, sequences, strict=True)]
         return _encode(self.builder.complete(choices))
 
@@ -125,6 +128,8 @@ class CompletionTask:
             sent = [0] * len(self._choices)
             while tokens.unfinished:
                 await tokens.wait()
+                if self._request.answer_error is not None:
+                    raise self._request.answer_error
                 if slow > 1:
                     await asyncio.sleep((loop.time() - started) * (slow - 1))
                 if events := self._new_events(tokens, sent):
@@ -166,13 +171,16 @@ class CompletionTask:
         return events
 
     def _start(self, choice: Choice, tokens: "TokenStream | None" = None) -> Sequence:
+        position = choice.index // self._request.n
         sequence = self._engine.runner.submit(
             self._adapter,
             choice.prompt.length,
             len(choice.pieces),
             limit=self._limit(choice.prompt),
             ending=choice.ending,
-            prefix=self._prefix_keys[choice.index // self._request.n],
+            prefix=self._prefix_keys[position],
+            reads_cache=self._request.prompt_logprobs is None,
+            group=self._groups[position] if self._groups else None,
             on_token=None if tokens is None else tokens.callback(choice.index, len(choice.pieces)),
         )
         self.builder.cached_tokens += sequence.cached

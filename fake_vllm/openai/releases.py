@@ -42,12 +42,16 @@ class Api:
         ignores_tool_schemas: a call that has to be made is not constrained by a schema that cannot be used.
         null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
         reserves_output: the tokens that were asked for must fit into the context beside the prompt.
+        names_passed: the error of a prompt that is too long begins with its length.
         explains_suffix: the refusal of `suffix` says what it would need.
         guards_media: fields for the processing of media are refused unless the server trusts its clients.
         limits_cache_salt: `cache_salt` has a length and characters that are allowed.
         bounded_fields: the lengths of `cache_salt` and of lists of stop strings are part of their types.
         requires_objects: a body that is no object is refused; before, Python's own error of it is the response.
         explains_grammars: an error in a grammar or schema is the client's; before, it fails the engine core's request.
+        null_limit_is_default: `max_tokens` of null is the default of a completion; before, the answer fills the
+            context, and then fails.
+        null_usage: events of a completion have a usage, even if it is null.
         streams_tokens: answers in tokens can be streamed.
         names_tokens: answers in tokens have their model, time and usage.
         masks_tokens: choices in tokens have a field for the mask of the sampling.
@@ -85,12 +89,15 @@ class Api:
     ignores_tool_schemas: bool = True
     null_top_logprobs: bool = True
     reserves_output: bool = False
+    names_passed: bool = False
     explains_suffix: bool = True
     all_logprobs: bool = True
     limits_cache_salt: bool = True
     bounded_fields: bool = True
     requires_objects: bool = True
     explains_grammars: bool = True
+    null_limit_is_default: bool = True
+    null_usage: bool = False
     streams_tokens: bool = True
     names_tokens: bool = True
     masks_tokens: bool = True
@@ -163,12 +170,15 @@ def api(version: str) -> Api:
         ignores_tool_schemas=False,
         null_top_logprobs=False,
         reserves_output=True,
+        names_passed=release < (0, 20),
         explains_suffix=False,
         all_logprobs=release >= (0, 30),
         limits_cache_salt=release >= (0, 30),
         bounded_fields=release >= (0, 28),
         requires_objects=release >= (0, 28),
         explains_grammars=release >= (0, 28),
+        null_limit_is_default=release >= (0, 24),
+        null_usage=release < (0, 24),
         streams_tokens=release >= (0, 20),
         names_tokens=release >= (0, 27),
         masks_tokens=release >= (0, 28),

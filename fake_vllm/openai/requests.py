@@ -73,6 +73,8 @@ class GenerateRequest(msgspec.Struct, frozen=True):
     """Text of the last message, which the answer of a chat with `echo` begins with."""
     refusal: EngineError | None = None
     """Error of the engine core, which a stream reports in an event."""
+    answer_error: EngineError | None = None
+    """Error of the server when it has tokens to answer with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,9 @@ def completion_request(body: CompletionRequest, server: Server) -> GenerateReque
         prompts = tuple(limits.apply(content) for content in split_prompts(body.prompt))
         echo_only = bool(body.echo and body.max_tokens == 0)
         request = _checked(body, server, prompts, 1 if echo_only else body.max_tokens)
-        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only)
+        unlimited = body.max_tokens is None and not server.api.null_limit_is_default
+        error = EngineError(500, "InternalServerError", "", exception="other") if unlimited else None
+        return msgspec.structs.replace(request, echo=bool(body.echo), echo_only=echo_only, answer_error=error)
     except VLLMValidationError as error:
         raise refused(error) from None
 
@@ -260,6 +264,7 @@ def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits
         keep_end=body.truncation_side == "left",
         output_field=field,
         reserves_output=server.api.reserves_output,
+        names_passed=server.api.names_passed,
     )
 
 

@@ -204,7 +204,7 @@ class ResponseBuilder:
     def _usage_so_far(self, choice: Choice, count: int) -> bytes:
         """Return the usage after `count` tokens, for clients that want it in each event."""
         if not self._request.continuous_usage:
-            return b""
+            return b',"usage":null' if self._api.null_usage and not self._request.chat else b""
         usage: dict[str, Any] = usage_content(choice.prompt.length, count)
         if self._request.chat:
             usage |= self._api.usage_details

@@ -4,7 +4,7 @@ See vllm/entrypoints/serve/dev and vllm/entrypoints/rl/online.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field
 
@@ -12,11 +12,13 @@ from fake_vllm.engine.control import PauseMode
 from fake_vllm.engine.engine import Engine, EngineError
 from fake_vllm.http.messages import Request, Response, json_response
 from fake_vllm.http.queries import parse_query, values_of
+from fake_vllm.http.validation import RequestValidationError
 from fake_vllm.openai.flavor import Perform, Route, Step
 from fake_vllm.vllm.endpoints import NotAnObjectError, bad_request, json_body
 
 _EMPTY = Response(200, {}, b"")
 _MODES = get_args(PauseMode)
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Sleep(BaseModel):
@@ -161,7 +163,7 @@ def _weight_info(engine: Engine, request: Request) -> Response:
 
 
 def _update_weight_version(engine: Engine, request: Request) -> Response:
-    engine.control.weight_version = request.parse(_WeightVersion).new_version
+    engine.control.weight_version = _parse_fields(request, _WeightVersion).new_version
     return json_response(200, {"success": True, "new_version": engine.control.weight_version})
 
 
@@ -198,10 +200,25 @@ def _update_weights(engine: Engine, request: Request) -> Response:
     return _weights_unavailable(engine, request)
 
 
+def _parse_fields(request: Request, model: type[M]) -> M:
+    """Return a body whose fields are parameters of the route, where the input of a missing one is null.
+
+    Raises:
+        RequestValidationError: if the body does not fit.
+    """
+    try:
+        return request.parse(model)
+    except RequestValidationError as error:
+        missing = [dict(item) for item in error.errors if isinstance(item, dict) and item["type"] == "missing"]
+        if len(missing) != len(error.errors):
+            raise
+        raise RequestValidationError([{**item, "input": None} for item in missing]) from None
+
+
 def _check_field(engine: Engine, request: Request, model: type[BaseModel], name: str) -> None:
     """Check a body; an older release checks only that it has the field."""
     if engine.config.quirks.checks_development:
-        request.parse(model)
+        _parse_fields(request, model)
     elif _object(engine, request, "Invalid JSON format").get(name) is None:
         raise bad_request(f"Missing '{name}' in request body")
 
@@ -222,7 +239,7 @@ def _object(engine: Engine, request: Request, message: str) -> dict[str, Any]:
 
 
 def _weight_checker(engine: Engine, request: Request) -> Response:
-    body = request.parse(_WeightChecker)
+    body = _parse_fields(request, _WeightChecker)
     if body.action == "compare" and body.baseline is None:
         raise bad_request("action='compare' requires a 'baseline' object")
     if body.action == "reset":

@@ -43,8 +43,8 @@ class VllmServer:
 
     def failed(self, engine: Engine, error: EngineError) -> Response:
         response = failure(engine, error)
-        lost = error.exception == "engine" and engine.config.quirks.engine_errors_are_200
-        return replace(response, status=200) if lost else response
+        escaped = error.exception in ("engine", "other") and engine.config.quirks.exceptions_are_200
+        return replace(response, status=200) if escaped else response
 
     def changed(self, engine: Engine, step: Load | Unload) -> Response:  # noqa: ARG002 - signature of the protocol
         done = "added" if isinstance(step, Load) else "removed"

@@ -19,7 +19,7 @@ from fake_vllm.openai.logprobs import chat_logprobs
 from fake_vllm.openai.protocol.base import Int64, Json, StreamOptions
 from fake_vllm.openai.protocol.completion import CompletionRequest
 from fake_vllm.openai.releases import Api, api
-from fake_vllm.openai.requests import Server, completion_request, refused
+from fake_vllm.openai.requests import GenerateRequest, Server, completion_request, refused
 from fake_vllm.openai.responses import ResponseBuilder, usage_content
 
 PATH = "/inference/v1/generate"
@@ -106,7 +106,7 @@ def generate(engine: Engine, request: Request) -> GenerationPlan:
     completion = _completion(body, release)
     return GenerationPlan(
         body.model or "",
-        lambda config: completion_request(completion, Server(config, release)),
+        lambda config: _request(completion, Server(config, release)),
         TokensBuilder,
         request.headers.get("x-request-id") or body.request_id,
     )
@@ -139,6 +139,11 @@ def _completion(body: GenerateTokensRequest, release: Api) -> CompletionRequest:
     except (TypeError, AttributeError) as error:
         raise EngineError(400, "BadRequestError", str(error), exception="value") from None
     return completion if "max_tokens" in params else completion.model_copy(update={"max_tokens": None})
+
+
+def _request(completion: CompletionRequest, server: Server) -> GenerateRequest:
+    """Return the request; other than a completion's, its answer needs no limit in any release."""
+    return msgspec.structs.replace(completion_request(completion, server), answer_error=None)
 
 
 def _without_bytes(entry: Json) -> Json:

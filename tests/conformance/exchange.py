@@ -92,5 +92,9 @@ def chat(model: str = "base", /, *, counts: bool = False, **fields: Any) -> Requ
     return post("/v1/chat/completions", _without_absent(body), mask_usage=True, counts=counts)
 
 
+ENDED: dict[str, Any] = {"structured_outputs": {"choice": ["y"]}, "ignore_eos": False, "max_tokens": 5}
+"""Fields of a request whose answer is one token and the end of the text."""
+
+
 def _without_absent(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not ABSENT}

@@ -114,14 +114,17 @@ class LiveWorld:
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[World]:
-    """The twin's store behind its own HTTP API."""
+async def served(file: Path | None = None) -> AsyncIterator[World]:
+    """The twin's store behind its own HTTP API.
+
+    `file`: path for a kubeconfig. The server then asks for no token, since kubectl sends none over plain HTTP.
+    """
     store = a_store()
-    access = TokenAuthenticator()
+    access = TokenAuthenticator(open=file is not None)
     api = ApiServer(store, access, SystemClock().now)
     with TemporaryDirectory() as folder:
         async with listening(api) as address:
-            file = Path(folder) / "kubeconfig"
+            file = file or Path(folder) / "kubeconfig"
             write(file, kubeconfig(address.url, access.admin_token))
             reach = Kubeconfig(str(file), "", SystemClock())
             async with Connection(reach, limits=rate_limits(), timeout=30, rng=draws()) as connection:

@@ -1,14 +1,13 @@
 """The whole operator on each API server: what it writes is accepted, and what others change is noticed."""
 
 from contextlib import suppress
-from typing import Any
 
 from controller.api.labels import MANAGED_BY, SERVICE_LABEL
 from controller.api.types import ENDPOINT_SLICES, MODEL_ADAPTERS, PODS, SCALES, SERVICES
 from controller.client.interface import ClientError
-from tests.contract.cluster import FINALIZER, Cluster, running
+from tests.contract.aibrix import as_aibrix_leaves_it, lax
+from tests.contract.cluster import Cluster, running
 from tests.contract.worlds import World, crd
-from twin.apiserver import Object
 
 
 async def test_an_adapter_is_loaded_published_moved_and_removed(world: World) -> None:
@@ -77,37 +76,6 @@ async def test_autoscalers_read_the_selector_and_write_the_replicas(world: World
 
 
 # -- coming from AIBrix
-
-
-def lax(definition: Object) -> Object:
-    """Return a definition of ModelAdapter without rules, as AIBrix's is."""
-    (version,) = definition["spec"]["versions"]
-    schema: Any = version["schema"]["openAPIV3Schema"]
-    rest = {key: value for key, value in schema.items() if key != "x-kubernetes-validations"}
-    versions = [{**version, "schema": {"openAPIV3Schema": rest}}]
-    return {**definition, "spec": {**definition["spec"], "versions": versions}}
-
-
-async def as_aibrix_leaves_it(cluster: Cluster, name: str, pod: str) -> None:
-    """Create an adapter with the finalizer, status, Service and slice of AIBrix's controller."""
-    world = cluster.world
-    stored = await cluster.add_adapter(name, finalizers=[FINALIZER])
-    condition = {"type": "Initialized", "status": "Unknown", "reason": "ModelAdapterPending", "message": "Starting"}
-    dated = {**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    status = {"phase": "Running", "instances": [pod], "candidates": 2, "conditions": [dated]}
-    await world.patch(MODEL_ADAPTERS, name, {"status": status}, "status")
-    if "." in name:
-        return  # no Service can have it
-    owner = {"apiVersion": "model.aibrix.ai/v1alpha1", "kind": "ModelAdapter", "name": name}
-    owners = [{**owner, "uid": stored["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}]
-    port = {"name": "http", "port": 8000, "protocol": "TCP"}
-    spec = {"clusterIP": "None", "ports": [port], "publishNotReadyAddresses": True}
-    await world.create(SERVICES, {"metadata": {"name": name, "ownerReferences": owners}, "spec": spec})
-    metadata = {"name": name, "labels": {SERVICE_LABEL: name}, "ownerReferences": owners}
-    points = [{"addresses": ["10.0.0.1"]}]
-    await world.create(
-        ENDPOINT_SLICES, {"metadata": metadata, "addressType": "IPv4", "endpoints": points, "ports": [port]}
-    )
 
 
 async def test_adapters_of_aibrix_are_taken_over_whatever_their_names(world: World) -> None:

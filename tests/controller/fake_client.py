@@ -93,7 +93,7 @@ class FakeClient:
     """A client of the server.
 
     While `error` is set, each request raises it; if `loses_answers`, writes raise it after they are done. While `hangs`
-    is set, no request gets a response.
+    is set, no request gets a response; while `silent` is set, watches stay open and bring nothing.
     """
 
     def __init__(self, server: FakeServer, *, latency: float = 0.0) -> None:
@@ -102,6 +102,7 @@ class FakeClient:
         self.error: ClientError | None = None
         self.watch_error: ClientError | None = None
         self.hangs = False
+        self.silent = False
         self.loses_answers = False
         self.ends_at_once = False
         self.requests: list[tuple[float, str]] = []
@@ -135,6 +136,8 @@ class FakeClient:
         if self.ends_at_once:
             return
         while True:
+            if self.silent:
+                await asyncio.get_running_loop().create_future()
             if version < server.compacted:
                 raise Expired("too old", code=410)
             fresh = [(at, event) for at, event in server.log if at > version]

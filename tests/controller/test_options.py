@@ -74,6 +74,8 @@ def test_namespaces_are_listed_once() -> None:
         ("--retry-base=0", "must be longer than 0"),
         ("--retry-factor=0.5", "must be a number, at least 1"),
         ("--kube-api-qps=nan", "must be a number, at least 0"),
+        ("--rebalance=ilp", "must be one of none, greedy, min-cost-flow"),
+        ("--rebalance-tolerance=10%", "must be a number from 0 to 1"),
         ("--policy=best", "unknown policy 'best'; allowed: default,"),
         ("--policies=spread,best", "unknown policy 'best'"),
         ("--enable-runtime-sidecar=perhaps", "must be true or false"),
@@ -96,6 +98,11 @@ def test_an_invalid_option_is_refused_in_one_line(argument: str, message: str) -
         parse([argument], {})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_rebalancing_by_requests_needs_an_algorithm_that_can_weigh_them() -> None:
+    with pytest.raises(OptionError, match=r"min-cost-flow counts adapters .* allowed with requests: greedy"):
+        parse(["--rebalance=min-cost-flow", "--rebalance-by=requests"], {})
 
 
 def test_an_unknown_variable_with_the_prefix_is_refused() -> None:

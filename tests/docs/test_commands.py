@@ -37,10 +37,13 @@ IMAGE = "jsonpath={.spec.template.spec.containers[0].image}"
 ALERTS = tuple(f"alerts/{page.name}" for page in sorted((DOCS / "alerts").glob("Lora*.md")))
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """Return the lines of a page's blocks in a language, with continued lines joined."""
+def blocks(page: str, language: str, section: str = "") -> list[str]:
+    """Return the lines of a page's (or a section's) blocks in a language, with continued lines joined."""
     pattern = rf"^```{language}\n(.*?)^```"
-    found = re.findall(pattern, (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    text = (DOCS / page).read_text(encoding="utf-8")
+    if section:
+        text = text.split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(pattern, text, re.DOTALL | re.MULTILINE)
     return [line for line in "".join(found).replace("\\\n", " ").splitlines() if line.strip()]
 
 

@@ -11,6 +11,7 @@ from controller.client.interface import ClientError, Forbidden, Invalid, Unavail
 from tests.harness.story import SLICES, Action, one, run_story
 from tests.twin.worlds import adapters, deployment
 from twin.sim.simulation import Simulation
+from twin.trace.lines import LogLine
 from twin.world.store_client import StoreClient
 
 PROXY = {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.27.0", "args": ["proxy", "sidecar"]}
@@ -97,6 +98,11 @@ def test_a_service_that_drifts_is_taken_back(tmp_path: Path) -> None:
     assert not spec.get("selector")
     assert not spec.get("publishNotReadyAddresses")
     assert [port["port"] for port in spec["ports"]] == [8000]
+    (note,) = [note for reason, note in story.event_notes() if reason == "SelectorRemoved"]
+    assert note.endswith(
+        "kubectl delete endpoints a-0; kubectl delete endpointslices "
+        "-l 'kubernetes.io/service-name=a-0,endpointslice.kubernetes.io/managed-by!=lora-controller'"
+    )
 
 
 @pytest.mark.parametrize("place", ["first", "last", "native"])
@@ -199,6 +205,17 @@ def test_a_refused_status_holds_up_no_load_and_is_written_when_it_is_accepted(
     assert story.adapter()["status"]["phase"] == "Running"
     first = next(line.t for line in story.status_lines() if line.phase)
     assert 200 <= first <= 231
+
+
+def test_a_silent_watch_is_noticed_and_dead_pods_are_withdrawn(tmp_path: Path) -> None:
+    """A firewall has dropped the connections without closing them: no error, no event, no bookmark."""
+    freeze = {"kind": "watch-freeze", "from": "130s", "until": "20m"}
+    kill = {"kind": "pod-kill", "pods": {"count": 1, "of": "qwen"}, "at": "140s"}
+    story = run_story(tmp_path, adapters=[adapters(1, replicas=None)], faults=[freeze, kill], duration="11m")
+    assert story.violations == []
+    assert story.published() == story.holders()
+    assert len(story.published()) == 3
+    assert len([line for line in story.lines if isinstance(line, LogLine) and "watch is silent" in line.text]) >= 5
 
 
 def refuse_statuses(

@@ -7,8 +7,8 @@ MUTANTS = (
     Mutant(
         "users get the former artifact for ever",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "artifact changed without unload",
     ),
     Mutant(
@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "the old artifact goes on serving",
         "reconcile/replica_state.py",
-        "desired = artifact_of(root) == self.artifact",
-        "desired = bool(root)",
+        "AdapterPresence.DESIRED if held == self.artifact",
+        "AdapterPresence.DESIRED if root",
         "identity by name alone",
     ),
     Mutant(
@@ -477,6 +477,13 @@ MUTANTS = (
         "selector=candidate_selector(adapter.spec.pod_selector),",
         'selector="",',
         "field never written",
+    ),
+    Mutant(
+        "a watch that is open and silent is trusted for ever",
+        "runtime/informer.py",
+        "left = self._heard + _SILENCE - loop.time()",
+        "left = _SILENCE",
+        "silence taken for peace",
     ),
     Mutant(
         "an expired watch is never restarted",
@@ -714,11 +721,47 @@ MUTANTS = (
         "decision not persisted",
     ),
     Mutant(
+        "an adapter whose replicas may not be changed is not repaired",
+        "reconcile/scaling.py",
+        "if error is not None and error.retry_at > now:",
+        "if error is not None and error.retry_at > now + 1e9:",
+        "step stopped by one that it does not depend on",
+    ),
+    Mutant(
         "requests reach a pod that was unloaded as soon as it was withdrawn",
         "reconcile/steps.py",
         "if (drained := context.drained_at()) > context.now:",
         "if (drained := 0.0) > context.now:",
         "news travel slowly",
+    ),
+    # -- moves of replicas
+    Mutant(
+        "a replica is withdrawn before another is loaded",
+        "reconcile/moves.py",
+        "target.presence is AdapterPresence.DESIRED and _is_published(snapshot, record.target)",
+        "True",
+        "moves before loaded",
+    ),
+    Mutant(
+        "a move that was decided is forgotten by the next write",
+        "reconcile/plan.py",
+        "        move=selection.move,\n    )",
+        "    )",
+        "decision not persisted",
+    ),
+    Mutant(
+        "adapters are moved in the middle of a failure",
+        "rebalance/rebalancer.py",
+        "            self._unsettled(view, now),\n",
+        "            {},\n",
+        "acted during a failure",
+    ),
+    Mutant(
+        "more moves are under way than allowed",
+        "rebalance/rebalancer.py",
+        "room = min(settings.max_concurrent - under_way, settings.max_per_minute - recent)",
+        "room = settings.max_per_minute - recent",
+        "limit not kept",
     ),
     # -- ranks
     Mutant(

@@ -44,6 +44,7 @@ STORIES = (
     "test_takeover.py",
     "test_dying_engines.py",
     "test_autoscaling.py",
+    "test_rebalancing.py",
 )
 
 HONEST: dict[str, Any] = {

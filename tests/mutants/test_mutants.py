@@ -43,7 +43,8 @@ def test_in_the_small_worlds_users_read_what_is_written_down(tmp_path: Path) -> 
         found = {name: (wrong, difference(name, told)) for name, wrong, told in _worlds(tmp_path, records)}
     finally:
         records.restore()
-    assert {name: what for name, what in found.items() if any(what)} == {}
+    changed = {name: what for name, what in found.items() if any(what)}
+    assert changed == {}, "if meant, `python -m tests.mutants.accounts` writes it down; review the difference"
     assert set(stored()) == set(WORLDS)
 
 

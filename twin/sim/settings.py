@@ -5,7 +5,8 @@ from importlib.metadata import version
 from typing import Any
 
 from controller.backoff import Backoff
-from controller.settings import LeaseSettings, Settings
+from controller.rebalance.planner import NONE
+from controller.settings import LeaseSettings, RebalanceSettings, Settings
 from fake_vllm.cli.artifacts import adapter_config
 from fake_vllm.engine.lora import Artifact
 from formats.timestamps import format_time
@@ -36,6 +37,7 @@ def controller_settings(scenario: Scenario) -> Settings:
         policies=_plug_ins(scenario),
         scrape_interval=controller.scrape_interval,
         autoscaling_budget=controller.autoscaling_budget,
+        rebalance=RebalanceSettings(**dict(controller.rebalance)),
         backoff=Backoff(
             base=retry.base, factor=retry.factor, cap=retry.cap, retries=retry.retries, jitter=retry.jitter
         ),
@@ -139,6 +141,7 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
         unready_grace=controller.unready_grace,
         list_timeout=controller.list_timeout,
         api_request=latency + queue,
+        rebalance=controller.rebalance.algorithm != NONE,
         notes=list(scenario.notes),
     )
 

@@ -212,7 +212,7 @@ class Simulation:
         for name in sorted((namespaces | namespaces_by_name.keys()) - {""}):
             self.store.ensure_namespace(name)
             self.store.patch("namespaces", "", name, namespaces_by_name.get(name, {}), manager="kubectl")
-        order = {"Secret": 0, "ConfigMap": 0}
+        order = dict.fromkeys(("Secret", "ConfigMap", "PriorityClass", "ResourceQuota", "LimitRange"), 0)
         rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
         for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
             self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")

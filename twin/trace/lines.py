@@ -43,6 +43,8 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     list_timeout: float = 30.0
     api_request: float = 0.0
     """Longest time of one request of a busy operator to the API server: latency, and its own rate limit."""
+    rebalance: bool = False
+    """True if the operator moves replicas by itself."""
     notes: list[str] = []
     """Limits of the simulation that affect the results, for example that a sidecar is not simulated."""
 

@@ -26,8 +26,10 @@ from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.namespaces import Namespaces
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
 from twin.world.nodes import Nodes, NodeSpec
+from twin.world.quotas import Quotas
 from twin.world.registry import Artifacts, ArtifactSettings
 from twin.world.scheduler import Scheduler
+from twin.world.taint_eviction import TaintEvictions
 from twin.world.workloads.daemonsets import DaemonSets
 from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
 from twin.world.workloads.jobs import Jobs
@@ -90,6 +92,8 @@ class World:
         self._others = [controller(context, self._sets.pods) for controller in _CONTROLLERS]
         self._namespaces = Namespaces(context)
         self._budgets = DisruptionBudgets(context)
+        self._quotas = Quotas(context)
+        self._evictions = TaintEvictions(context)
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
         kubelet_settings = KubeletSettings(

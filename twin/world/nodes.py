@@ -1,8 +1,8 @@
 """Nodes, and how a cluster reacts to one that fails.
 
 A node that is down has lost power: engines die at once, and nothing reports it. Only after the monitor's grace period
-does the node controller mark the node and its pods; only after the pods' toleration are they deleted, and they stay
-terminating until they are deleted by force or the node comes back.
+does the node controller mark the node and its pods; only after the pods' toleration are they deleted
+(`taint_eviction.py`), and they stay terminating until they are deleted by force or the node comes back.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import simpy
-
 from formats.timestamps import format_time
 from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import Object, is_terminating, key, split, with_conditions
 from twin.apiserver.storage.eviction import EvictionOptions, evict_pod
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
-from twin.world.scheduler import GPU, tolerates
+from twin.world.scheduler import GPU
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)
@@ -45,7 +43,7 @@ class NodeSpec:
 
 
 class Nodes:
-    """Creates the Node objects, and acts as the node and taint-eviction controllers."""
+    """Creates the Node objects, and acts as the node controller."""
 
     def __init__(self, context: WorldContext, specs: Sequence[NodeSpec], kubelet: Kubelet) -> None:
         self._env = context.env
@@ -54,7 +52,6 @@ class Nodes:
         self._specs = {spec.name: spec for spec in specs}
         self._kubelet = kubelet
         self._timers: dict[str, Timer] = {}
-        self._outages: dict[str, int] = {}  # number of outages of each node: an eviction belongs to one outage
         self._store.subscribe(self._on_node, "nodes")
 
     def start(self) -> None:
@@ -79,7 +76,6 @@ class Nodes:
         if name in self._timers:
             raise ValueError(f"node {name} is already down")
         self._kubelet.power_off(name)
-        self._outages[name] = self._outages.get(name, 0) + 1
         self._timers[name] = Timer(self._env, partial(self._mark_unreachable, name))
         self._timers[name].set(self._env.now + MONITOR_GRACE)
 
@@ -166,7 +162,6 @@ class Nodes:
         self._write(node, _ready("Unknown"))
         for pod in self._pods_on(name):
             self._mark_unready(pod)
-            self._evict_later(name, pod)
 
     def _pods_on(self, name: str) -> list[Object]:
         return list(self._store.list("pods", field_selector=f"spec.nodeName={name}").items)
@@ -179,27 +174,6 @@ class Nodes:
         namespace, name = split(key(pod))
         body = {"status": {"conditions": with_conditions(old, conditions, format_time(self._now()))}}
         self._store.patch("pods", namespace, name, body, subresource="status", manager="kube-controller-manager")
-
-    def _evict_later(self, node: str, pod: Object) -> None:
-        toleration = tolerates(pod, _TAINT)
-        seconds = 0 if toleration is None else toleration.get("tolerationSeconds")
-        if seconds is None or is_terminating(pod):
-            return
-        outage = self._outages[node]
-
-        def evict(_: simpy.Event) -> None:
-            if node in self._timers and self._outages[node] == outage:
-                self._evict(pod)
-
-        self._env.timeout(float(seconds)).callbacks.append(evict)
-
-    def _evict(self, pod: Object) -> None:
-        meta = pod["metadata"]
-        try:
-            self._store.delete("pods", meta["namespace"], meta["name"], uid=meta["uid"])
-        except ApiError as error:
-            if error.code not in (404, 409):  # deleted in the meantime, or replaced by another pod of that name
-                raise
 
     def _write(self, node: Object, ready: Object, more: Object | None = None) -> None:
         old = (node.get("status") or {}).get("conditions") or ()

@@ -3,7 +3,8 @@
 A pod fits on a node if its node selector, required node affinity and tolerations allow it and enough `nvidia.com/gpu`
 is free. The least allocated of these nodes is taken (Kubernetes' `NodeResourcesFit` with `LeastAllocated`), ties by
 name. A pod that does not fit has the reason in its `PodScheduled` condition and is retried when a relevant node or pod
-changes. CPU, memory, preferences and affinity between pods are not simulated: GPUs are the scarce resource for engines.
+changes; pods of higher priority are first, and may preempt others (`preemption.py`). CPU, memory, preferences and
+affinity between pods are not simulated: GPUs are the scarce resource for engines.
 """
 
 from collections import Counter
@@ -27,12 +28,19 @@ from twin.apiserver.meta.objects import (
 from twin.apiserver.registry.binding import bound
 from twin.world.context import WorldContext
 from twin.world.node_affinity import is_allowed
+from twin.world.preemption import BoundPod, best, victims_on
 from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
 DELAY = Uniform(0.005, 0.030)  # seconds until a pod is scheduled; latency of a lightly loaded cluster
 UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _ROUND = "scheduler"
+_PREEMPTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "PreemptionByScheduler",
+    "message": "default-scheduler: preempting to accommodate a higher priority pod",
+}
 
 
 class Scheduler:
@@ -43,7 +51,10 @@ class Scheduler:
         self._now = context.now
         self._nodes: dict[str, Object] = {}
         self._pending: dict[str, Object] = {}
-        self._bound: dict[str, tuple[str, int]] = {}  # pod -> node, GPUs
+        self._bound: dict[str, tuple[str, BoundPod]] = {}  # by pod: its node, and what it requests
+        self._nominated: dict[str, tuple[str, int, int]] = {}  # by pending pod: node that it waits for, GPUs, priority
+        self._has_priorities = False
+        """True once a pod had another priority than 0."""
         self._used: Counter[str] = Counter()
         self._rounds = DelayedQueue(context, "scheduler", DELAY, self._round)
         store.subscribe(self._on_pod, "pods")
@@ -68,29 +79,34 @@ class Scheduler:
             self._reserve(name, node, pod)
         elif gone or is_terminating(pod):
             self._pending.pop(name, None)
+            self._nominated.pop(name, None)
             if gone:
                 self._release(name)
         else:
             if name not in self._pending:
+                self._has_priorities |= _priority(pod) != 0
                 self._rounds.add(_ROUND)
             self._pending[name] = pod
 
     def _reserve(self, name: str, node: str, pod: Object) -> None:
         if name not in self._bound:
-            requested = gpus_of(pod)
+            requested = BoundPod(name, _priority(pod), gpus_of(pod), pod["metadata"]["creationTimestamp"])
             self._bound[name] = (node, requested)
-            self._used[node] += requested
+            self._used[node] += requested.gpus
+            self._nominated.pop(name, None)
 
     def _release(self, name: str) -> None:
         binding = self._bound.pop(name, None)
         if binding is None:
             return
-        self._used[binding[0]] -= binding[1]
+        self._used[binding[0]] -= binding[1].gpus
         if self._pending:
             self._rounds.add(_ROUND)
 
     def _round(self, _: str) -> None:
         waiting = sorted(self._pending.items(), key=lambda item: (item[1]["metadata"]["creationTimestamp"], item[0]))
+        if self._has_priorities:
+            waiting.sort(key=lambda item: -_priority(item[1]))
         for name, pod in waiting:
             self._place(name, pod)
 
@@ -98,7 +114,10 @@ class Scheduler:
         requested, reasons, fits = gpus_of(pod), Counter[str](), []
         for node_name, node in self._nodes.items():
             capacity = _whole((node["status"].get("allocatable") or {}).get(GPU) or 0)
-            reason = _reason_unfit(pod, node, capacity - self._used[node_name] - requested)
+            free = capacity - self._used[node_name] - requested
+            if self._nominated:
+                free -= self._reserved(name, _priority(pod), node_name)
+            reason = _reason_unfit(pod, node, free)
             if reason:
                 reasons[reason] += 1
             else:
@@ -108,6 +127,48 @@ class Scheduler:
             self._bind(name, pod, min(fits)[1])
         else:
             self._set_unschedulable(name, pod, reasons)
+            if self._has_priorities:
+                self._preempt(name, pod, requested)
+
+    def _reserved(self, name: str, priority: int, node: str) -> int:
+        """Return the GPUs of a node for which pods of no lower priority wait that have preempted others."""
+        return sum(
+            gpus
+            for other, (nominated, gpus, rank) in self._nominated.items()
+            if nominated == node and other != name and rank >= priority
+        )
+
+    def _preempt(self, name: str, pod: Object, requested: int) -> None:
+        """Delete pods of lower priority so that a pod fits, unless it waits for such deletions already."""
+        priority = _priority(pod)
+        if name in self._nominated or pod["spec"].get("preemptionPolicy") == "Never":
+            return
+        candidates = []
+        for node_name, node in self._nodes.items():
+            capacity = _whole((node["status"].get("allocatable") or {}).get(GPU) or 0)
+            missing = requested - (capacity - self._used[node_name]) + self._reserved(name, priority, node_name)
+            if not _reason_unfit(pod, node, 0):
+                pods = [bound_pod for at, bound_pod in self._bound.values() if at == node_name]
+                candidates.append(victims_on(node_name, missing, priority, pods))
+        chosen = best([victims for victims in candidates if victims is not None])
+        if chosen is None or not chosen.pods:
+            return
+        self._nominated[name] = (chosen.node, requested, priority)
+        namespace, short = split(name)
+        status = {"status": {"nominatedNodeName": chosen.node}}
+        self._store.patch("pods", namespace, short, status, subresource="status", manager="kube-scheduler")
+        for victim in chosen.pods:
+            self._delete_victim(victim.name)
+
+    def _delete_victim(self, name: str) -> None:
+        namespace, short = split(name)
+        pod = self._store.get("pods", namespace, short)
+        if is_terminating(pod):
+            return
+        old = (pod.get("status") or {}).get("conditions") or ()
+        body = {"status": {"conditions": with_conditions(old, [_PREEMPTED], format_time(self._now()))}}
+        self._store.patch("pods", namespace, short, body, subresource="status", manager="kube-scheduler")
+        self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
 
     def _bind(self, name: str, pod: Object, node: str) -> None:
         namespace, short = split(name)
@@ -127,6 +188,10 @@ class Scheduler:
         body = {"status": {"phase": "Pending", "conditions": conditions}}
         namespace, short = split(name)
         self._store.patch("pods", namespace, short, body, subresource="status", manager="kube-scheduler")
+
+
+def _priority(pod: Object) -> int:
+    return pod["spec"].get("priority") or 0
 
 
 def gpus_of(pod: Object) -> int:

@@ -125,7 +125,7 @@ class StoreClient:
         self._faults.watch_opened(watch)
         try:
             while changes := await watch.batch():
-                await self._transmit(self._draw_latency() / 2)
+                await self._transmit(self._draw_latency() / 2 if changes[0].type != "BOOKMARK" else 0.0)
                 for change in changes:
                     if delay := self._faults.delay(change):
                         await self._transmit(delay)

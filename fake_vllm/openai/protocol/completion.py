@@ -109,7 +109,7 @@ class CompletionRequest(OpenAIBaseModel):
         _check_logprobs(data, all_tokens=release.all_logprobs)
         checks.check_structured_outputs(data, parameter="structured_outputs")
         check_response_format(data.get("response_format"))
-        if "max_tokens" in data and data["max_tokens"] is None:
+        if release.null_limit_is_default and "max_tokens" in data and data["max_tokens"] is None:
             data = {**data, "max_tokens": _DEFAULT_MAX_TOKENS}
         checks.check_cache_salt(data.get("cache_salt"), release)
         return data

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conformance.cases.sampling import SAMPLING
-from tests.conformance.exchange import ABSENT, MESSAGES, Case, chat, load, post
+from tests.conformance.exchange import ABSENT, ENDED, MESSAGES, Case, chat, load, post
 
 _PATH = "/v1/chat/completions"
 _USER = {"role": "user", "content": "hello"}
@@ -172,7 +172,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "chat-template-kwargs-template": {"chat_template_kwargs": {"chat_template": "x"}},
     "media-kwargs": {"media_io_kwargs": {"image": {"a": 1}}},
     "processor-kwargs": {"mm_processor_kwargs": {"a": 1}},
-    "clamped": {"messages": [{"role": "user", "content": "a b " * 100}], "max_tokens": 400},
+    "clamped": {"messages": [{"role": "user", "content": "a b " * 100}], "max_tokens": 430},
     "echo-continued": {
         "echo": True,
         "continue_final_message": True,
@@ -293,6 +293,17 @@ _STREAMS: dict[str, dict[str, Any]] = {
 _MODELS: dict[str, Any] = {"unknown": "none", "empty": "", "null": None, "missing": ABSENT}
 _BODIES: dict[str, Any] = {"empty-object": {}, "null": None, "list": []}
 
+_ENDED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "usage": {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+    "stream": {"stream": True},
+    "stream-logprobs": {"stream": True, "logprobs": True, "top_logprobs": 1},
+    "stream-token-ids": {"stream": True, "return_token_ids": True},
+    "logprobs": {"logprobs": True, "top_logprobs": 1},
+    "token-ids": {"return_token_ids": True},
+}
+"""Texts that end by themselves, on servers without a parser of tool calls, and with one."""
+
 CASES = (
     Case("chat/plain", (chat(),)),
     Case("chat/adapter", (load(), chat("a"))),
@@ -306,6 +317,8 @@ CASES = (
         for name, fields in _REFUSED_BY_THE_ENGINE.items()
     ),
     *(Case(f"chat/tools/{name}", (chat(**fields),), "tools") for name, fields in _WITH_PARSER.items()),
+    *(Case(f"chat/ended/{name}", (chat(**ENDED, **fields),)) for name, fields in _ENDED.items()),
+    *(Case(f"chat/ended-parsed/{name}", (chat(**ENDED, **fields),), "tools") for name, fields in _ENDED.items()),
     *(Case(f"chat/model/{name}", (chat(model=model),)) for name, model in _MODELS.items()),
     *(Case(f"chat/sampling/{name}", (chat(**fields),)) for name, fields in SAMPLING.items()),
     *(Case(f"chat/body/{name}", (post(_PATH, body),)) for name, body in _BODIES.items()),

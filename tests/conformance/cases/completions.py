@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conformance.cases.sampling import SAMPLING
-from tests.conformance.exchange import ABSENT, PROMPT, Case, completion, get, load, post
+from tests.conformance.exchange import ABSENT, ENDED, PROMPT, Case, completion, get, load, post
 
 _PATH = "/v1/completions"
 _PROMPTS: dict[str, Any] = {
@@ -221,6 +221,17 @@ _RAW = {
     "infinity": b'{"model": "base", "prompt": [11], "max_tokens": 1, "temperature": Infinity}',
 }
 
+_ENDED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "usage": {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+    "stream": {"stream": True},
+    "stream-logprobs": {"stream": True, "logprobs": 1},
+    "stream-token-ids": {"stream": True, "return_token_ids": True},
+    "logprobs": {"logprobs": 1},
+    "token-ids": {"return_token_ids": True},
+}
+"""Texts that end by themselves."""
+
 CASES = (
     Case("completions/plain", (completion(),)),
     Case("completions/adapter", (load(), completion("a"))),
@@ -235,6 +246,7 @@ CASES = (
         for name, fields in _STREAMS.items()
     ),
     *(Case(f"completions/shape/{name}", (completion(**fields),)) for name, fields in _SHAPES.items()),
+    *(Case(f"completions/ended/{name}", (completion(**ENDED, **fields),)) for name, fields in _ENDED.items()),
     *(
         Case(f"completions/stream-refused/{name}", (completion(stream=True, **fields),))
         for name, fields in _REFUSED_BY_THE_ENGINE.items()

@@ -34,7 +34,6 @@ KNOWN: tuple[Known, ...] = (
     Known("cases/chat/tools/*", "*.finish_reason", _CALLS),
     Known("cases/chat/tools/*-stream*", "[0].events", _CALLS),
     Known("cases/chat/tools/required-usage", "[0].events", _CALLS),
-    Known("cases/chat/shape/clamped", "[0]*", _TOKENS, ("0.27.1", "0.28.0", "0.30.0")),
     Known("cases/*/shape/structured-grammar-bad", "[0].json.error.message", "words of a library for grammars"),
     Known(
         "cases/chat/tools/bad-parameters",
@@ -62,22 +61,9 @@ KNOWN: tuple[Known, ...] = (
         "a stream that cannot be read: the fake resets the connection, the real server closes it",
     ),
     Known("cases/metrics/chat", "[0].counts.*", _TOKENS),
-    Known("cases/metrics/prompt-logprobs", "[0].counts.*", "a prompt with logprobs does not ask the prefix cache"),
-    Known(
-        "cases/metrics/two-choices",
-        "[0].counts.vllm:request_max_num_generation_tokens_*",
-        "the longest of a request's choices is counted; the fake counts each",
-    ),
-    Known(
-        "cases/development/weights-*-empty", "[0].json.error.message", "the input that a missing field is said to have"
-    ),
     Known("cases/endpoints/render-c*", "*", _SCALE_OUT, ("0.27.1", "0.28.0")),
     Known("cases/endpoints/derender-*", "*", _SCALE_OUT, ("0.27.1", "0.28.0")),
     Known("cases/*openapi*", "[0].json.paths", _SCALE_OUT, ("0.16.0", "0.20.2", "0.24.0", "0.27.1", "0.28.0")),
     Known("cases/*/body/null", "[*].json.error.message", "FastAPI's text for a body of null", ("0.16.0", "0.20.2")),
-    Known(
-        "cases/metrics/no-limit", "[0].*", "null as `max_tokens` fills the context and fails then", ("0.16.0", "0.20.2")
-    ),
     Known("cases/metrics/again", "[1].counts.*", "cached tokens count as computed", ("0.16.0", "0.20.2")),
-    Known("cases/*stream", "[0].events[*].usage", "events of a completion have a usage of null", ("0.16.0", "0.20.2")),
 )

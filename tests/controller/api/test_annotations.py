@@ -6,18 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.api.annotations import MOST_PODS, NOTHING, Attempt, PersistedState, Placement, changes, pod_key, read
+from controller.api.annotations import (
+    MOST_PODS,
+    NOTHING,
+    Attempt,
+    MoveRecord,
+    PersistedState,
+    Placement,
+    changes,
+    pod_key,
+    read,
+)
 
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
 attempts = st.builds(
     Attempt, retries=st.integers(0, 9), announced=st.integers(10**9, 2 * 10**9).map(lambda n: n + 0.25)
 )
 placements = st.builds(Placement, uid=st.text(max_size=5), engine=st.text(max_size=5), artifact=st.text(max_size=5))
+seconds = st.integers(10**9, 2 * 10**9).map(lambda n: n + 0.25)
+moves = st.builds(
+    MoveRecord,
+    source=names,
+    target=names,
+    started=seconds,
+    finished=st.just(0.0) | seconds,
+    cancelled=st.just("") | st.text(max_size=5),
+)
 remembered = st.builds(
     PersistedState,
     selected=st.lists(names, unique=True, max_size=4).map(tuple),
     attempts=st.dictionaries(names.map(pod_key), attempts, max_size=4),
     placements=st.dictionaries(names, placements, max_size=4),
+    move=st.none() | moves,
 )
 
 
@@ -54,6 +74,7 @@ def test_long_names_with_a_common_prefix_get_different_keys() -> None:
         {"adapter.model.aibrix.ai/retry-count.p": "2"},
         {"adapter.model.aibrix.ai/placements": "{not json"},
         {"adapter.model.aibrix.ai/placements": '{"p": 3}'},
+        {"adapter.model.aibrix.ai/move": '{"source": "a", "target": "b", "started": "soon"}'},
     ],
 )
 def test_an_invalid_value_counts_as_absent(edited: dict[str, str]) -> None:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from controller.api.labels import PORT_LABEL
 from controller.api.types import Condition, Container, ContainerStatus, ObjectMeta, Pod, PodSpec, PodStatus
 from controller.cache.cache import Cache
+from formats.engine_container import CONTAINER_LABEL
 from tests.controller.builders import LABELS, an_adapter
 from tests.controller.fake_client import QUIET, FakeClient, FakeServer
 
@@ -41,3 +43,18 @@ def test_a_starting_pod_wakes_waiting_adapters_when_it_is_created_and_when_its_r
     relabelled = msgspec.structs.replace(meta, resource_version="9", labels={**LABELS, "zone": "a"})
     cache.pods.apply_local(Pod(metadata=relabelled, spec=spec, status=status))
     assert woken == [waiting.key], "other selectors may match now"
+
+
+def test_a_wrong_label_that_gives_way_to_another_wakes_the_adapter_whose_condition_names_it() -> None:
+    woken: list[str] = []
+    cache = Cache(FakeClient(FakeServer()), QUIET, woken.append, lambda *_: None)
+    waiting = an_adapter()
+    cache.adapters.apply_local(waiting)
+    cache.unsettled.add(waiting.key)
+    woken.clear()
+    wrong = {"no such container": {CONTAINER_LABEL: "engine"}, "no such port": {PORT_LABEL: "70000"}, "right": {}}
+    for version, labels in enumerate(wrong.values(), 1):
+        meta = ObjectMeta(name="pod", namespace="default", labels=LABELS | labels, resource_version=str(version))
+        cache.pods.apply_local(Pod(metadata=meta, spec=PodSpec(containers=(Container(name="vllm"),))))
+        assert woken == [waiting.key], list(wrong)[version - 1]
+        woken.clear()

@@ -400,6 +400,16 @@ def test_another_artifact_is_unloaded_first_and_announced_afterwards() -> None:
     assert of(then, Load)
 
 
+@pytest.mark.parametrize(("announced", "replaced"), [("acme/sql", False), ("acme/old", True)])
+def test_the_folder_of_aibrixs_own_sidecar_holds_what_was_announced(announced: str, replaced: bool) -> None:
+    pod = a_pod()
+    persisted = PersistedState(selected=("pod-a",), placements={"pod-a": placed(pod, announced)})
+    lists = {"pod-a": {"sql": "/tmp/aibrix/adapters/sql"}}
+    result = planned(a_snapshot(an_adapter(phase="Loading"), [pod], persisted=persisted, inventories=lists))
+    assert bool(of(result, Unload)) is replaced
+    assert of(result, WriteStatus)[-1].status.instances == (() if replaced else ("pod-a",))
+
+
 def test_a_changed_artifact_rolls_pod_by_pod() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
     old = PersistedState(selected=("pod-a", "pod-b"), placements={pod.name: placed(pod, "acme/old") for pod in pods})

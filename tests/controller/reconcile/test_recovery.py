@@ -71,6 +71,15 @@ def test_an_instance_with_another_artifact_goes_on_serving_until_it_is_replaced(
     assert persisted.placements == {"pod-a": placed(pod, "acme/old")}
 
 
+def test_what_aibrixs_own_sidecar_has_fetched_is_taken_over_and_not_loaded_again() -> None:
+    """Its folder has the adapter's name, and says nothing about the artifact."""
+    pod = a_pod("pod-a")
+    adapter, lists = by_aibrix(instances=("pod-a",)), {"pod-a": {"sql": "/tmp/aibrix/adapters/sql"}}
+    persisted = written(planned(a_snapshot(adapter, [pod], inventories=lists)))
+    assert persisted.placements == {"pod-a": placed(pod)}
+    assert not {Load, Unload} & set(kinds(planned(a_snapshot(adapter, [pod], inventories=lists, persisted=persisted))))
+
+
 def test_an_instance_whose_engine_does_not_answer_keeps_its_place() -> None:
     pods = [a_pod("pod-a"), a_pod("pod-b")]
     snapshot = a_snapshot(by_aibrix(instances=("pod-a",)), pods, inventories={}, silent=("pod-a", "pod-b"))

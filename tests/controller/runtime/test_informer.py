@@ -166,6 +166,32 @@ def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
     story(tell)
 
 
+def test_a_silent_watch_is_given_up_after_two_and_a_half_bookmarks_and_everything_is_listed() -> None:
+    async def tell(scene: Scene) -> None:
+        await scene.informer.wait_for_sync()
+        scene.client.silent = True
+        scene.server.put(a_pod("a"))
+        await asyncio.sleep(149)
+        assert (scene.names(), scene.lists()) == ([], 1)
+        await asyncio.sleep(2)
+        assert (scene.names(), scene.lists()) == (["a"], 2)
+        scene.server.put(a_pod("b"))
+        await asyncio.sleep(151)
+        assert (scene.names(), scene.lists()) == (["a", "b"], 3)
+
+    story(tell)
+
+
+def test_a_watch_that_brings_only_bookmarks_is_kept() -> None:
+    async def tell(scene: Scene) -> None:
+        for _ in range(10):
+            await asyncio.sleep(60)
+            scene.server.bookmark()
+        assert scene.lists() == 1
+
+    story(tell)
+
+
 def test_an_unavailable_server_is_polled_with_backoff_and_then_caught_up_with() -> None:
     async def tell(scene: Scene) -> None:
         scene.client.error = AWAY

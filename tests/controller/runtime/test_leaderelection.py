@@ -7,8 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import CapturingLogger
+from structlog.typing import FilteringBoundLogger
 
 from controller.client.interface import Unavailable
 from controller.runtime.leaderelection import LEASE_NAME, LeaderElector
@@ -38,12 +41,13 @@ class Replica:
     clock: SkewedClock = field(default_factory=SkewedClock)
     settings: Settings = field(default_factory=Settings)
     winding_up: float = 0.0
+    log: FilteringBoundLogger = QUIET
     spells: list[list[float]] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        election = LeaderElector(self.client, self.clock, self.name, self.settings, QUIET)
+        election = LeaderElector(self.client, self.clock, self.name, self.settings, self.log)
         self.task = asyncio.create_task(election.lead(self._work, self.stopping))
 
     @property
@@ -166,6 +170,21 @@ def test_one_that_stands_by_stops_at_once() -> None:
         await one.kill()
 
     run(main())
+
+
+def test_one_that_stands_by_logs_once_who_leads() -> None:
+    captured = CapturingLogger()
+
+    async def main() -> None:
+        one, other = two(log=structlog.wrap_logger(captured, processors=[lambda _, __, event: ((), event)]))
+        await asyncio.sleep(100)
+        assert one.acts
+        await one.kill()
+        await other.kill()
+
+    run(main())
+    waits = [call.kwargs for call in captured.calls if call.kwargs["event"] == "waiting for the lease"]
+    assert waits == [{"event": "waiting for the lease", "lease": KEY, "holder": "one"}]
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["answers with errors", "does not answer"])

@@ -69,7 +69,9 @@ class _Recording:
     file: Path | None
 
 
-def reach_table(checks: Mapping[str, Check], jobs: int, file: Path | None = None) -> ReachTable:
+def reach_table(
+    checks: Mapping[str, Check], test_files: Sequence[Path], jobs: int, file: Path | None = None
+) -> ReachTable:
     """Return what was recorded before, with what is missing recorded in `jobs` processes at a time.
 
     `file`: an earlier table, taken as it is; None for that of the current code.
@@ -79,14 +81,11 @@ def reach_table(checks: Mapping[str, Check], jobs: int, file: Path | None = None
     known = {name.partition("::")[0] for name in table.tests}
     missing = [_Recording(name, check, None) for name, check in checks.items() if name not in table.user]
     missing += [
-        _Recording(name, None, path)
-        for path in unit_tests.files()
-        if (name := path.relative_to(ROOT).as_posix()) not in known
+        _Recording(name, None, path) for path in test_files if (name := path.relative_to(ROOT).as_posix()) not in known
     ]
     for ending in run_all(missing, _record, jobs):
         table = _with(table, ending)
-        if not table.wrong():
-            _write(file, table)
+        _write(file, table)
     return replace(table, user={name: table.user[name] for name in checks})
 
 
@@ -151,8 +150,8 @@ def _read(file: Path) -> ReachTable:
 
 def _write(file: Path, table: ReachTable) -> None:
     data = {
-        side: {name: [e.cost, _plain(e.lines), e.record, e.wrong] for name, e in getattr(table, side).items()}
-        for side in ("user", "tests")
+        side: {name: [e.cost, _plain(e.lines), e.record, ""] for name, e in entries.items() if not e.wrong}
+        for side, entries in (("user", table.user), ("tests", table.tests))
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.mutants.generated import unit_tests
 from tests.mutants.generated.children import run_all
 from tests.mutants.generated.judging import Case, Finding, Side, finding, judge, order_checks
 from tests.mutants.generated.operators import Mutation
@@ -74,10 +75,11 @@ def _line(result: Finding) -> str:
     return f"{result.side}: SURVIVED {result.tried} checks{visible} ({result.cpu:.1f} s)"
 
 
-def prepare(seeds: int, jobs: int, reach: Path | None) -> tuple[Mapping[str, Check], ReachTable]:
+def prepare(sides: Sequence[Side], seeds: int, jobs: int, reach: Path | None) -> tuple[Mapping[str, Check], ReachTable]:
     """Return the checks and their reach, and import what they need, so that no child process does."""
-    checks = user_checks(seeds)
-    table = reach_table(checks, jobs, reach)
+    checks = user_checks(seeds) if "user" in sides else {}
+    files = unit_tests.files() if "tests" in sides else []
+    table = reach_table(checks, files, jobs, reach)
     for module in table.modules:
         importlib.import_module(module)
     gc.collect()
@@ -101,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     began = os.times().elapsed
-    checks, table = prepare(options.seeds, options.jobs, options.reach)
+    sides: Sequence[Side] = (options.only,) if options.only else SIDES
+    checks, table = prepare(sides, options.seeds, options.jobs, options.reach)
     if wrong := table.wrong():
         print("\n".join(f"the operator as it is was accused by {text}" for text in wrong))
         return 1
@@ -111,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"after {os.times().elapsed - began:.0f} s",
         flush=True,
     )
-    examination = Examination(table, checks, (options.only,) if options.only else SIDES)
+    examination = Examination(table, checks, sides)
     examination.run(draw(options.sample, options.seed), options.jobs)
     print("\n".join(examination.rates()))
     real, cpu = os.times().elapsed - began, examination.cpu

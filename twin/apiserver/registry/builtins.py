@@ -11,6 +11,7 @@ from twin.apiserver.registry.admission_kinds import admission_kinds
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.controllers import admit_daemon_set, admit_job, admit_stateful_set
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
+from twin.apiserver.registry.resource_limits import resource_limit_kinds
 from twin.apiserver.registry.services import ServiceRules
 from twin.apiserver.registry.workloads import admit_deployment, admit_pod, admit_replica_set, int_or_percent_errors
 from twin.apiserver.schema import builtin_types, merge_types, metadata
@@ -29,6 +30,7 @@ def builtin_kinds() -> list[ResourceType]:
         *_identity_workload_kinds(),
         *_policy_kinds(),
         *admission_kinds(),
+        *resource_limit_kinds(),
     ]
 
 

@@ -45,6 +45,10 @@ class ResourceStore:
     def __len__(self) -> int:
         return sum(map(len, self._objects.values()))
 
+    def has_any(self, namespace: str = "") -> bool:
+        """Return True if there is an object in a namespace (empty = any)."""
+        return bool(self._objects.get(namespace)) if namespace else any(self._objects.values())
+
     def get(self, namespace: str, name: str) -> Object | None:
         """Return the object, or None if it does not exist."""
         objects = self._objects.get(namespace)

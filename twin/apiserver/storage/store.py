@@ -29,6 +29,7 @@ from twin.apiserver.registry.builtins import builtin_kinds
 from twin.apiserver.registry.strategy import PatchType
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage import deletion
+from twin.apiserver.storage.admission_plugins import AdmissionPlugins
 from twin.apiserver.storage.gc import GarbageCollector
 from twin.apiserver.storage.notifier import ChangeNotifier, Subscriber
 from twin.apiserver.storage.options import WriteOptions
@@ -62,6 +63,7 @@ class Store:
         self._objects: dict[str, ResourceStore] = {}
         for kind in builtin_kinds():
             self._serve(kind)
+        self.plugins = AdmissionPlugins(self.kinds, self._objects)
         self._garbage_collector = GarbageCollector(self, self.kinds)
         self.subscribe(self._garbage_collector.on_change)
         for name in _NAMESPACES:
@@ -312,7 +314,10 @@ class Store:
     def _prepare_create(self, kind: ResourceType, obj: Object, name: str, namespace: str) -> Object:
         number = self._uids + 1
         uid = f"{number >> 32:08x}-0000-4000-8000-{number & 0xFFFFFFFF:012x}"
-        return strategy.prepare_create(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
+        obj = self.plugins.mutate(kind, obj, namespace)
+        new = strategy.prepare_create(kind, obj, name=name, namespace=namespace, uid=uid, created=self._timestamp())
+        self.plugins.validate(kind, new, namespace)
+        return new
 
     def _replace(self, kind: ResourceType, old: Object, sent: Object, options: WriteOptions) -> Object:
         new = strategy.prepare_update(kind, old, sent, options.subresource)

@@ -16,6 +16,8 @@ from twin.apiserver.meta.selectors import Predicate
 
 WINDOW = 10_000  # changes kept for each resource; a real server keeps 5 minutes
 BOOKMARK_EVERY = 100  # non-matching changes after which a watch gets a bookmark
+BOOKMARK_INTERVAL = 60.0
+"""Seconds between two bookmarks of a watch that asks for them, as from a real server (59 to 61 s from 1.36.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Watch:
         self._skipped = 0
         self._closed = False
         self._failure: ApiError | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._bookmark_due = False
 
     def __aiter__(self) -> Self:
         return self
@@ -150,6 +154,8 @@ class Watch:
     def close(self) -> None:
         """End the stream immediately and discard unread changes."""
         self._closed = True
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
         self._pending.clear()
         self._cache.wake()
 
@@ -159,9 +165,17 @@ class Watch:
         self._cache.wake()
 
     def _wait(self) -> asyncio.Future[None]:
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._bookmark is not None and self._heartbeat is None:
+            self._heartbeat = loop.call_later(BOOKMARK_INTERVAL, self._send_bookmark)
+        future = loop.create_future()
         self._cache.waiting.append(future)
         return future
+
+    def _send_bookmark(self) -> None:
+        """Let the reader get a bookmark after the changes so far, and again after a minute."""
+        self._heartbeat, self._bookmark_due = None, True
+        self._cache.wake()
 
     def _next(self) -> Change | None:
         if self._closed:
@@ -181,8 +195,8 @@ class Watch:
                 self._skipped = 0
                 return selected
             self._skipped += 1
-        if self._bookmark is not None and self._skipped >= BOOKMARK_EVERY:
-            self._skipped = 0
+        if self._bookmark is not None and (self._bookmark_due or self._skipped >= BOOKMARK_EVERY):
+            self._skipped, self._bookmark_due = 0, False
             return self._bookmark()
         return None
 

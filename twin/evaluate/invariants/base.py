@@ -60,7 +60,7 @@ class AdapterInvariant(ABC):
             )
             visible = lacks and (state.is_unready(pod) or restarted)
             hidden = lacks and not state.is_disturbed(pod)
-            notice, audit = state.detection_bound(t), state.audit
+            notice, audit = state.detection_bound(t), state.audit_bound(t)
             message = f"{what} names {pod}, where it is not loaded," if lacks else ""
             context = (state.index,)
             self.deadlines.check((adapter, pod, "shown"), visible, t, notice, adapter, message, context)

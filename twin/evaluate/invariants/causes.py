@@ -44,6 +44,8 @@ class Causes:
     """(pod, adapter) of unloads in flight; an engine that drops an adapter without one has lost it."""
     _scaled: set[str] = field(default_factory=set)
     """Adapters whose replicas follow users' demand, which has a say once a minute."""
+    rebalances: bool = False
+    """True if the operator moves replicas by itself: once a minute, any adapter may be moved."""
     _changed: str = ""
     """Object of the last line, if it changed and the writer is not known yet."""
 
@@ -85,6 +87,7 @@ class Causes:
             case Counts():
                 for adapter in sorted(self._scaled):
                     self._add(adapter, line.t)
+                self._cluster += self.rebalances
             case FaultLine() | ControllerLine():
                 self._cluster += 1
                 self._unloading.clear()

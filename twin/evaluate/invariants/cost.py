@@ -50,7 +50,7 @@ class RequestsHaveCauses:
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(14)
-        self._causes = Causes()
+        self._causes = Causes(rebalances=state.run.rebalance)
         self._writes: dict[tuple[str, str], tuple[Mark, int]] = {}
         """(adapter, resource) to the adapter's mark, and the number of writes since."""
         self._since: dict[str, tuple[Mark, float]] = {}
@@ -62,7 +62,9 @@ class RequestsHaveCauses:
         self._events: Counter[str] = Counter()
         self._loaded: dict[tuple[str, str], tuple[Mark, str, int]] = {}
         """(adapter, pod) to the mark of the last successful load, its engine, and the number of them."""
-        self._longest = max([*state.run.retry_waits, state.run.pod_cooldown]) + state.audit + state.run.list_timeout
+        self._longest = (
+            max([*state.run.retry_waits, state.run.pod_cooldown]) + state.audit_bound(0.0) + state.run.list_timeout
+        )
 
     def see(self, line: Line) -> None:
         self._causes.see(line)

@@ -217,7 +217,7 @@ class ReplicasWithinLimit(AdapterInvariant):
         many = desired is not None and len(counted) > desired
         sure = desired is not None and len(counted) - len(surprises) > desired
         message = f"{len(counted)} engines hold it, {desired} are desired: {', '.join(counted)},"
-        notice, audit = state.detection_bound(t), state.audit
+        notice, audit = state.detection_bound(t), state.audit_bound(t)
         self.deadlines.check(
             (adapter, "known"), sure, t, notice + state.run.unready_grace, adapter, message, (state.index,)
         )

@@ -47,8 +47,6 @@ class ClusterState:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.audit = run.audit_interval + 30.0
-        """Seconds to react to a state that only a request to the engine shows."""
         self.pods: dict[str, Pod] = {}
         self.takers: dict[Hashable, Sequence[Pod]] = {}
         """See `placement.ready_takers`; emptied when a pod changes."""
@@ -96,6 +94,10 @@ class ClusterState:
     def detection_bound(self, t: float) -> float:
         """Return the seconds that the operator may take at `t` to react to what the API server shows."""
         return self.tolerances.detection_bound(t)
+
+    def audit_bound(self, t: float) -> float:
+        """Return the seconds that the operator may take at `t` to react to what only a request to the engine shows."""
+        return max(self.run.audit_interval + 30.0, self.detection_bound(t))
 
     def end_patience(self, t: float) -> None:
         """End the grace period after a fault: the operator has had time to retry."""

@@ -15,6 +15,11 @@ CHAIN = 10
 """Requests between a change and the reaction to it: the watch event, the rest of the running reconciliation, a
 conflict, and the reconciliation that reacts."""
 
+SILENCE = 160.0
+"""Seconds after which a correct operator knows that its watches are silent and has listed everything.
+
+API servers send a bookmark every minute; two and a half minutes without one are no accident."""
+
 _DISTURB_ENGINES = frozenset(
     {
         "connection-refused",
@@ -38,7 +43,6 @@ _DISTURB_API = frozenset(
         "api-invalid",
         "conflict-storm",
         "watch-drop",
-        "watch-freeze",
         "stale-reads",
     }
 )
@@ -84,6 +88,8 @@ class Tolerances:
             case "api-slow" if line.event != "strike":
                 longer = CHAIN * line.seconds
                 self._late[line.id] = (longer, inf if line.event == "begin" else settled_at(line))
+            case "watch-freeze" if line.event != "strike":
+                self._late[line.id] = (SILENCE, inf if line.event == "begin" else line.t)
             case "clock-skew":
                 self._skew(line)
             case kind if kind in _DISTURB_API and line.event == "end":
@@ -143,6 +149,7 @@ def tolerance_text(kind: str) -> str:
         )
     return {
         "api-slow": f"A reaction may take as long as {CHAIN} more requests, the longest possible chain.",
+        "watch-freeze": f"A reaction may take {SILENCE:g} s longer: an operator lists again when a watch is silent.",
         "watch-expired": "Reaction times are measured from the new list.",
         "version-rollback": "Reaction times are measured from the new list.",
         "clock-skew": "Waits and pod stability may be off by as much as the clock is.",

@@ -34,6 +34,9 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     "ConfigMap": ("v1", "configmaps"),
     "Namespace": ("v1", "namespaces"),
     "ServiceAccount": ("v1", "serviceaccounts"),
+    "ResourceQuota": ("v1", "resourcequotas"),
+    "LimitRange": ("v1", "limitranges"),
+    "PriorityClass": ("scheduling.k8s.io/v1", "priorityclasses.scheduling.k8s.io"),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
     "ModelAdapter": (_ADAPTER.api_version, f"{_ADAPTER.plural}.{_ADAPTER.group}"),
     **{kind: (api_version(item), item["metadata"]["name"]) for kind, item in group_definitions().items()},
@@ -82,6 +85,8 @@ class Admission:
     def _refused(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         _, resource = ACCEPTED[obj["kind"]]
         namespace = obj["metadata"].get("namespace", "")
+        if obj["kind"] == "Pod":  # its PriorityClass is another object of the manifests, or a stand-in
+            obj = {**obj, "spec": {k: v for k, v in (obj.get("spec") or {}).items() if k != "priorityClassName"}}
         try:
             if obj["kind"] == "Namespace" and obj["metadata"]["name"] in self._namespaces:
                 self._store.update(resource, obj, dry_run=True)

@@ -49,6 +49,8 @@ READ: Table = {
     "nodeSelector": "node_affinity.py",
     "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": "node_affinity.py"}},
     "tolerations": _SCHEDULER,
+    "priority": _SCHEDULER,
+    "preemptionPolicy": _SCHEDULER,
 }
 """The fields that are read."""
 _DEFAULTS = {
@@ -59,8 +61,8 @@ _DEFAULTS = {
     "scheme": "HTTP",
     "timeoutSeconds": 1,
 }
-_BY_POLICY = ("imagePullPolicy",)
-"""Fields that the API server always fills in, which people do not write."""
+_BY_POLICY = ("imagePullPolicy", "priorityClassName")
+"""Fields that the API server reads or always fills in: an image's policy, and the class that gives a priority."""
 
 
 def unread_fields(workload: Workload) -> Iterator[Path]:

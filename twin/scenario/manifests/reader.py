@@ -20,7 +20,7 @@ _SERVER_SIDE = (
     "deletionTimestamp", "deletionGracePeriodSeconds",
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-CLUSTER_SCOPED = ("Namespace", "Node", "CustomResourceDefinition")
+CLUSTER_SCOPED = ("Namespace", "Node", "CustomResourceDefinition", "PriorityClass")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,21 @@
-"""Stand-ins for Secrets and ConfigMaps that pods and adapters name and no manifest contains.
+"""Stand-ins for Secrets, ConfigMaps and PriorityClasses that pods and adapters name and no manifest contains.
 
 People keep them out of the files that they share. All values are equal, so that the key of an adapter is that of its
-engine.
+engine; a PriorityClass has the value 0, which is that of a pod without one.
 """
 
 import base64
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from twin.apiserver.storage.admission_plugins import SYSTEM_CLASSES
 from twin.scenario.errors import Note
 from twin.scenario.manifests.reader import Entry
 from twin.scenario.manifests.secrets import SecretRedactor
 from twin.scenario.manifests.workloads import Workload
 
 _VALUE = "value of a stand-in"
+_PRIORITY_CLASS = "PriorityClass"
 _TOKEN = "token"
 """Key in a stand-in for a Secret with credentials of an artifact store."""
 
@@ -26,7 +28,8 @@ def stand_ins(entries: Sequence[Entry], workloads: Sequence[Workload], secrets: 
     existing = {(entry.kind, entry.namespace, entry.name) for entry in entries}
     needed: dict[tuple[str, str, str], tuple[Entry, dict[str, str]]] = {}
     for entry, kind, name, key in [*_of_pods(workloads), *_of_adapters(entries)]:
-        _, data = needed.setdefault((kind, entry.namespace, name), (entry, {}))
+        namespace = "" if kind == _PRIORITY_CLASS else entry.namespace
+        _, data = needed.setdefault((kind, namespace, name), (entry, {}))
         data.update({key: _VALUE} if key else {})
     made = [
         Entry(_object(*identity, data), entry.document, entry.path)
@@ -56,6 +59,9 @@ def _of_pods(workloads: Sequence[Workload]) -> Iterator[tuple[Entry, str, str, s
     for workload in workloads:
         for reference in workload.references:
             yield workload.entry, *reference
+        name = str(workload.spec.get("priorityClassName") or "")
+        if name and name not in SYSTEM_CLASSES:
+            yield workload.entry, _PRIORITY_CLASS, name, ""
 
 
 def _of_adapters(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str]]:
@@ -68,6 +74,8 @@ def _of_adapters(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, st
 
 
 def _object(kind: str, namespace: str, name: str, data: dict[str, str]) -> dict[str, Any]:
+    if kind == _PRIORITY_CLASS:
+        return {"apiVersion": "scheduling.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "value": 0}
     if kind == "Secret":
         data = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "data": data}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
+from controller.rebalance.planner import rebalance_problem
 from fake_vllm.cli import profile as parameters
 from fake_vllm.distributions import LogNormal, Uniform
 from fake_vllm.engine.adapters.costs import NO_COSTS, TARGET_MODULES, Architecture, LoraCosts, TargetModule
@@ -313,6 +314,29 @@ class LeaseTimes(ScenarioModel):
         return self
 
 
+class Rebalancing(ScenarioModel):
+    """Moves of replicas from full pods to empty ones."""
+
+    algorithm: Literal["none", "greedy", "min-cost-flow"] = "none"
+    """Algorithm that plans the moves."""
+    by: Literal["adapters", "requests"] = "adapters"
+    """What is made even: the number of adapters, or the requests in flight, by engines' metrics."""
+    tolerance: float = Field(default=0.1, strict=True, ge=0, le=1, allow_inf_nan=False)
+    """Share of the even load by which a pod may differ from it."""
+    interval: PositiveDuration = 30.0
+    """Interval between plans while there is nothing to move."""
+    max_concurrent: Count = 2
+    """Moves under way at once."""
+    max_per_minute: Count = 10
+    """Moves begun within a minute."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Rebalancing":
+        if problem := rebalance_problem(self.algorithm, self.by):
+            raise value_error(problem, "allowed: by adapters, or another algorithm", ("by",))
+        return self
+
+
 class Controller(ScenarioModel):
     """Settings of the operator, by the names of its flags."""
 
@@ -347,6 +371,8 @@ class Controller(ScenarioModel):
     """Interval of reading an engine's metrics, if a policy or an adapter with autoscaling needs them."""
     autoscaling_budget: Whole = 0
     """Replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no limit."""
+    rebalance: Rebalancing = Rebalancing()
+    """Moves of replicas that are placed."""
     list_timeout: PositiveDuration = 30.0
     """Timeout for listing the adapters of an engine."""
     load_timeout: PositiveDuration = 300.0

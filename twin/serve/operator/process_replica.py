@@ -185,13 +185,14 @@ class ProcessReplica(Replica):
 
 def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOptions) -> list[str]:
     """Return the flags of `lora-controller` for a scenario's settings."""
-    lease, retry = settings.lease, settings.backoff
+    lease, retry, rebalance = settings.lease, settings.backoff, settings.rebalance
     proxy = options.proxy.replace("://", f"://{name}@", 1)
     seconds = {
         "leader-elect-lease-duration": lease.duration,
         "leader-elect-renew-deadline": lease.renew,
         "leader-elect-retry-period": lease.retry,
         "scrape-interval": settings.scrape_interval,
+        "rebalance-interval": rebalance.interval,
         "stable-for": settings.stable_for,
         "unready-grace": settings.unready_grace,
         "retry-base": retry.base,
@@ -216,6 +217,11 @@ def arguments(settings: Settings, rate: ApiRate, name: str, options: ProcessOpti
         "max-concurrent-reconciles": settings.max_concurrent_reconciles,
         "max-requests-per-pod": settings.max_requests_per_pod,
         "autoscaling-budget": settings.autoscaling_budget,
+        "rebalance": rebalance.algorithm,
+        "rebalance-by": rebalance.by,
+        "rebalance-tolerance": f"{rebalance.tolerance:g}",
+        "rebalance-max-concurrent": rebalance.max_concurrent,
+        "rebalance-max-per-minute": rebalance.max_per_minute,
         "retries": retry.retries,
         "retry-factor": f"{retry.factor:g}",
         "retry-jitter": f"{retry.jitter:g}",

@@ -10,8 +10,7 @@ from twin.world.workloads.pod_controller import PodController
 class GroupController(PodController):
     """Keeps what each object of a custom resource owns; it adopts nothing.
 
-    What the API server refuses (an invalid pod template, a full quota) is left out; a real operator logs it and tries
-    again.
+    What the API server finds invalid is left out; a real operator logs it and tries again.
     """
 
     manager: ClassVar[str] = "manager"
@@ -39,6 +38,14 @@ class GroupController(PodController):
             if error.reason not in ("AlreadyExists", "Forbidden", "Invalid"):
                 raise
             return None
+
+    def _create_allowed(self, obj: Object, pod: dict[str, Any]) -> None:
+        """Create a pod unless the API server finds it invalid; one that a quota refuses is tried again."""
+        try:
+            self._create_pod(obj, pod)
+        except ApiError as error:
+            if error.reason != "Invalid":
+                raise
 
     def _ensure_headless_service(self, obj: Object, name: str, selector: dict[str, str], owner: Object) -> None:
         """Create the headless Service that gives the pods their DNS names, unless it exists."""

@@ -7,7 +7,6 @@ Not simulated: Ray itself (jobs, Serve, its autoscaler) and changes of templates
 
 from typing import Any, ClassVar
 
-from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true
 from twin.world.groups.group_controller import GroupController
 from twin.world.names import pod_name
@@ -58,12 +57,7 @@ class RayClusters(GroupController):
                 self._delete_pod(pod)
         for _ in range(wanted - len(pods)):
             pod = self._head(obj) if group is None else self._worker(obj, group)
-            try:
-                self._create_pod(obj, pod)
-            except ApiError as error:
-                if error.reason not in ("Forbidden", "Invalid"):
-                    raise
-                return
+            self._create_allowed(obj, pod)
 
     def _head(self, obj: Object) -> dict[str, Any]:
         name = obj["metadata"]["name"]

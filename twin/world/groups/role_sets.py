@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from formats.timestamps import format_time
-from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true, with_conditions
 from twin.world.groups.group_controller import GroupController
 from twin.world.groups.role_plan import Role, RolePod, RoleSteps, is_complete, rollout, scale
@@ -68,11 +67,7 @@ class RoleSets(GroupController):
         pod["metadata"] |= {"name": name, "annotations": {**(pod["metadata"].get("annotations") or {}), **annotations}}
         if slot is not None:
             del pod["metadata"]["generateName"]
-        try:
-            self._create_pod(obj, pod)
-        except ApiError as error:
-            if error.reason not in ("Forbidden", "Invalid"):
-                raise
+        self._create_allowed(obj, pod)
 
     def _status(self, obj: Object, states: Mapping[str, tuple[Role, list[RolePod]]]) -> dict[str, Any]:
         ready = all(is_complete(role, pods) for role, pods in states.values())

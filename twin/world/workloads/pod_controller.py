@@ -25,6 +25,7 @@ from twin.apiserver.meta.selectors import label_selector
 from twin.world.context import WorldContext
 from twin.world.work import DelayedQueue
 from twin.world.workloads.replicasets import DELAY, Index
+from twin.world.workloads.retries import Retries, is_final
 
 MANAGER = "kube-controller-manager"
 
@@ -46,6 +47,7 @@ class PodController(ABC):
         self._objects: dict[str, Object] = {}
         self._keys: dict[str, str] = {}  # uid -> key
         self._started = False
+        self._retries = Retries()
         self._queue = DelayedQueue(context, f"{self.kind.lower()}-controller", DELAY, self._process)
         self._store.subscribe(self._on_object, self.resource)
 
@@ -90,8 +92,12 @@ class PodController(ABC):
         try:
             self._sync(name, obj, self._pods.of(obj))
         except ApiError as error:
-            if error.reason != "Forbidden":  # its namespace is being deleted
+            if error.reason != "Forbidden":
                 raise
+            if not is_final(error):
+                self._later(name, self._retries.next_delay(name))
+        else:
+            self._retries.forget(name)
 
     def _claim(self, obj: Object) -> None:
         matches = label_selector(obj["spec"]["selector"])

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from fake_vllm.distributions import Uniform
-from formats.timestamps import parse_timestamp
+from formats.timestamps import format_time, parse_timestamp
 from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import (
     Object,
@@ -17,12 +18,14 @@ from twin.apiserver.meta.objects import (
     key,
     owner_reference,
     split,
+    with_conditions,
 )
 from twin.apiserver.meta.selectors import label_selector
 from twin.world.context import WorldContext
 from twin.world.names import pod_name
 from twin.world.work import DelayedQueue
 from twin.world.workloads.claims import claim_patches
+from twin.world.workloads.retries import Retries, is_final
 from twin.world.workloads.rollout import desired_replicas
 
 DELAY = Uniform(0.010, 0.060)  # seconds until a controller handles a change; a lightly loaded control plane
@@ -37,12 +40,16 @@ class Index:
     def __init__(self) -> None:
         self.by_key: dict[str, Object] = {}
         self._by_owner: dict[str, dict[str, Object]] = {}
+        self._in_order: dict[str, list[Object]] = {}
+        """Results of `of` by uid, until an object changes."""
 
     def put(self, change: Change) -> None:
         """Apply a change."""
         name, owner = key(change.object), controller_uid(change.object)
+        self._in_order.pop(owner, None)
         if change.old is not None and has_new_owner(change):
             self._by_owner.get(controller_uid(change.old), {}).pop(name, None)
+            self._in_order.pop(controller_uid(change.old), None)
         if change.type == "DELETED":
             self.by_key.pop(name, None)
             self._by_owner.get(owner, {}).pop(name, None)
@@ -52,8 +59,11 @@ class Index:
 
     def of(self, owner: Object) -> list[Object]:
         """Return the objects that `owner` controls, by creation time and name."""
-        objects = self._by_owner.get(owner["metadata"]["uid"], {})
-        return sorted(objects.values(), key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+        uid = owner["metadata"]["uid"]
+        if uid not in self._in_order:
+            objects = self._by_owner.get(uid, {}).values()
+            self._in_order[uid] = sorted(objects, key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+        return list(self._in_order[uid])
 
     def without_controller(self) -> list[Object]:
         """Return the objects that nothing controls."""
@@ -77,6 +87,7 @@ class ReplicaSets:
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
+        self._retries = Retries()
         self._relabelled: set[str] = set()  # uids of sets with a pod that has got other labels
         self._queue = DelayedQueue(context, "replicaset-controller", DELAY, self._sync)
         store.subscribe(self._on_set, SETS)
@@ -130,13 +141,24 @@ class ReplicaSets:
             self._claim(replica_set)
         pods = [pod for pod in self.pods.of(replica_set) if not is_terminating(pod) and not is_finished(pod)]
         missing = 0 if is_terminating(replica_set) else desired_replicas(replica_set["spec"]) - len(pods)
+        refused: ApiError | None = None
         for _ in range(missing):
-            if not self._create_pod(name, replica_set):
+            if (refused := self._create_pod(name, replica_set)) is not None:
                 break
         for pod in deletion_order(pods)[:-missing] if missing < 0 else ():
             namespace, short = split(key(pod))
             self._store.delete("pods", namespace, short, uid=pod["metadata"]["uid"])
-        self._write_status(name, replica_set, pods)
+        if refused is not None and is_final(refused):
+            refused = None
+        self._retry(name, refused)
+        self._write_status(name, replica_set, pods, "" if refused is None else refused.message)
+
+    def _retry(self, name: str, refused: ApiError | None) -> None:
+        """Try again later after a refusal."""
+        if refused is None:
+            self._retries.forget(name)
+        else:
+            self._env.timeout(self._retries.next_delay(name)).callbacks.append(lambda _: self._queue.add(name))
 
     def _claim(self, replica_set: Object) -> None:
         """Adopt pods that match the selector, and release those that do not any more."""
@@ -150,8 +172,8 @@ class ReplicaSets:
             namespace, name = split(key(pod))
             self._store.patch("pods", namespace, name, body, manager="kube-controller-manager")
 
-    def _create_pod(self, name: str, replica_set: Object) -> bool:
-        """Create a pod; return False if the API server refuses it, as in a namespace that is being deleted."""
+    def _create_pod(self, name: str, replica_set: Object) -> ApiError | None:
+        """Create a pod; return the error if the API server refuses it, as by a quota."""
         namespace, short = split(name)
         template = replica_set["spec"]["template"]
         rng = self._streams.get(f"replicaset/{name}/pod-names")
@@ -168,13 +190,14 @@ class ReplicaSets:
                 self._store.create("pods", pod, namespace=namespace, manager="kube-controller-manager")
             except ApiError as error:
                 if error.reason == "Forbidden":
-                    return False
+                    return error
                 if error.reason != "AlreadyExists":
                     raise
             else:
-                return True
+                return None
 
-    def _write_status(self, name: str, replica_set: Object, pods: list[Object]) -> None:
+    def _write_status(self, name: str, replica_set: Object, pods: list[Object], refused: str) -> None:
+        """Write the status; `refused` is the message of the API server that refused a pod."""
         min_ready = replica_set["spec"].get("minReadySeconds") or 0
         ready = [pod for pod in pods if is_true(pod, "Ready")]
         waits = [self._until_available(pod, min_ready) for pod in ready]
@@ -187,9 +210,12 @@ class ReplicaSets:
             "terminatingReplicas": len(terminating),
             "observedGeneration": replica_set["metadata"].get("generation", 1),
         }
-        if (replica_set.get("status") or {}) != status:
+        before = replica_set.get("status") or {}
+        if conditions := _conditions(before, refused, self._now()):
+            status["conditions"] = conditions
+        if before != status:
             namespace, short = split(name)
-            body = {"status": status}
+            body = {"status": {**({"conditions": None} if "conditions" in before else {}), **status}}
             self._store.patch(SETS, namespace, short, body, subresource="status", manager="kube-controller-manager")
         later = [wait for wait in waits if wait > 0]
         if later:
@@ -201,6 +227,16 @@ class ReplicaSets:
         if not min_ready or since is None:
             return 0.0
         return min_ready - (self._now() - parse_timestamp(since)).total_seconds()
+
+
+def _conditions(before: Object, refused: str, now: datetime) -> list[Object]:
+    """Return the conditions: `ReplicaFailure` while pods are refused (`calculateStatus` in Kubernetes)."""
+    if not refused:
+        return [item for item in before.get("conditions") or () if item["type"] != "ReplicaFailure"]
+    if any(item["type"] == "ReplicaFailure" for item in before.get("conditions") or ()):
+        return list(before["conditions"])
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refused}
+    return with_conditions(before.get("conditions") or (), [failure], format_time(now))
 
 
 def deletion_order(pods: Iterable[Object]) -> list[Object]:

@@ -1,6 +1,7 @@
 """Lists in pages, and watches: start versions, selectors, compaction."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from twin.apiserver import ApiError, Change, Store, Watch
 from twin.apiserver.storage.watch import BOOKMARK_EVERY, WINDOW
+from twin.kernel.loop import run
 
 
 def config_map(name: str, **labels: str) -> dict[str, Any]:
@@ -178,6 +180,25 @@ def test_a_watch_without_matching_changes_gets_bookmarks(store: Store) -> None:
     (bookmark,) = watch.take()
     assert bookmark.type == "BOOKMARK"
     assert bookmark.object["metadata"]["resourceVersion"] == store.resource_version
+
+
+def test_a_quiet_watch_gets_a_bookmark_every_minute_if_it_asks_for_them(store: Store) -> None:
+    times: dict[bool, list[float]] = {}
+
+    async def listen(bookmarks: bool) -> None:
+        watch = store.watch("configmaps", resource_version=store.resource_version, bookmarks=bookmarks)
+        times[bookmarks] = []
+        async for change in watch:
+            assert change.type == "BOOKMARK"
+            times[bookmarks].append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(200):
+                await asyncio.gather(listen(True), listen(False))
+
+    run(main())
+    assert times == {True: [60, 120, 180], False: []}
 
 
 async def _next_names(watch: Watch, count: int) -> list[str]:
