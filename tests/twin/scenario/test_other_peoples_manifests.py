@@ -82,7 +82,7 @@ def test_engines_that_load_no_adapter_are_noted_with_what_they_lack(folder: Any,
     (note,) = folder.load().notes
     assert note == f"engines of qwen refuse every adapter, because they are without {lacking}"
     folder.write("base.yaml", text)
-    assert folder.load().notes == (), "nobody loads an adapter"
+    assert folder.load().notes == (), "no adapter selects it"
 
 
 def test_missing_secrets_get_stand_ins_that_one_note_names(folder: Any) -> None:
