@@ -11,6 +11,7 @@ from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
@@ -75,6 +76,7 @@ class Controller:
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
                 publication_errors=PublicationErrors(clock, wake),
+                scaling_errors=PublicationErrors(clock, wake),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,
@@ -148,9 +150,11 @@ class Controller:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome, with_actions = "error", False
+        own_writes, written = self._cache.own_writes, frozenset[Version]()
+        own_writes.begin(key)
         try:
             result = await self._reconciler.reconcile(key)
-            with_actions = result.with_actions
+            with_actions, written = result.with_actions, result.written
             if result.refusal is None:
                 outcome = "requeue_after" if result.wake else "success"
             self._requeue(key, result)
@@ -158,6 +162,8 @@ class Controller:
             self._queue.add_rate_limited(key)
         except ClientError as error:
             self._retry(key, error)
+        finally:
+            own_writes.end(key, written)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:

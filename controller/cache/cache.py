@@ -27,6 +27,7 @@ from controller.api.types import (
     Service,
 )
 from controller.cache.occupancy import Occupancy
+from controller.cache.own_writes import OwnWrites
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView, pod_view
 from controller.cache.selector_index import SelectorIndex
@@ -56,6 +57,7 @@ class Cache:
             client, ENDPOINT_SLICES, log, label_selector=f"{MANAGED_BY}={MANAGER}"
         )
         self.occupancy = Occupancy()
+        self.own_writes = OwnWrites(wake)
         self.schedulers: Counter[tuple[str, str]] = Counter()
         """Number of adapters by (namespace, schedulerName)."""
         self.unsettled: set[str] = set()
@@ -141,7 +143,7 @@ class Cache:
                 self.moves.pop(key, None)
             loaded = {pod for pod in persisted.placements if persisted.attempt(pod) is None}
             left = self.occupancy.hold(key, [f"{namespace}/{pod}" for pod in {*persisted.selected, *loaded}])
-        self._wake(key)
+        self._object_changed(key, new)
         if left:
             self._wake_short_of_capacity(key.split("/")[0])
 
@@ -202,12 +204,20 @@ class Cache:
         service = new or old
         assert service is not None
         if self.adapters.get(service.key) is not None:
-            self._wake(service.key)
+            self._object_changed(service.key, new)
 
     def _owned_changed(self, old: Resource | None, new: Resource | None) -> None:
         """Wake the adapters that a Service or slice belongs to or did before, after any change."""
+        now = _adapter_key(new) if new is not None else ""
         for key in sorted({_adapter_key(item) for item in (old, new) if item is not None} - {""}):
+            self._object_changed(key, new if key == now else None)
+
+    def _object_changed(self, key: str, new: Resource | None) -> None:
+        """Wake an adapter after a change of one of its objects; `new` is None if it lost the object."""
+        if new is None:
             self._wake(key)
+        else:
+            self.own_writes.changed(key, new)
 
 
 def _adapter_key(obj: Resource) -> str:

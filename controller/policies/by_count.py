@@ -1,6 +1,7 @@
 """Policies that count adapters: `least-adapters` (which is `default`) and `bin-pack`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
 from typing import ClassVar
 
 from controller.policies.interface import Candidate, View
@@ -33,4 +34,4 @@ class BinPack:
 
 def first(candidates: Iterable[Candidate], count: int, rank: Rank) -> list[str]:
     """Return the names of the `count` best candidates."""
-    return [pod.name for pod in sorted(candidates, key=rank)[:count]]
+    return [pod.name for pod in nsmallest(count, candidates, key=rank)]

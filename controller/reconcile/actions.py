@@ -134,3 +134,5 @@ class Plan:
     """True if the policy found no capacity on ready pods: wake this adapter when another one leaves a pod."""
     refused: bool = False
     """True if another Secret may help: wake this adapter when one that it names changes."""
+    continues: bool = False
+    """True if another plan has to be made from what this one writes, as between the steps of a move."""

@@ -4,7 +4,7 @@ A message names the object, the cause and the next step. It stays the same while
 is a write. `status.py` turns a `StatusInput` into conditions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,9 +25,15 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class ConditionBuilder:
-    """Builds the status of one adapter at one instant."""
+    """Builds the status of one adapter at one instant.
+
+    Attributes:
+        context: what the plan is made from.
+        retrying: pods of which the plan announces an attempt after the first.
+    """
 
     context: PlanContext
+    retrying: Collection[str] = ()
 
     def initial(self) -> ModelAdapterStatus:
         """Return the first status of an adapter."""
@@ -80,7 +86,7 @@ class ConditionBuilder:
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
             foreign_base=self._foreign_base(),
-            scaling=scaling_conditions(self.context.scaling),
+            scaling=scaling_conditions(self.context.scaling, self.context.snapshot.scaling_error),
         )
 
     def _not_serving(self) -> StatusInput:
@@ -159,7 +165,10 @@ class ConditionBuilder:
         waits = [self._wait(state) for state in incomplete]
         if selection.missing:
             waits.append(f"{selection.missing} more: {self._no_other_pod()}")
-        first = any(state.attempt is None or not state.attempt.retries for state in incomplete)
+        first = any(
+            state.pod not in self.retrying and (state.attempt is None or not state.attempt.retries)
+            for state in incomplete
+        )
         reason = "Loading" if first else "Retrying"
         if not incomplete:
             reason = "PlacementLimit" if selection.over_limit else "WaitingForPods"

@@ -22,6 +22,7 @@ from controller.api.types import (
     ModelAdapterStatus,
     Resource,
 )
+from controller.cache.own_writes import Version, version_of
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import REFUSALS
 from controller.client.interface import AlreadyExists, ClientError, Conflict, Forbidden, Invalid, NotFound
@@ -56,12 +57,14 @@ class Result:
     """True if at least one action was executed."""
     wake: float = 0.0
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
+    written: frozenset[Version] = frozenset()
+    """Writes after which nothing is left to do: those of a plan that was executed in full."""
     refusal: ClientError | None = None
     """The API server refused the status, which has to be written later."""
 
 
 class _Refused(Exception):
-    """A write of the Service or a slice was refused."""
+    """A write of the Service, a slice or the replicas was refused."""
 
 
 class PlanExecutor:
@@ -74,6 +77,10 @@ class PlanExecutor:
         self._reserved: list[str] = []
         self._with_actions = False
         self._written = False
+        self._versions = set[Version]()
+        """Versions that the plan's writes returned."""
+        self._continues = plan.continues or any(isinstance(item, SetReplicas | AdoptSlices) for item in plan.actions)
+        """True if another plan has to be made from what this one writes."""
         self._outdated = False
         """True if a pod has changed since the plan was made."""
         self._refusal: ClientError | None = None
@@ -102,9 +109,12 @@ class PlanExecutor:
             return self._plan_again()
         finally:
             self._release()
-        if self._outdated:
-            return self._plan_again()
-        return Result(with_actions=self._with_actions, wake=plan.wake, refusal=self._refusal)
+        return self._plan_again() if self._outdated else self._done()
+
+    def _done(self) -> Result:
+        """Return the result of a plan that was executed in full, apart from a refused status."""
+        written = frozenset[Version]() if self._continues else frozenset(self._versions)
+        return Result(with_actions=self._with_actions, wake=self._plan.wake, written=written, refusal=self._refusal)
 
     def _plan_again(self) -> Result:
         return Result(with_actions=True, wake=self._dependencies.clock.now().timestamp())
@@ -150,7 +160,7 @@ class PlanExecutor:
                     return False
                 await self._write_annotations(action)
             case SetReplicas(replicas=replicas, at=at):
-                await self._patch(annotations.set_replicas(replicas, at))
+                await self._set_replicas(replicas, at)
             case RemoveFinalizer():
                 kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": kept}})
@@ -191,6 +201,21 @@ class PlanExecutor:
         except (Forbidden, Invalid) as error:
             self._refusal = error
 
+    async def _set_replicas(self, replicas: int, at: float) -> None:
+        """Change the replicas.
+
+        Raises:
+            _Refused: the API server refused it, which is recorded: the adapter is run with those that it has.
+        """
+        errors, key = self._dependencies.scaling_errors, self._adapter.key
+        try:
+            await self._patch(annotations.set_replicas(replicas, at))
+        except (Forbidden, Invalid) as error:
+            errors.record(key, error)
+            self._dependencies.events.event(self._adapter, "Warning", "FailedUpdateScale", str(error))
+            raise _Refused from error
+        errors.forget(key)
+
     async def _prepare_loads(self) -> bool:
         """Read what the loads need before they are announced; return False if one of them cannot be sent."""
         refused = False
@@ -230,6 +255,7 @@ class PlanExecutor:
             subresource="status" if subresource else "",
         )
         self._written = True
+        self._versions.add(version_of(self._adapter))
         self._dependencies.cache.adapters.apply_local(self._adapter)
 
     async def _adopt_slices(self) -> None:
@@ -260,14 +286,19 @@ class PlanExecutor:
         except REFUSALS as error:
             errors.record(key, error, withdrawal=publish.withdrawal)
             raise _Refused from error
+        self._continues |= errors.get(key) is not None  # the status still has the error
         errors.succeeded(key, withdrawal=publish.withdrawal)
 
     async def _write_endpoints(self, publish: PublishEndpoints) -> None:
         cache = self._dependencies.cache
         if publish.service is not None:
-            cache.services.apply_local(await self._write(SERVICES, publish.service))
+            service = await self._write(SERVICES, publish.service)
+            self._versions.add(version_of(service))
+            cache.services.apply_local(service)
         for item in publish.slices:
-            cache.slices.apply_local(await self._write(ENDPOINT_SLICES, item))
+            stored = await self._write(ENDPOINT_SLICES, item)
+            self._versions.add(version_of(stored))
+            cache.slices.apply_local(stored)
         for obsolete in publish.obsolete:
             meta = obsolete.metadata
             try:

@@ -46,11 +46,11 @@ def measure() -> dict[str, float]:
         await network.complete(("10.0.0.1", 8000), f"a{client % 8}", 256, 64)
 
     return {
-        "simulated completions a second, through the transport": rate(posted),
-        "simulated completions a second, without HTTP": rate(plain),
-        "completions a second, handlers alone": handled(body, headers),
-        "completions a second, short path of a socket": handled(body, headers, AsgiApp(an_engine())),
-        "completions a second, through FastAPI": handled(body, headers, AsgiApp(an_engine(), direct=())),
+        "simulated through the transport: completions a CPU second": rate(posted),
+        "simulated without HTTP: completions a CPU second": rate(plain),
+        "handlers alone: completions a CPU second": handled(body, headers),
+        "short path of a socket: completions a CPU second": handled(body, headers, AsgiApp(an_engine())),
+        "through FastAPI: completions a CPU second": handled(body, headers, AsgiApp(an_engine(), direct=())),
     }
 
 

@@ -3,9 +3,9 @@
 A separate process, because a child inherits the peak memory of its parent. A benchmark is a module `bench_*.py` here
 with `measure() -> dict[str, float]`; names say the unit. Figures go to `reports/bench.json`.
 
-Machines differ and are shared, so CPU seconds (names that end in `CPU_SECONDS`) are also printed as raw events: the
-number of bare SimPy timeouts that the same CPU time would have paid for in that minute. Those are compared with
-`stored.json`; `--store` writes it again.
+Machines differ and are shared, so CPU seconds, and what is counted a CPU second, are also printed as raw events: the
+number of bare SimPy timeouts that the same CPU time would have paid for in that minute. Those are printed with their
+ratio to the stored ones in `stored.json`; `--store` writes it again.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import simpy
 
-from tests.bench.figures import CPU_SECONDS, comparison, raw_events
+from tests.bench.figures import comparison, events_name, raw_events
 
 HERE = Path(__file__).parent
 OUT = Path("reports/bench.json")
@@ -79,8 +79,7 @@ def main(arguments: list[str]) -> int:
 def _print(measured: Mapping[str, float], events: Mapping[str, float], stored: Mapping[str, float]) -> None:
     for what, figure in measured.items():
         print(f"  {what:<62}{figure:>16,.2f}", flush=True)
-        if what.endswith(CPU_SECONDS):
-            name = what.removesuffix(CPU_SECONDS) + "million raw events"
+        if (name := events_name(what)) in events:
             print(f"  {name:<62}{events[name]:>16,.2f}{comparison(events[name], stored.get(name))}", flush=True)
 
 

@@ -45,7 +45,7 @@ def open_executor(name: Literal["joblib", "dask", "ray"], jobs: int, address: st
 @contextmanager
 def kept_runs(store: "ResultStore") -> Iterator[None]:
     """Add what is stored, and how to continue, to the message of an interruption or of an executor's failure."""
-    from twin.experiments.execution.executors import ExecutorError
+    from twin.experiments.execution.errors import ExecutorError
 
     try:
         yield
@@ -63,7 +63,7 @@ def _kept(store: "ResultStore") -> str:
 def usage_errors() -> Iterator[None]:
     """Map the errors of an experiment to `UsageError`."""
     from twin.experiments.design import DesignErrors
-    from twin.experiments.execution.executors import ExecutorError
+    from twin.experiments.execution.errors import ExecutorError
     from twin.experiments.execution.results import StoreError
     from twin.runs.folder import FolderError
 

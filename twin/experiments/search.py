@@ -20,7 +20,8 @@ from twin.evaluate import statistics
 from twin.evaluate.statistics import Comparison
 from twin.experiments.comparison import ProgressFactory, to_frame
 from twin.experiments.design import Design, DesignErrors, build_design
-from twin.experiments.execution.executors import Executor, missing_package
+from twin.experiments.execution.errors import missing_package
+from twin.experiments.execution.executors import Executor
 from twin.experiments.execution.results import ResultStore
 from twin.experiments.execution.runner import RowCallback, run_all
 from twin.experiments.execution.task import Row

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from twin.experiments.comparison import ProgressFactory
 from twin.experiments.design import Design
-from twin.experiments.execution.executors import Executor, ExecutorError
+from twin.experiments.execution.errors import ExecutorError
+from twin.experiments.execution.executors import Executor
 from twin.experiments.execution.results import ResultStore
 from twin.experiments.execution.runner import run_all
 from twin.experiments.execution.task import Task

@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_finished_runs_and_the_same_command_completes_with_the_same
 def test_ctrl_c_while_the_worker_processes_start_prints_no_traceback(tmp_path: Path) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     pause = threading.Event()
-    while not list(children(sweep.pid, "popen_loky")):
+    while not list(workers(sweep.pid)):
         assert sweep.poll() is None, sweep.communicate()[1]
         pause.wait(0.02)
     os.killpg(sweep.pid, signal.SIGINT)
@@ -186,7 +186,7 @@ def test_ctrl_c_while_the_worker_processes_start_prints_no_traceback(tmp_path: P
 def test_a_process_of_joblib_that_is_killed_costs_no_run_and_changes_no_byte(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
-    kill_child(sweep, "loky")
+    kill_one(sweep, workers)
     _, message = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
@@ -231,28 +231,40 @@ def test_every_request_to_a_lost_dask_scheduler_reports_the_loss(
 def test_on_a_local_ray_that_loses_a_worker_the_bytes_are_those_of_one_process(tmp_path: Path, alone: bytes) -> None:
     sweep = started(a_file(tmp_path), "--seeds", SEEDS, "--executor", "ray", "--jobs", "2", out=tmp_path)
     wait_for_rows(tmp_path, 2, sweep)
-    kill_child(sweep, "ray::perform")
+    kill_one(sweep, ray_workers)
     _, message = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, message
     assert (tmp_path / TARGET).read_bytes() == alone
 
 
-def kill_child(sweep: "subprocess.Popen[str]", named: str) -> None:
-    """Kill the first child process with this name; Ray's processes have another one between two tasks."""
+def kill_one(sweep: "subprocess.Popen[str]", workers: Callable[[int], Iterator[int]]) -> None:
+    """Kill the first of a sweep's worker processes; Ray's have another name between two tasks."""
     pause = threading.Event()
     while sweep.poll() is None:
-        for child in children(sweep.pid, named):
-            os.kill(child, signal.SIGKILL)
+        for worker in workers(sweep.pid):
+            os.kill(worker, signal.SIGKILL)
             return
         pause.wait(0.01)
-    raise AssertionError(f"no child was called {named}: {sweep.communicate()[1]}")
+    raise AssertionError(f"no worker was found: {sweep.communicate()[1]}")
 
 
-def children(pid: int, named: str) -> Iterator[int]:
-    """Yield the child processes whose command line contains `named`."""
+def workers(pid: int) -> Iterator[int]:
+    """Yield the processes that were forked from the fork server."""
+    for server in called(pid, "forkserver"):
+        with suppress(psutil.NoSuchProcess):
+            yield from (process.pid for process in psutil.Process(server).children())
+
+
+def ray_workers(pid: int) -> Iterator[int]:
+    """Yield Ray's processes that run a task."""
+    return called(pid, "ray::perform")
+
+
+def called(pid: int, name: str) -> Iterator[int]:
+    """Yield the child processes whose command line contains `name`."""
     for child in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if named in " ".join(child.cmdline()):
+            if name in " ".join(child.cmdline()):
                 yield child.pid
 
 

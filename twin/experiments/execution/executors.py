@@ -4,26 +4,23 @@ An executor takes tasks and yields rows in the order in which they finish. It ha
 each worker, so a design of a million runs needs no more memory than one of ten. If a worker dies, its tasks are run
 again; only a task that kills its worker repeatedly becomes a row with that as its error.
 
-joblib's own Dask and Ray backends are not used: Ray's cannot yield results as they finish, and with Dask's a task that
-kills its worker makes the whole call hang instead of failing.
+`processes.py` has the processes of this machine. joblib's own Dask and Ray backends are not used: Ray's cannot yield
+results as they finish, and with Dask's a task that kills its worker makes the whole call hang instead of failing.
 """
 
 import itertools
 import logging
-import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from formats.installation import install_command
+from twin.experiments.execution.errors import ExecutorError, missing_package
+from twin.experiments.execution.processes import MAX_WORKER_DEATHS, TASKS_PER_WORKER, in_processes
 from twin.experiments.execution.task import Row, Task
 from twin.experiments.execution.trial import failed_row, perform
 from twin.runs.folder import FolderError
@@ -32,19 +29,10 @@ ExecutorName = Literal["joblib", "dask", "ray"]
 Executor = Callable[[Iterable[Task]], Iterator[Row]]
 """Runs tasks; yields the row of each as soon as it has finished."""
 
-TASKS_PER_WORKER = 3
-"""Tasks submitted for each worker: one running, the others queued so that the worker is never idle."""
-MAX_WORKER_DEATHS = 3
-"""A task whose worker died this many times is not run again."""
 POLL_SECONDS = 2
 """Interval of the checks that the cluster still exists."""
 CONNECT_SECONDS = 10
 """Timeout for the first answer of a cluster."""
-_WARNINGS = "PYTHONWARNINGS"
-
-
-class ExecutorError(Exception):
-    """Tasks cannot be run; the message says why and what to do."""
 
 
 @contextmanager
@@ -60,7 +48,7 @@ def open_executor(name: ExecutorName, jobs: int, address: str = "") -> Iterator[
                 "--address: joblib runs on this machine only; allowed: --executor dask or --executor ray"
             )
         case "joblib":
-            yield _in_this_process if jobs == 1 else lambda tasks: _processes(tasks, jobs)
+            yield _in_this_process if jobs == 1 else lambda tasks: in_processes(tasks, jobs)
         case "dask":
             with _dask(jobs, address) as execute:
                 yield execute
@@ -69,119 +57,8 @@ def open_executor(name: ExecutorName, jobs: int, address: str = "") -> Iterator[
                 yield execute
 
 
-def missing_package(package: str, extra: str) -> ExecutorError:
-    """Return the error for an optional package that is not installed."""
-    return ExecutorError(f"requires {package}, which is not installed: {install_command(extra)}")
-
-
 def _in_this_process(tasks: Iterable[Task]) -> Iterator[Row]:
     return map(perform, tasks)
-
-
-def _processes(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
-    """Run tasks in joblib's worker processes.
-
-    joblib discards all running tasks when a process dies; they are run again here.
-    """
-    running: dict[str, Task] = {}
-    source = iter(tasks)
-
-    def registered(tasks: Iterable[Task]) -> Iterator[Task]:
-        for task in tasks:
-            running[task.key] = task
-            yield task
-
-    while True:
-        try:
-            for row in _parallel(registered(source), jobs):
-                del running[row.key]
-                yield row
-            return
-        except _worker_death_errors():
-            suspects = list(running.values())
-            for task in suspects:
-                del running[task.key]
-                yield _isolated(task)
-
-
-def _isolated(task: Task) -> Row:
-    """Run a task that was running when a process died, in a process where nothing else runs."""
-    for _ in range(MAX_WORKER_DEATHS - 1):
-        try:
-            return next(_parallel([task], 2))
-        except _worker_death_errors():
-            continue
-    return failed_row(task, f"its process died {MAX_WORKER_DEATHS} times (killed, or out of memory)")
-
-
-def _parallel(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
-    try:
-        from joblib import Parallel, delayed
-    except ImportError:
-        raise missing_package("joblib", "lab") from None
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=TASKS_PER_WORKER * jobs)
-    _start_quiet_tracker()
-    with _pool_shutdown_without_traceback():
-        with _sigint_blocked():  # the processes are started here
-            rows: Iterator[Row] = pool(delayed(perform)(task) for task in tasks)
-        yield from rows
-
-
-def _start_quiet_tracker() -> None:
-    """Start joblib's resource tracker: after Ctrl-C it removes what killed processes have left, and warns about it."""
-    from joblib.externals.loky.backend import resource_tracker as tracker
-
-    previous = os.environ.get(_WARNINGS)
-    os.environ[_WARNINGS] = ",".join(filter(None, [previous, "ignore:resource_tracker:UserWarning"]))
-    try:
-        tracker.ensure_running()
-    finally:
-        if previous is None:
-            del os.environ[_WARNINGS]
-        else:
-            os.environ[_WARNINGS] = previous
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread, and for good in the processes and threads that it starts meanwhile.
-
-    Ctrl-C reaches the whole process group. A worker that receives it while it imports its modules would print a
-    traceback; only this process decides what to do. A signal that arrives here meanwhile is delivered at the end.
-    """
-    resource_tracker.ensure_running()  # once, before: it unblocks SIGINT when it starts its process
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
-@contextmanager
-def _pool_shutdown_without_traceback() -> Iterator[None]:
-    """Print no traceback of the thread that manages joblib's processes if it fails during their shutdown.
-
-    When Ctrl-C arrives while a task is being submitted, that thread discards the task and then looks it up, which is a
-    KeyError. The processes have been killed by then, and joblib waits for the end of the thread.
-    """
-    previous = threading.excepthook
-
-    def print_unless_shut_down(args: threading.ExceptHookArgs) -> None:
-        flags = getattr(args.thread, "executor_flags", None)
-        if not getattr(flags, "shutdown", False):
-            previous(args)
-
-    threading.excepthook = print_unless_shut_down
-    try:
-        yield
-    finally:
-        threading.excepthook = previous
-
-
-def _worker_death_errors() -> tuple[type[Exception], ...]:
-    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
-
-    return (TerminatedWorkerError, BrokenProcessPool)
 
 
 @contextmanager

@@ -40,12 +40,16 @@ class Index:
     def __init__(self) -> None:
         self.by_key: dict[str, Object] = {}
         self._by_owner: dict[str, dict[str, Object]] = {}
+        self._in_order: dict[str, list[Object]] = {}
+        """Results of `of` by uid, until an object changes."""
 
     def put(self, change: Change) -> None:
         """Apply a change."""
         name, owner = key(change.object), controller_uid(change.object)
+        self._in_order.pop(owner, None)
         if change.old is not None and has_new_owner(change):
             self._by_owner.get(controller_uid(change.old), {}).pop(name, None)
+            self._in_order.pop(controller_uid(change.old), None)
         if change.type == "DELETED":
             self.by_key.pop(name, None)
             self._by_owner.get(owner, {}).pop(name, None)
@@ -55,8 +59,11 @@ class Index:
 
     def of(self, owner: Object) -> list[Object]:
         """Return the objects that `owner` controls, by creation time and name."""
-        objects = self._by_owner.get(owner["metadata"]["uid"], {})
-        return sorted(objects.values(), key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+        uid = owner["metadata"]["uid"]
+        if uid not in self._in_order:
+            objects = self._by_owner.get(uid, {}).values()
+            self._in_order[uid] = sorted(objects, key=lambda item: (item["metadata"]["creationTimestamp"], key(item)))
+        return list(self._in_order[uid])
 
     def without_controller(self) -> list[Object]:
         """Return the objects that nothing controls."""
