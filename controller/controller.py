@@ -76,6 +76,7 @@ class Controller:
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
                 publication_errors=PublicationErrors(clock, wake),
+                scaling_errors=PublicationErrors(clock, wake),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,

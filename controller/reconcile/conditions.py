@@ -86,7 +86,7 @@ class ConditionBuilder:
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
             foreign_base=self._foreign_base(),
-            scaling=scaling_conditions(self.context.scaling),
+            scaling=scaling_conditions(self.context.scaling, self.context.snapshot.scaling_error),
         )
 
     def _not_serving(self) -> StatusInput:

@@ -33,6 +33,8 @@ class ReconcilerDependencies:
     secrets: SecretCache
     secret_watcher: SecretWatcher
     publication_errors: PublicationErrors
+    scaling_errors: PublicationErrors
+    """Refused changes of `spec.replicas`."""
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker

@@ -64,7 +64,7 @@ class Result:
 
 
 class _Refused(Exception):
-    """A write of the Service or a slice was refused."""
+    """A write of the Service, a slice or the replicas was refused."""
 
 
 class PlanExecutor:
@@ -160,7 +160,7 @@ class PlanExecutor:
                     return False
                 await self._write_annotations(action)
             case SetReplicas(replicas=replicas, at=at):
-                await self._patch(annotations.set_replicas(replicas, at))
+                await self._set_replicas(replicas, at)
             case RemoveFinalizer():
                 kept = [name for name in self._adapter.metadata.finalizers if name != FINALIZER]
                 await self._patch({"metadata": {"finalizers": kept}})
@@ -200,6 +200,21 @@ class PlanExecutor:
             await self._patch(status.patch(self._adapter.status, desired), subresource=True)
         except (Forbidden, Invalid) as error:
             self._refusal = error
+
+    async def _set_replicas(self, replicas: int, at: float) -> None:
+        """Change the replicas.
+
+        Raises:
+            _Refused: the API server refused it, which is recorded: the adapter is run with those that it has.
+        """
+        errors, key = self._dependencies.scaling_errors, self._adapter.key
+        try:
+            await self._patch(annotations.set_replicas(replicas, at))
+        except (Forbidden, Invalid) as error:
+            errors.record(key, error)
+            self._dependencies.events.event(self._adapter, "Warning", "FailedUpdateScale", str(error))
+            raise _Refused from error
+        errors.forget(key)
 
     async def _prepare_loads(self) -> bool:
         """Read what the loads need before they are announced; return False if one of them cannot be sent."""

@@ -49,4 +49,5 @@ class Reconciler:
         self.dependencies.tracker.forget_adapter(key)
         self.dependencies.cache.occupancy.claim(key, ())
         self.dependencies.publication_errors.forget(key)
+        self.dependencies.scaling_errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())

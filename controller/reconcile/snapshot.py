@@ -51,6 +51,8 @@ class Snapshot:
     """Service and slices are the adapter's own, or orphans that it adopts."""
     publication_error: PublicationError | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
+    scaling_error: PublicationError | None = None
+    """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
     problem: SpecProblem | None = None
     move: DecidedMove | None = None
     """Move that rebalancing has decided and that has not begun."""

@@ -52,6 +52,7 @@ class PromptLimits:
         output_field: field with the number of tokens, for errors.
         reserves_output: the context less the tokens that were asked for is left to the prompt, as before 0.32; since
             then fewer tokens are generated instead.
+        names_passed: the error of a prompt that is too long begins with its length, as in 0.16.
     """
 
     context: int
@@ -60,6 +61,7 @@ class PromptLimits:
     keep_end: bool = False
     output_field: str = "max_tokens"
     reserves_output: bool = False
+    names_passed: bool = False
 
     @property
     def input(self) -> int:
@@ -118,17 +120,30 @@ class PromptLimits:
 
     def _too_many_characters(self, count: int) -> VLLMValidationError:
         most = self.input * tokenizer.WIDTH
+        if self.names_passed:
+            return self._passed(count, "characters", f" (at most {most} characters)", "input_text")
         bound = f"more than {most} characters, which is the upper bound for {self.input} input tokens"
         ending = "." if self.reserves_output else f".{_SHORTEN}."
         return self._too_long(f"{count} characters ({bound})", ending, "input_text", count)
 
     def _too_many_tokens(self, length: int, *, text: bool) -> VLLMValidationError:
         count = self.input + 1 if text else length  # of a text, no more are counted
+        if self.names_passed:
+            return self._passed(count, "tokens", "", "input_tokens")
         qualifier = "at least " if count == self.input + 1 else ""
         ending = f", which exceeds this limit even without any output tokens.{_SHORTEN}."
         if self.reserves_output:
             ending = f", for a total of {qualifier}{count + self.output} tokens."
         return self._too_long(f"{qualifier}{count} input tokens", ending, "input_tokens", count)
+
+    def _passed(self, count: int, unit: str, bound: str, parameter: str) -> VLLMValidationError:
+        return VLLMValidationError(
+            f"You passed {count} input {unit} and requested {self.output} output tokens. However, the model's context"
+            f" length is only {self.context} tokens, resulting in a maximum input length of {self.input} tokens{bound}."
+            f"{_SHORTEN}.",
+            parameter=parameter,
+            value=count,
+        )
 
     def _too_long(self, prompt: str, ending: str, parameter: str, value: int) -> VLLMValidationError:
         requested, advice = "", ""

@@ -42,6 +42,7 @@ class Api:
         ignores_tool_schemas: a call that has to be made is not constrained by a schema that cannot be used.
         null_top_logprobs: `top_logprobs` of null is 0, not the absence of log-probabilities.
         reserves_output: the tokens that were asked for must fit into the context beside the prompt.
+        names_passed: the error of a prompt that is too long begins with its length.
         explains_suffix: the refusal of `suffix` says what it would need.
         guards_media: fields for the processing of media are refused unless the server trusts its clients.
         limits_cache_salt: `cache_salt` has a length and characters that are allowed.
@@ -88,6 +89,7 @@ class Api:
     ignores_tool_schemas: bool = True
     null_top_logprobs: bool = True
     reserves_output: bool = False
+    names_passed: bool = False
     explains_suffix: bool = True
     all_logprobs: bool = True
     limits_cache_salt: bool = True
@@ -168,6 +170,7 @@ def api(version: str) -> Api:
         ignores_tool_schemas=False,
         null_top_logprobs=False,
         reserves_output=True,
+        names_passed=release < (0, 20),
         explains_suffix=False,
         all_logprobs=release >= (0, 30),
         limits_cache_salt=release >= (0, 30),

@@ -264,6 +264,7 @@ def _limits(body: Body, server: Server, output: int, field: str) -> PromptLimits
         keep_end=body.truncation_side == "left",
         output_field=field,
         reserves_output=server.api.reserves_output,
+        names_passed=server.api.names_passed,
     )
 
 

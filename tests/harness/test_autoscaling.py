@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from controller.client.interface import Forbidden
 from tests.harness.lifecycle import RESTART
 from tests.harness.story import ADAPTERS, Story, run_story
 from tests.twin.worlds import adapters
 from twin.sim.simulation import Simulation
 from twin.trace.lines import Counts, SliceLine
 from twin.world.controller_replica import Replica
+from twin.world.store_client import StoreClient
 
 SCALING = {"min": 1, "max": 3, "target": {"concurrency": 4}, "scaleDown": {"stabilizationWindowSeconds": 60}}
 CROWD = {"adapter": "a-0", "rate": "3/s", "from": "60s", "until": "150s"}
@@ -90,6 +92,34 @@ def test_metrics_that_read_zero_take_no_replica_from_a_busy_adapter_at_once(tmp_
 def test_metrics_that_stay_the_same_take_no_replicas(tmp_path: Path) -> None:
     story = a_story(tmp_path, {"kind": "metrics-stale", "from": "110s"}, duration="4m")
     assert sizes(story)[-1] == 3
+
+
+def test_a_refused_number_of_replicas_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy allows one replica: the condition has its words, and a killed replica is replaced."""
+    words = "admission webhook denied the request: at most one replica"
+    honest = StoreClient.patch
+
+    async def patch(self: StoreClient, kind: Any, namespace: str, name: str, body: Any, **options: Any) -> Any:
+        if body.get("spec", {}).get("replicas", 1) > 1:
+            raise Forbidden(words, code=403)
+        return await honest(self, kind, namespace, name, body, **options)
+
+    monkeypatch.setattr(StoreClient, "patch", patch)
+    kill = {"kind": "pod-kill", "pods": {"count": 3, "of": "qwen"}, "at": "115s"}
+    observed: list[dict[str, str]] = []
+
+    def look(simulation: Simulation) -> None:
+        observed.extend(simulation.store.get(ADAPTERS, "default", "a-0")["status"]["conditions"])
+
+    story = run_story(tmp_path, (114, look), **SECTIONS | {"faults": [kill], "duration": "145s"})
+    assert sizes(story) == [1]
+    assert len(story.published()) == 1
+    assert story.published() == story.holders()
+    (active,) = (condition for condition in observed if condition["type"] == "ScalingActive")
+    assert (active["status"], active["reason"]) == ("False", "FailedUpdateScale")
+    assert active["message"].startswith(words)
+    assert ("FailedUpdateScale", words) in story.event_notes()
+    assert story.violations == []
 
 
 def test_without_autoscaling_no_metrics_are_read(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_killed_between_two_attempts_none_comes_sooner_none_is_forgotten_none_is
     assert sum(waits) <= sum((5, 10, 20, 40, 80)) + 5 + 1 + 2  # a second a wait for what is not known, and the crash
 
 
+def test_killed_after_a_slow_announcement_the_next_attempt_is_early_by_that_write_at_most(tmp_path: Path) -> None:
+    """The announcement has the time before its write, and the load follows the write: a new leader knows no more."""
+    quick = {"cluster": {"api": {"latency": "10ms"}}, "duration": "1m"}
+    slow = {"kind": "api-slow", "factor": 300.0, "from": "29s"}
+    _, (first, *_) = tried(live(refusing(tmp_path, slow, **quick)))
+    crash = {"kind": "controller-crash", "at": f"{first + 0.5:.3f}s", "restart_after": "100ms"}
+    _, times = tried(live(refusing(tmp_path, slow | {"until": f"{first + 0.1:.3f}s"}, crash, **quick)))
+    assert times[0] == first
+    assert 5 - 3 <= times[1] - first < 5
+
+
 def test_an_eager_operator_leaves_a_pod_at_once_and_others_are_not_placed_there(tmp_path: Path) -> None:
     bad = chosen(tmp_path)
     later = adapters(4, name="b-{i}", replicas=1, arrive={"at": "40s"})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.runtime.leaderelection import LeaderElector
 from tests.harness.story import ADAPTERS, SLICES, engines, one, run_story
 from tests.twin.worlds import SELECTOR
 from twin.sim.simulation import Simulation
@@ -137,6 +138,21 @@ def test_what_aibrix_moved_after_going_back_is_taken_over_where_it_is(tmp_path: 
     assert holder != first
     assert story.published() == story.adapter()["status"]["instances"] == [holder]
     assert any("stop the other operator" in note for reason, note in story.event_notes() if reason == "TakenOver")
+
+
+def test_two_operators_without_leader_election_repeat_requests_and_serve_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each overwrites the other's status, and sends the load again that it does not know of."""
+
+    async def lead_at_once(self: LeaderElector, work: Any, stopping: Any) -> None:
+        await work()
+
+    monkeypatch.setattr(LeaderElector, "lead", lead_at_once)
+    story = run_story(tmp_path, adapters=one(replicas=2), controller={"replicas": 2}, duration="130s")
+    assert story.published() == story.holders() == sorted(story.adapter()["status"]["instances"])
+    assert len(story.published()) == 2
+    assert len(story.sent("load")) <= 4
 
 
 def test_an_adapter_whose_name_no_service_can_have_is_reported_and_can_be_deleted(tmp_path: Path) -> None:

@@ -721,6 +721,13 @@ MUTANTS = (
         "decision not persisted",
     ),
     Mutant(
+        "an adapter whose replicas may not be changed is not repaired",
+        "reconcile/scaling.py",
+        "if error is not None and error.retry_at > now:",
+        "if error is not None and error.retry_at > now + 1e9:",
+        "step stopped by one that it does not depend on",
+    ),
+    Mutant(
         "requests reach a pod that was unloaded as soon as it was withdrawn",
         "reconcile/steps.py",
         "if (drained := context.drained_at()) > context.now:",

@@ -34,7 +34,6 @@ KNOWN: tuple[Known, ...] = (
     Known("cases/chat/tools/*", "*.finish_reason", _CALLS),
     Known("cases/chat/tools/*-stream*", "[0].events", _CALLS),
     Known("cases/chat/tools/required-usage", "[0].events", _CALLS),
-    Known("cases/chat/shape/clamped", "[0]*", _TOKENS, ("0.27.1", "0.28.0", "0.30.0")),
     Known("cases/*/shape/structured-grammar-bad", "[0].json.error.message", "words of a library for grammars"),
     Known(
         "cases/chat/tools/bad-parameters",
