@@ -92,11 +92,11 @@ def plan_of(pods: Iterable[Pod], adapters: Iterable[ModelAdapter], settings: Set
     selectors, listed = SelectorIndex(), list(adapters)
     for adapter in listed:
         selectors.add(adapter, views.get(adapter.metadata.namespace, []))
-    reader = FleetReader(settings, Policies(settings.policy, settings.policies), None, now)
-    view = reader.read(
+    placed = (
         PlacedAdapter(adapter, annotations.read(adapter.metadata.annotations), selectors.pods_of(adapter.key))
         for adapter in listed
     )
+    view = FleetReader(settings, Policies(settings.policy, settings.policies)).read(placed, now, None)
     unsettled = unsettled_pods(view.pods, (), settings, now=now, settle=SETTLE)
     algorithm = ALGORITHMS[settings.rebalance.algorithm]()
     return plan_moves(view.fleet, algorithm, settings.rebalance.tolerance, unsettled)

@@ -1,10 +1,10 @@
 """Reads a fleet from adapters and their pods. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from controller.api.annotations import PersistedState
-from controller.api.spec import rank_of
+from controller.api.spec import rank_of, sidecar_needed
 from controller.api.types import ModelAdapter
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
@@ -34,58 +34,74 @@ class FleetView:
     pods: Mapping[str, PodView]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What an object says, whatever pods there are."""
+
+    adapter: ModelAdapter
+    pods: frozenset[str]
+    rank: int
+    sidecar: bool
+    """True if the artifact needs the runtime sidecar."""
+    movable: bool
+
+
 class FleetReader:
-    """Reads one fleet; adapters that can use the same pods share one set of names."""
+    """Reads one fleet again and again: of an adapter that has not changed only the pods are looked at."""
 
-    settings: Settings
-    policies: Policies
-    weights: Mapping[str, float] | None
-    """Load of one copy, by adapter; None if adapters are counted."""
-    now: float
-    """Seconds since 1970."""
-    _pods: dict[str, PodView] = field(default_factory=dict)
-    _sets: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
-    _indexes: list[PodIndex] = field(default_factory=list)
-    """Indexes whose ids are in use."""
+    def __init__(self, settings: Settings, policies: Policies) -> None:
+        self._settings = settings
+        self._policies = policies
+        self._facts: dict[str, _Facts] = {}
 
-    def read(self, adapters: Iterable[PlacedAdapter]) -> FleetView:
-        """Return the fleet of these adapters."""
-        entries = {item.adapter.key: self._entry(item) for item in adapters}
-        slots = {key: pod.max_cpu_loras for key, pod in self._pods.items()}
-        return FleetView(Fleet(slots, entries, weighted=self.weights is not None), self._pods)
+    def read(self, adapters: Iterable[PlacedAdapter], now: float, weights: Mapping[str, float] | None) -> FleetView:
+        """Return the fleet of these adapters.
 
-    def _entry(self, item: PlacedAdapter) -> FleetAdapter:
+        Args:
+            adapters: all adapters.
+            now: seconds since 1970.
+            weights: load of one copy, by adapter; None if adapters are counted.
+        """
+        pods: dict[str, PodView] = {}
+        sets: dict[tuple[int, bool, int], tuple[PodIndex, frozenset[str]]] = {}
+        facts, entries = {}, {}
+        for item in adapters:
+            key = item.adapter.key
+            known = self._facts.get(key)
+            if known is None or known.adapter is not item.adapter or item.persisted.move is not None:
+                known = self._read(item, now)
+            facts[key] = known
+            kind = id(item.matching), known.sidecar, known.rank
+            shared = sets.get(kind)
+            if shared is None:
+                able = pods_able_to_load(item.adapter.spec, item.matching, self._settings)
+                takers = {pod.key: pod for pod in able if pod.takes_rank(known.rank)}
+                pods |= takers
+                shared = sets[kind] = item.matching, frozenset(takers)  # with the index, so that it keeps its id
+            weight = 1.0 if weights is None else weights.get(key, 0.0)
+            entries[key] = FleetAdapter(known.pods, shared[1], weight, known.movable)
+        self._facts = facts
+        slots = {key: pod.max_cpu_loras for key, pod in pods.items()}
+        return FleetView(Fleet(slots, entries, weighted=weights is not None), pods)
+
+    def _read(self, item: PlacedAdapter, now: float) -> _Facts:
         adapter, persisted = item.adapter, item.persisted
-        namespace, pods = adapter.metadata.namespace, set(persisted.selected)
+        namespace, names = adapter.metadata.namespace, set(persisted.selected)
         if persisted.move is not None and persisted.move.under_way:
-            pods = pods - {persisted.move.source} | {persisted.move.target}
-        return FleetAdapter(
-            pods=frozenset(f"{namespace}/{pod}" for pod in pods),
-            allowed=self._allowed(adapter, item.matching),
-            weight=1.0 if self.weights is None else self.weights.get(adapter.key, 0.0),
-            movable=self._is_movable(adapter, persisted),
-        )
+            names = names - {persisted.move.source} | {persisted.move.target}
+        pods = frozenset(f"{namespace}/{name}" for name in names)
+        sidecar, movable = bool(sidecar_needed(adapter.spec)), self._is_movable(adapter, persisted, now)
+        return _Facts(adapter, pods, rank_of(adapter.spec), sidecar, movable)
 
-    def _allowed(self, adapter: ModelAdapter, matching: PodIndex) -> frozenset[str]:
-        able, rank = pods_able_to_load(adapter.spec, matching, self.settings), rank_of(adapter.spec)
-        names = self._sets.get((id(able), rank))
-        if names is None:
-            pods = {pod.key: pod for pod in able if pod.takes_rank(rank)}
-            self._pods.update(pods)
-            self._indexes.append(able)
-            names = self._sets[id(able), rank] = frozenset(pods)
-        return names
-
-    def _is_movable(self, adapter: ModelAdapter, persisted: PersistedState) -> bool:
+    def _is_movable(self, adapter: ModelAdapter, persisted: PersistedState, now: float) -> bool:
         """Return whether all replicas of an adapter serve, and one of them may be moved."""
         spec, move = adapter.spec, persisted.move
         if spec.pinned or not spec.replicas or adapter.metadata.deletion_timestamp is not None:
             return False
-        if move is not None and (move.under_way or 0 <= self.now - move.finished < REST):
+        if move is not None and (move.under_way or 0 <= now - move.finished < REST):
             return False
         settled = set(adapter.status.instances) == set(persisted.selected) == persisted.placements.keys()
-        return settled and len(persisted.selected) == spec.replicas and self.policies.balances(spec.scheduler_name)
+        return settled and len(persisted.selected) == spec.replicas and self._policies.balances(spec.scheduler_name)
 
 
 def unsettled_pods(

@@ -48,6 +48,7 @@ class Rebalancer:
         self._settings = settings
         self._wake = wake
         self._weights = AdapterWeights(sources.cache, settings.scrape_interval)
+        self._reader = FleetReader(settings, sources.policies)
         self._decided: dict[str, DecidedMove] = {}
         self._planned_since: dict[Move, float] = {}
         self._last_deletion = 0.0
@@ -97,11 +98,11 @@ class Rebalancer:
         if settings.rebalance.by_requests:
             self._weights.update(self._sources.demand.estimates, now)
             weights = self._weights.per_copy(cache.adapters)
-        reader = FleetReader(settings, self._sources.policies, weights, now)
-        return reader.read(
+        adapters = (
             PlacedAdapter(adapter, cache.persisted_state(adapter), cache.matching(adapter))
             for adapter in cache.adapters
         )
+        return self._reader.read(adapters, now, weights)
 
     def _unsettled(self, view: FleetView, now: float) -> dict[str, str]:
         """Return why pods are left alone, by pod."""
