@@ -9,6 +9,8 @@ Release = tuple[int, int, int]
 ROLLING = ("latest", "nightly")
 """Versions and image tags without a number, which are newer than any release."""
 _NEWEST: Release = (10**6, 0, 0)
+NEVER: tuple[int, ...] = (10**6 + 1,)
+"""Bound that no release reaches, not even a rolling one."""
 _NUMBER = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?:[.\-+a-z].*)?", re.IGNORECASE)
 
 

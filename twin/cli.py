@@ -54,6 +54,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     gc.set_threshold(*_GC_THRESHOLDS)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to look for some, it reads all installed packages
     for unused in _UNUSED:
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     try:

@@ -151,6 +151,20 @@ def service_write(desired: Service, current: Service | None) -> Write[Service] |
     return Write(desired, current, {"metadata": metadata, "spec": patch if differs else {}})
 
 
+def leftovers(service: Service) -> str:
+    """Return the warning about a Service that was given a selector.
+
+    Kubernetes' controllers publish the pods that it matches at once. They leave these endpoints behind when the
+    selector is taken back, and never update them; they belong to the Service, not to this operator.
+    """
+    name = service.metadata.name
+    made = f"{SERVICE_LABEL}={name},{MANAGED_BY}!={MANAGER}"
+    return (
+        f"Service {name} got a selector, which publishes pods without the adapter; it is taken back. What Kubernetes "
+        f"has published stays: kubectl delete endpoints {name}; kubectl delete endpointslices -l '{made}'"
+    )
+
+
 def slice_write(desired: EndpointSlice, current: EndpointSlice | None) -> Write[EndpointSlice] | None:
     """Return the write that makes `current` the desired slice; None if it has all that is desired."""
     if current is None:

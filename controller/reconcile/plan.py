@@ -32,7 +32,7 @@ from controller.reconcile.actions import (
 from controller.reconcile.conditions import ConditionBuilder
 from controller.reconcile.context import PlanContext
 from controller.reconcile.deletion import plan_deletion
-from controller.reconcile.endpoints import plan_withdrawal, publication
+from controller.reconcile.endpoints import leftovers, plan_withdrawal, publication
 from controller.reconcile.moves import move_events, plan_move
 from controller.reconcile.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.replica_state import replica_states
@@ -230,4 +230,6 @@ def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[Emit
     yield from move_events(snapshot.persisted.move, selection.move)
     if selection.policy_error:
         yield EmitEvent("Warning", "PolicyFailed", selection.policy_error)
+    if snapshot.service is not None and snapshot.service.spec.selector:
+        yield EmitEvent("Warning", "SelectorRemoved", leftovers(snapshot.service))
     yield from conditions.warnings()

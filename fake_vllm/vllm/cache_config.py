@@ -7,24 +7,24 @@ from collections.abc import Mapping
 
 from fake_vllm.engine.config import EngineConfig
 from fake_vllm.engine.stats import BLOCK
+from formats.engine_releases import NEVER
 
-_NEVER = (10**6,)
 _FIELDS: tuple[tuple[tuple[int, ...], tuple[int, ...], str], ...] = (
-    ((0,), _NEVER, "block_size cache_dtype enable_prefix_caching engine gpu_memory_utilization is_attention_free"),
-    ((0,), _NEVER, "kv_cache_memory_bytes kv_offloading_backend kv_offloading_size kv_sharing_fast_prefill"),
-    ((0,), _NEVER, "mamba_block_size mamba_cache_dtype mamba_cache_mode mamba_page_size_padded mamba_ssm_cache_dtype"),
-    ((0,), _NEVER, "num_cpu_blocks num_gpu_blocks num_gpu_blocks_override prefix_caching_hash_algo sliding_window"),
+    ((0,), NEVER, "block_size cache_dtype enable_prefix_caching engine gpu_memory_utilization is_attention_free"),
+    ((0,), NEVER, "kv_cache_memory_bytes kv_offloading_backend kv_offloading_size kv_sharing_fast_prefill"),
+    ((0,), NEVER, "mamba_block_size mamba_cache_dtype mamba_cache_mode mamba_page_size_padded mamba_ssm_cache_dtype"),
+    ((0,), NEVER, "num_cpu_blocks num_gpu_blocks num_gpu_blocks_override prefix_caching_hash_algo sliding_window"),
     ((0,), (0, 20), "cpu_kvcache_space_bytes cpu_offload_gb swap_space"),
     ((0,), (0, 28), "calculate_kv_scales"),
-    ((0, 20), _NEVER, "_block_size_resolved kv_cache_dtype_skip_layers user_specified_block_size"),
+    ((0, 20), NEVER, "_block_size_resolved kv_cache_dtype_skip_layers user_specified_block_size"),
     ((0, 20), (0, 32), "user_specified_mamba_block_size"),
     ((0, 20), (0, 27), "hash_block_size"),
-    ((0, 24), _NEVER, "kv_cache_max_concurrency kv_cache_size_tokens"),
-    ((0, 27), _NEVER, "prefix_match_unit replayssm_buffer_len skip_page_size_padded use_replayssm"),
-    ((0, 30), _NEVER, "kv_cache_layout prefix_cache_retention_interval use_kda_recoverssm"),
+    ((0, 24), NEVER, "kv_cache_max_concurrency kv_cache_size_tokens"),
+    ((0, 27), NEVER, "prefix_match_unit replayssm_buffer_len skip_page_size_padded use_replayssm"),
+    ((0, 30), NEVER, "kv_cache_layout prefix_cache_retention_interval use_kda_recoverssm"),
     ((0, 30), (0, 32), "enable_mamba_fine_grained_prefix_cache"),
-    ((0, 32), _NEVER, "cache_hit_alignment_tokens effective_attention_block_size hash_block_size swa_bounded_replay"),
-    ((0, 32), _NEVER, "enable_mamba_shared_prefix_checkpoint"),
+    ((0, 32), NEVER, "cache_hit_alignment_tokens effective_attention_block_size hash_block_size swa_bounded_replay"),
+    ((0, 32), NEVER, "enable_mamba_shared_prefix_checkpoint"),
 )
 """First release with the fields, first release without them, and their names."""
 

@@ -22,9 +22,9 @@ from fake_vllm.vllm import adapters, endpoints, generation, tokens
 from fake_vllm.vllm.development import DEVELOPMENT_ROUTES
 from fake_vllm.vllm.protocol import EmbeddingRequest, LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from formats.engine_command import ServerArgs
-from formats.engine_releases import parse_release
+from formats.engine_releases import NEVER, parse_release
 
-_FIRST, _NEVER = (0,), (10**6,)
+_FIRST = (0,)
 _SCALE_OUT = (
     *("/v1/chat/completions/render", "/v1/completions/render", "/v1/responses/render", "/v1/messages/render"),
     *("/v1/chat/completions/derender", "/v1/completions/derender", tokens.PATH),
@@ -47,7 +47,7 @@ class _Optional:
     path: str
     route: Route
     since: tuple[int, ...] = _FIRST
-    until: tuple[int, ...] = _NEVER
+    until: tuple[int, ...] = NEVER
     when: Callable[[_Server], bool] = lambda _: True
 
 

@@ -1,4 +1,4 @@
-"""What AIBrix's controller leaves in a cluster; not a test."""
+"""Objects that AIBrix's controller leaves in a cluster; not a test."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ async def as_aibrix_leaves_it(cluster: Cluster, name: str, pod: str) -> None:
 
 
 async def write_slice(cluster: Cluster, name: str) -> None:
-    """Create AIBrix's slice of an adapter, which has the adapter's name and is managed by nobody."""
+    """Create AIBrix's slice of an adapter, which has the adapter's name and no label of a manager."""
     world = cluster.world
     owners = _owners(await world.read(MODEL_ADAPTERS, name))
     metadata = {"name": name, "labels": {SERVICE_LABEL: name}, "ownerReferences": owners}

@@ -98,6 +98,11 @@ def test_a_service_that_drifts_is_taken_back(tmp_path: Path) -> None:
     assert not spec.get("selector")
     assert not spec.get("publishNotReadyAddresses")
     assert [port["port"] for port in spec["ports"]] == [8000]
+    (note,) = [note for reason, note in story.event_notes() if reason == "SelectorRemoved"]
+    assert note.endswith(
+        "kubectl delete endpoints a-0; kubectl delete endpointslices "
+        "-l 'kubernetes.io/service-name=a-0,endpointslice.kubernetes.io/managed-by!=lora-controller'"
+    )
 
 
 @pytest.mark.parametrize("place", ["first", "last", "native"])

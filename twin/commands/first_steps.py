@@ -59,14 +59,17 @@ def init(manifests: Manifests, out: Out = Path("scenario.yaml"), name: Title = "
 def _write_draft(manifests: list[Path], out: Path, name: str) -> tuple[str, ...]:
     """Write a valid scenario or nothing; return its notes."""
     from twin.scenario import ScenarioErrors, load
-    from twin.scenario.first_draft import DraftError, draft
+    from twin.scenario.first_draft import DraftError, draft, example_adapters
 
     temporary = out.with_name(f".{out.name}.new-{os.getpid()}")
     try:
         text = draft(manifests, name, out.parent)
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
-        notes = load(temporary).notes
+        scenario = load(temporary)
+        if adapters := example_adapters(scenario.objects):
+            temporary.write_text(draft(manifests, name, out.parent, adapters), encoding="utf-8")
+            scenario = load(temporary)
         temporary.replace(out)
     except DraftError as error:
         raise UsageError(str(error)) from None
@@ -74,7 +77,7 @@ def _write_draft(manifests: list[Path], out: Path, name: str) -> tuple[str, ...]
         raise UsageError(*map(str, errors.problems)) from None
     finally:
         temporary.unlink(missing_ok=True)
-    return notes
+    return scenario.notes
 
 
 def _named(name: str, found: list["Example"]) -> "Example":

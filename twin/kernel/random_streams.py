@@ -7,8 +7,10 @@ see the same arrivals, latencies and faults (common random numbers) and can be c
 
 from hashlib import sha256
 from random import Random
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Streams:
@@ -18,12 +20,13 @@ class Streams:
         self._seed = seed
         self._streams: dict[str, np.random.Generator] = {}
 
-    def get(self, name: str) -> np.random.Generator:
+    def get(self, name: str) -> "np.random.Generator":
         """Return the stream of that name: the same object each time, whose draws continue where they stopped."""
         stream = self._streams.get(name)
         if stream is None:
-            stream = np.random.Generator(np.random.PCG64(self._entropy(name)))
-            self._streams[name] = stream
+            from numpy.random import PCG64, Generator  # slow to import: `twin check` draws nothing
+
+            stream = self._streams[name] = Generator(PCG64(self._entropy(name)))
         return stream
 
     def python(self, name: str) -> Random:

@@ -1,5 +1,6 @@
 """Summary of a run for the terminal."""
 
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -10,8 +11,13 @@ from formats.durations import format_clock
 from twin.evaluate.expectations import measure
 from twin.evaluate.run_result import RunResult, invariant_label
 from twin.report.page import format_value
+from twin.trace.lines import AdapterLine
 
 MOST_VIOLATIONS = 3
+MOST_REASONS = 3
+"""Reasons why adapters are not Running."""
+_VARYING = re.compile(r"^[a-z0-9.-]+: |; tried again at \S+$")
+"""Parts of a condition's message in which adapters with the same reason differ: the pod, and the next attempt."""
 PIPED_WIDTH = 240
 """Columns if the output is not a terminal, so that lines are not wrapped."""
 
@@ -48,6 +54,8 @@ def _table(result: RunResult, page: Path | None) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("adapters running", f"{result.count('running'):,} of {result.left:,}")
+    for i, (name, message) in enumerate(_not_running(result)):
+        table.add_row("" if i else "not running", f"[red]{escape(name)}[/]: {escape(message)}")
     table.add_row("time to running", _times(result))
     attempted, succeeded = (
         format_value(measure(result.measures, f"loads.{name}")) for name in ("attempted", "succeeded")
@@ -64,6 +72,19 @@ def _table(result: RunResult, page: Path | None) -> Table:
     if page is not None:
         table.add_row("report", escape(str(page)))
     return table
+
+
+def _not_running(result: RunResult) -> list[tuple[str, str]]:
+    """Return each reason why adapters were not Running at the end, with the first of them and the number of others."""
+    last = {line.object: line for line in result.lines if isinstance(line, AdapterLine)}
+    waiting: dict[str, list[AdapterLine]] = {}
+    for line in last.values():
+        if line.event != "deleted" and line.phase != "Running" and line.message:
+            waiting.setdefault(_VARYING.sub("", line.message), []).append(line)
+    return [
+        (f"{first.object}{f' and {len(others)} more' if others else ''}", first.message)
+        for first, *others in list(waiting.values())[:MOST_REASONS]
+    ]
 
 
 def _times(result: RunResult) -> str:

@@ -1,11 +1,18 @@
 """A first scenario for manifests, with comments on what a reader may want to change. Start reading at `draft`."""
 
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from controller.api.labels import ENABLED_LABEL
+from fake_vllm.cli import command_line
+from fake_vllm.engine.config import EngineConfigError
+from twin.scenario.manifests.pod_templates import PodTemplate, pod_templates
 from twin.scenario.manifests.sources import KUSTOMIZATION_FILES
+from twin.world.kubelet.pod_spec import command_of, engine_of, runs_engine, version_of
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[^a-z0-9-]+")
@@ -17,7 +24,7 @@ duration: 20m # simulated time; a run takes seconds
 
 manifests: # relative to this file; globs such as k8s/*.yaml are allowed
 {manifests}
-
+{adapters}
 cluster:
   # Nodes are added until all pods fit. For nodes of your own:
   #   nodes: {{count: 2, gpus: 8, zones: [a, b]}}
@@ -42,25 +49,63 @@ expect:
   - time_to_running_seconds.max <= 300
 """
 
+_ADAPTERS = """
+adapters: # the manifests have none; ModelAdapters of your own can be listed among the manifests instead
+  - name: example-{{i}}
+    count: 3
+    arrive: {{poisson: 2/min, from: 2m}}
+    spec:
+      baseModel: {base}
+      podSelector: {{matchLabels: {labels}}}
+      artifactURL: "huggingface://acme/example-{{i}}"
+"""
+
 
 class DraftError(Exception):
     """No scenario can be made of the given files; the message is one line."""
 
 
-def draft(paths: Sequence[Path], name: str, folder: Path) -> str:
+def draft(paths: Sequence[Path], name: str, folder: Path, adapters: str = "") -> str:
     """Return the scenario as YAML with comments.
 
     Args:
         paths: manifests, or folders of which all YAML and JSON files are taken.
         name: the scenario's name; what a name cannot contain becomes a hyphen.
         folder: the folder of the scenario, which the paths in it are relative to.
+        adapters: a section with adapters; empty if the manifests have some.
 
     Raises:
         DraftError: if a file does not exist, a folder contains no manifest, or either is a kustomization.
     """
     files = [file for path in paths for file in _manifests(path)]
     lines = "\n".join(f"  - {Path(os.path.relpath(file, folder)).as_posix()}" for file in dict.fromkeys(files))
-    return _TEMPLATE.format(name=_NAME.sub("-", name.lower()).strip("-") or "scenario", manifests=lines)
+    return _TEMPLATE.format(
+        name=_NAME.sub("-", name.lower()).strip("-") or "scenario", manifests=lines, adapters=adapters
+    )
+
+
+def example_adapters(objects: Sequence[Mapping[str, Any]]) -> str:
+    """Return a section with example adapters for the first engine; empty if there are adapters or no engine."""
+    if any(item.get("kind") == "ModelAdapter" for item in objects):
+        return ""
+    for item in objects:
+        for template in pod_templates(item):
+            labels, containers = dict(template.meta.get("labels") or {}), template.spec.get("containers") or ()
+            if labels and runs_engine(str(item["kind"]), labels, containers):
+                return _section(str(item["metadata"].get("namespace", "default")), labels, template)
+    return ""
+
+
+def _section(namespace: str, labels: Mapping[str, str], template: PodTemplate) -> str:
+    name = engine_of(template.meta, template.spec)
+    container = next(item for item in template.spec["containers"] if item["name"] == name)
+    try:
+        base = command_line.read(command_of(container), {}, version=version_of(container)).served_model_names[0]
+    except EngineConfigError:
+        base = name
+    selected = {key: value for key, value in labels.items() if key != ENABLED_LABEL} or labels
+    text = _ADAPTERS.format(base=json.dumps(base), labels=json.dumps(selected))
+    return text if namespace == "default" else text.replace("    count:", f"    namespace: {namespace}\n    count:")
 
 
 def _manifests(path: Path) -> list[Path]:

@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from controller.api.labels import ENABLED_LABEL
+from fake_vllm.engine.config import EngineConfigError
 from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
 from twin.scenario.manifests.group_notes import notes_on_groups
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
-from twin.scenario.manifests.workloads import Workload
+from twin.scenario.manifests.workloads import Workload, engine_config
 from twin.scenario.model import ScenarioFile
 from twin.scenario.sections.cluster import Node
 
+UPDATING = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 UNREAD = "fields of its pods that the twin does not read"
 _NO_ENGINE = "no engine runs in its pods: no container starts the API server of vLLM or SGLang"
 _WITHOUT_ENGINES = ("DaemonSet", "Job")
@@ -90,17 +92,35 @@ def _on_services(entries: Sequence[Entry]) -> Iterator[Note]:
 
 def _on_selectors(workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]]) -> Iterator[Note]:
     """Yield notes on adapters that select no pods, and on pods that are selected but not enabled."""
-    disabled: dict[str, Workload] = {}
+    disabled, chosen = dict[str, Workload](), dict[str, Workload]()
     for adapter in adapters:
         metadata = adapter["metadata"]
         selected = [workload for workload in workloads if _selects(adapter, workload)]
         if not selected:
             yield Note(f"ModelAdapter {metadata['namespace']}/{metadata['name']} selects no pod of the manifests")
+        chosen |= {each.entry.title: each for each in selected}
         disabled |= {each.entry.title: each for each in selected if each.labels.get(ENABLED_LABEL) != "true"}
     for workload in disabled.values():
         lacking = f'pods of {workload.name} are without the label {ENABLED_LABEL}: "true"'
         text = f"{lacking}, so no adapter is loaded on them; add it to the pods' labels"
         yield workload.entry.note(text, (*workload.at[:-1], "metadata"))
+    for workload in chosen.values():
+        if lacking := _lacks_for_loading(workload):
+            text = f"engines of {workload.name} refuse every adapter, because they are without {lacking}"
+            yield workload.entry.note(text, (*workload.at, "containers"))
+
+
+def _lacks_for_loading(workload: Workload) -> str:
+    """Return what a vLLM needs for adapters that are loaded at run time and does not have; empty if nothing."""
+    if not workload.looks_like_engine or workload.engine.get("envFrom"):
+        return ""
+    try:
+        config = engine_config(workload)
+    except EngineConfigError:
+        return ""
+    variable = any(each.get("name") == UPDATING and "valueFrom" in each for each in workload.engine.get("env") or ())
+    needs = (("--enable-lora", config.enable_lora), (f'{UPDATING}="True"', config.runtime_updating or variable))
+    return " and ".join(name for name, there in needs if not there)
 
 
 def note_on_trace(file: ScenarioFile, entries: Sequence[Entry]) -> list[Note]:

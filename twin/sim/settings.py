@@ -13,9 +13,11 @@ from formats.timestamps import format_time
 from twin.scenario import Scenario
 from twin.scenario.manifests.pod_templates import WITH_PODS, pod_templates
 from twin.scenario.sections.artifacts import ArtifactFile, Artifacts
+from twin.scenario.sections.cluster import Cluster
 from twin.scenario.sections.policies import plug_ins
 from twin.trace.lines import Run
 from twin.world.cluster import WorldSettings
+from twin.world.kubelet.images import ImageSettings
 from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineSettings
 from twin.world.nodes import NodeSpec
@@ -83,11 +85,19 @@ def world_settings(scenario: Scenario) -> WorldSettings:
         artifacts=_artifact_settings(cluster.artifacts),
         pod_start=cluster.pod_start,
         runs=ContainerRuns(
-            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()},
-            cluster.missing_images or (),
+            {name: ContainerRun(container.runs, container.exit_code) for name, container in cluster.containers.items()}
         ),
+        images=_image_settings(cluster, scenario.duration),
         ip_families=cluster.ip_families,
     )
+
+
+def _image_settings(cluster: Cluster, duration: float) -> ImageSettings:
+    windows = {
+        host: (window.start, duration if window.until is None else window.until)
+        for host, window in cluster.images.unreachable.items()
+    }
+    return ImageSettings(cluster.images.pull, cluster.missing_images or (), windows)
 
 
 def _artifact_settings(artifacts: Artifacts) -> ArtifactSettings:

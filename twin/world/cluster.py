@@ -19,6 +19,7 @@ from twin.world.groups.ray_clusters import RayClusters
 from twin.world.groups.ray_services import RayServices
 from twin.world.groups.role_sets import RoleSets
 from twin.world.groups.storm_services import StormServices
+from twin.world.kubelet.images import ImageSettings
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
@@ -65,6 +66,8 @@ class WorldSettings:
     """Address of the first pod; later pods get the next ones."""
     runs: ContainerRuns = field(default_factory=ContainerRuns)
     """Runs of containers that end by themselves, by container name."""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """Registries of container images, and the images on the nodes."""
     ip_families: Sequence[str] = ("IPv4",)
     """Address families of a pod, the primary one first."""
 
@@ -97,7 +100,7 @@ class World:
         self._scheduler = Scheduler(context)
         names = frozenset(spec.name for spec in settings.nodes)
         kubelet_settings = KubeletSettings(
-            names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs
+            names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs, settings.images
         )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
         self._nodes = Nodes(context, settings.nodes, self._kubelet)

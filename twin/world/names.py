@@ -9,9 +9,10 @@ when the template does.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy
+if TYPE_CHECKING:
+    import numpy as np
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery/pkg/util/rand: no vowels, nothing that looks alike
 SUFFIX_LENGTH = 5  # k8s.io/apiserver/pkg/storage/names
@@ -39,7 +40,7 @@ def replica_set_name(deployment: str, template: Mapping[str, Any]) -> str:
     return f"{deployment}-{template_hash(template)}"
 
 
-def pod_name(base: str, rng: numpy.random.Generator) -> str:
+def pod_name(base: str, rng: "np.random.Generator") -> str:
     """Return a name for `generateName: BASE-`; `rng` is the owner's own stream."""
     suffix = "".join(ALPHABET[int(i)] for i in rng.integers(0, len(ALPHABET), SUFFIX_LENGTH))
     return f"{(base + '-')[:MAX_GENERATED_BASE]}{suffix}"

@@ -172,7 +172,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "chat-template-kwargs-template": {"chat_template_kwargs": {"chat_template": "x"}},
     "media-kwargs": {"media_io_kwargs": {"image": {"a": 1}}},
     "processor-kwargs": {"mm_processor_kwargs": {"a": 1}},
-    "clamped": {"messages": [{"role": "user", "content": "a b " * 100}], "max_tokens": 430},
+    "clamped": {"messages": [{"role": "user", "content": "é" * 200}], "max_tokens": 430},
     "echo-continued": {
         "echo": True,
         "continue_final_message": True,

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from controller.api.spec import artifact_of, lora_path
+from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import pod_view
@@ -166,6 +166,30 @@ def test_a_sidecar_request_has_the_credentials_the_key_and_returns_the_path() ->
     assert json.loads(load.content) == expected
     assert json.loads(unload.content) == {"lora_name": "sql", "cleanup_local": True}
     assert "AKIA" not in repr(LoadOrder("sql", "s3://b/sql/", {"aws_access_key_id": "AKIA"}))
+
+
+AIBRIX = {
+    "status": "success",
+    "message": "Successfully loaded adapter sql from s3://b/sql/",
+    "local_path": "/tmp/aibrix/adapters/sql",
+    "engine_response": {"message": "Success: LoRA adapter 'sql' added successfully."},
+}
+"""Response of AIBrix's own sidecar, as its `artifact_service.py` builds it (0.7.0)."""
+
+
+def test_aibrixs_own_sidecar_is_understood() -> None:
+    refused = {"error": "Engine error: LoRA rank 64 is greater than max_lora_rank 16."}
+    answers = iter([httpx.Response(200, json=AIBRIX), httpx.Response(500, json=refused)])
+
+    async def story() -> None:
+        client = EngineClient(httpx.MockTransport(lambda _: next(answers)))
+        address, order = Address("10.0.0.1", 8080, ""), LoadOrder("sql", "s3://b/sql/", {})
+        assert is_aibrix_folder(await client.order(address, order, 5), "sql")
+        with pytest.raises(EngineError, match="LoRA rank 64 is greater") as caught:
+            await client.order(address, order, 5)
+        assert caught.value.reason == "AdapterExceedsLimits"
+
+    asyncio.run(story())
 
 
 def test_the_documentation_lists_every_code_with_its_condition() -> None:

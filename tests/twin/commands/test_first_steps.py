@@ -9,6 +9,8 @@ from tests.twin.scenario.conftest import DEPLOYMENT
 from twin import cli, examples
 from twin.scenario import load
 
+UPDATING = '          env: [{name: VLLM_ALLOW_RUNTIME_LORA_UPDATING, value: "True"}]\n'
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,11 +57,36 @@ def test_an_unknown_example_has_a_suggestion(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("given", ["k8s/qwen.yaml", "k8s"])
 def test_a_first_draft_is_valid(capsys: pytest.CaptureFixture[str], given: str) -> None:
     Path("k8s").mkdir()
-    Path("k8s/qwen.yaml").write_text(DEPLOYMENT)
+    Path("k8s/qwen.yaml").write_text(DEPLOYMENT + UPDATING)
     assert command("init", given, "--out", "twin/My first.yaml") == 0
     assert capsys.readouterr().out == "twin/My first.yaml: written; run it with: twin run 'twin/My first.yaml'\n"
     scenario = load("twin/My first.yaml")
     assert (scenario.name, scenario.objects[0]["kind"]) == ("my-first", "Deployment")
+
+
+def test_a_draft_for_an_engine_without_adapters_has_three_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the newest image, as public manifests have it."""
+    enabled = DEPLOYMENT.replace("image: vllm/vllm-openai:v0.24.0", "image: vllm/vllm-openai:latest")
+    Path("qwen.yaml").write_text(enabled + UPDATING)
+    assert command("init", "qwen.yaml", "--out", "mine.yaml") == 0
+    scenario = load("mine.yaml")
+    (template,) = scenario.adapters
+    spec = template.manifest(0)["spec"]
+    assert (template.count, spec["podSelector"]) == (3, {"matchLabels": {"app": "qwen"}})
+    capsys.readouterr()
+    assert command("run", "mine.yaml") == 0, capsys.readouterr().out
+    assert "adapters running    3 of 3" in capsys.readouterr().out
+
+
+def test_an_adapter_that_does_not_run_is_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("qwen.yaml").write_text(DEPLOYMENT.replace("--enable-lora", "--seed=1"))
+    assert command("init", "qwen.yaml", "--out", "mine.yaml") == 0
+    capsys.readouterr()
+    assert command("run", "mine.yaml") == 1
+    out = capsys.readouterr().out
+    assert "engines of qwen refuse every adapter" in out
+    (line,) = (line for line in out.splitlines() if "not running" in line)
+    assert "default/example-0" in line
 
 
 @pytest.mark.parametrize(

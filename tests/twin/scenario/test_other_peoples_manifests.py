@@ -58,10 +58,31 @@ def test_pods_without_the_label_are_noted_with_the_remedy(folder: Any) -> None:
     text = (folder.path / "base.yaml").read_text().replace(', adapter.model.aibrix.ai/enabled: "true"', "")
     folder.write("base.yaml", text + ADAPTER)
     scenario = folder.load()
-    (note,) = scenario.notes
+    note, _ = scenario.notes
     assert 'without the label adapter.model.aibrix.ai/enabled: "true"' in note
     assert "add it to the pods' labels" in note
     assert scenario.places[note].endswith("base.yaml:8")
+
+
+@pytest.mark.parametrize(
+    ("old", "lacking"),
+    [
+        ("--enable-lora", "--enable-lora"),
+        ('{name: VLLM_ALLOW_RUNTIME_LORA_UPDATING, value: "True"}', 'VLLM_ALLOW_RUNTIME_LORA_UPDATING="True"'),
+    ],
+)
+def test_engines_that_load_no_adapter_are_noted_with_what_they_lack(folder: Any, old: str, lacking: str) -> None:
+    variable = '          env: [{name: A, value: b}, {name: VLLM_ALLOW_RUNTIME_LORA_UPDATING, value: "True"}]\n'
+    text = (folder.path / "base.yaml").read_text() + variable
+    folder.write("base.yaml", text + ADAPTER)
+    assert folder.load().notes == ()
+    assert old in text
+    text = text.replace(old, "{name: C, value: d}" if old.startswith("{") else "--seed=1")
+    folder.write("base.yaml", text + ADAPTER)
+    (note,) = folder.load().notes
+    assert note == f"engines of qwen refuse every adapter, because they are without {lacking}"
+    folder.write("base.yaml", text)
+    assert folder.load().notes == (), "no adapter selects it"
 
 
 def test_missing_secrets_get_stand_ins_that_one_note_names(folder: Any) -> None:
@@ -76,7 +97,7 @@ def test_missing_secrets_get_stand_ins_that_one_note_names(folder: Any) -> None:
     }
     assert secrets["engine"]["key"] == secrets["users"]["key"], "an adapter's key must be that of its engine"
     assert base64.b64decode(secrets["engine"]["key"]).decode() in scenario.secrets
-    (note,) = scenario.notes
+    (note,) = (note for note in scenario.notes if "refuse every adapter" not in note)
     assert note.startswith("Secret default/engine, Secret default/store, Secret default/users are not in the manifests")
 
 

@@ -15,6 +15,7 @@ from twin.apiserver.meta.objects import EPOCH
 from twin.kernel.random_streams import Streams
 from twin.world.cluster import World, WorldSettings
 from twin.world.context import WorldContext
+from twin.world.kubelet.images import ImageSettings
 from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineHost, EngineSettings
 from twin.world.nodes import NodeSpec
@@ -34,6 +35,7 @@ class SimulatedCluster:
     startup: float = STARTUP
     runs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Seconds and exit code of containers that end by themselves."""
+    images: ImageSettings = field(default_factory=ImageSettings)
     env: simpy.Environment = field(default_factory=simpy.Environment)
     engine_events: list[tuple[float, str, str]] = field(default_factory=list)
     statuses: list[tuple[float, str, bool]] = field(default_factory=list)
@@ -51,6 +53,7 @@ class SimulatedCluster:
             ArtifactSettings(bandwidth=10e6, size=100_000_000),
             Constant(2.0),
             runs=ContainerRuns(runs),
+            images=self.images,
         )
         self.world = World(WorldContext(self.env, self.store, Streams(self.seed)), settings, self._on_engine)
         self.store.subscribe(self._on_pod, "pods")

@@ -1,7 +1,7 @@
 """ResourceQuotas: how much of each resource the objects of a namespace use, and refusals beyond it.
 
 Source: `staging/src/k8s.io/apiserver/pkg/admission/plugin/resourcequota` and `pkg/quota/v1/evaluator/core`. Usage is
-counted anew at each request, where a real server trusts the quota's status. Quotas with scopes are stored and not
+counted at each request, where a real server trusts the quota's status. Quotas with scopes are stored and not
 applied.
 """
 

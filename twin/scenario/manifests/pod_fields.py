@@ -27,6 +27,7 @@ _GPUS: Table = {"nvidia.com/gpu": _SCHEDULER}
 _CONTAINER: Table = {
     "name": _SPEC,
     "image": _SPEC,
+    "imagePullPolicy": "kubelet/images.py",
     "command": _SPEC,
     "args": _SPEC,
     "env": _SPEC,
@@ -61,8 +62,8 @@ _DEFAULTS = {
     "scheme": "HTTP",
     "timeoutSeconds": 1,
 }
-_BY_POLICY = ("imagePullPolicy", "priorityClassName")
-"""Fields that the API server reads or always fills in: an image's policy, and the class that gives a priority."""
+_BY_POLICY = ("priorityClassName",)
+"""Fields that only the API server reads: the class that gives a pod its priority."""
 
 
 def unread_fields(workload: Workload) -> Iterator[Path]:

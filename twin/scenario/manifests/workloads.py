@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from controller.api.labels import ENGINE_LABEL
 from controller.engine.flavors import SGLANG
 from fake_vllm.cli import command_line
-from fake_vllm.engine.config import EngineConfigError
+from fake_vllm.engine.config import EngineConfig, EngineConfigError
 from formats.engine_command import expand_environment, read_command
 from formats.errors import FormatError
 from twin.scenario.errors import Path, Problem
@@ -150,19 +150,29 @@ def workloads_of(entries: Sequence[Entry]) -> list[Workload]:
     ]
 
 
-def check_engine(workload: Workload, version: str) -> Problem | None:
-    """Return the error with which the engine would refuse to start, at the flag that causes it."""
+def engine_config(workload: Workload, version: str = "") -> EngineConfig:
+    """Return the settings of the engine; `version` replaces that of the image.
+
+    Raises:
+        EngineConfigError: if the engine would not start.
+    """
     container = workload.engine
     environment = expand_environment(
         (str(variable.get("name")), str(variable.get("value", ""))) for variable in container.get("env") or ()
     )
+    return command_line.read(
+        command_of(container),
+        environment,
+        version=version or version_of(container),
+        dialect=dialect_of(container, workload.labels),
+    )
+
+
+def check_engine(workload: Workload, version: str) -> Problem | None:
+    """Return the error with which the engine would refuse to start, at the flag that causes it."""
+    container = workload.engine
     try:
-        command_line.read(
-            command_of(container),
-            environment,
-            version=version or version_of(container),
-            dialect=dialect_of(container, workload.labels),
-        )
+        engine_config(workload, version)
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
         flag = error.flag or _flag_in(str(error))

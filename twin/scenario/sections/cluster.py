@@ -17,6 +17,7 @@ from fake_vllm.engine.timing import DEFAULT_TIMING, StepTimeModel
 from twin.scenario.sections.artifacts import Artifacts
 from twin.scenario.sections.base_model import Count, ScenarioModel, Whole
 from twin.scenario.sections.distributions import Distribution
+from twin.scenario.sections.images import Images
 from twin.scenario.sections.policies import PlugIn, Policy
 from twin.scenario.units import Duration, PositiveDuration, Size, value_error
 
@@ -257,7 +258,10 @@ class Cluster(ScenarioModel):
     missing_secrets: Literal["stand-in", "absent"] = "stand-in"
     """Secrets and ConfigMaps that pods and adapters name and the manifests lack: made up, or missing in the run too."""
     missing_images: tuple[str, ...] | None = None
-    """Images that no registry has, as in manifests but without tag; their pods wait with `ImagePullBackOff`."""
+    """Images that no registry has, as in manifests but without tag; their pods wait with `ErrImagePull` and
+    `ImagePullBackOff`."""
+    images: Images = Images()
+    """Pulls of images, and registries that cannot be reached for a time."""
     pod_start: Distribution = LogNormal(2.0, 6.0)
     """Time from scheduling a pod until its containers start: sandbox, volumes, image."""
     ip_families: Annotated[tuple[Literal["IPv4", "IPv6"], ...], Field(min_length=1), AfterValidator(_each_once)] = (

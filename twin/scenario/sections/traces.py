@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from formats.durations import format_duration, parse_duration
 from formats.errors import FormatError
 from twin.scenario.errors import Path, closest
+from twin.scenario.sections.foreign_traces import MOST_KEYS, form_of, json_keys
 from twin.scenario.units import format_error, value_error
 
 _NAMES = {"ContextTokens": "prompt_tokens", "GeneratedTokens": "output_tokens"}
@@ -70,7 +71,10 @@ class _Table:
         return value_error(f'"{self.name}" {self._unit} {number}: {message}', allowed)
 
     def require(self, *names: str) -> None:
-        """Raise an error if a column is missing or looks misspelled."""
+        """Raise an error if a column is missing or looks misspelled, or if the file has another known form."""
+        if any(name not in self.columns for name in names) and (form := form_of(self._headings)) is not None:
+            columns = ", ".join(self._headings)
+            raise self.error(1, f"the columns are those of {form.name}: {columns}", f"allowed: {form.remedy}; {_SEE}")
         for name in self.columns:
             close = closest(name, _KNOWN)
             if name not in _KNOWN and close and close not in self.columns:
@@ -196,12 +200,18 @@ def _read(path: File, name: str, *, heading: bool = True) -> _Table:
         if path.suffix == ".parquet":
             return _parquet(path, name)
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _table(file, name, heading=heading)
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise value_error(
             f'cannot read "{name}": {reason}', "allowed: a CSV or Parquet file, relative to the scenario"
         ) from None
+    if (keys := json_keys(text)) is not None:
+        form = form_of(keys)
+        what = form.name if form else f"with the keys {', '.join(keys[:MOST_KEYS])}" if keys else "without objects"
+        remedy = f"CSV or Parquet with {form.remedy}" if form else "a CSV or Parquet file"
+        raise value_error(f'"{name}" line 1: is JSON, {what}', f"allowed: {remedy}; {_SEE}")
+    return _table(io.StringIO(text, newline=""), name, heading=heading)
 
 
 def _parquet(path: File, name: str) -> _Table:

@@ -142,7 +142,10 @@ async function listEvents() {
 
 async function drawTimeline() {
   const response = await fetch("/twin/v1/figures/phases");
-  if (response.ok) byId("timeline").innerHTML = await response.text();
+  if (!response.ok) return;
+  const box = byId("timeline"), latest = box.scrollLeft + box.clientWidth >= box.scrollWidth - 4;
+  box.innerHTML = await response.text();
+  if (latest) box.scrollLeft = box.scrollWidth;  // a phone shows the newest part
 }
 
 async function refresh() {

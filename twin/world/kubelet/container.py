@@ -13,7 +13,7 @@ from twin.apiserver.meta.objects import Object, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container_state import ContainerState, Exit
 from twin.world.kubelet.crash_loop_backoff import CrashLoopBackoff
-from twin.world.kubelet.images import pull_error
+from twin.world.kubelet.images import Images
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import ConfigMissing, command_of, dialect_of, environment, port_of, version_of
 from twin.world.names import container_id
@@ -38,6 +38,8 @@ class ContainerContext:
     Attributes:
         world: the simulated cluster.
         host: the pod on the network.
+        node: name of the pod's node.
+        images: the images on all nodes.
         restart_policy: the pod's restart policy.
         labels: the pod's labels.
         has_engine: False for a pod without an engine, whose containers are ready without one.
@@ -46,6 +48,8 @@ class ContainerContext:
 
     world: WorldContext
     host: EngineHost
+    node: str
+    images: Images
     restart_policy: str = "Always"
     labels: Mapping[str, str] = field(default_factory=dict)
     has_engine: bool = True
@@ -77,6 +81,8 @@ class ContainerRuntime(ContainerState):
         self._probers: dict[Role, Prober] = {}
         self._round_timer = Timer(self._env, self._on_round)
         self._restart_timer = Timer(self._env, self._start_again)
+        self._pull = context.images.attempts(context.host.pod, context.node, spec)
+        self._pull_timer = Timer(self._env, self._start)
         self._refusal_timer = Timer(self._env, self._refuse)
         self._refusal_code = 1
         self._backoff = CrashLoopBackoff()
@@ -98,8 +104,9 @@ class ContainerRuntime(ContainerState):
         return "readiness" not in self._probes or self._probers["readiness"].result is True
 
     def _start(self) -> None:
-        if message := pull_error(self.image, self._context.runs.missing_images):
-            self.state, self.reason, self.message = "waiting", "ImagePullBackOff", message
+        if self._pull is not None and (waiting := self._pull.next()) is not None:
+            self.state, self.reason, self.message = "waiting", waiting.reason, waiting.message
+            self._pull_timer.set(self._env.now + waiting.seconds)
             self._on_change()
             return
         if not self._is_engine:
@@ -182,6 +189,7 @@ class ContainerRuntime(ContainerState):
         if self.state == "running":
             self._end_process(255, "Unknown")  # as reported by a kubelet after a reboot
         self._restart_timer.cancel()
+        self._pull_timer.cancel()
 
     def launch(self) -> None:
         """Start in a new sandbox, for the first time or after the node was down; there is no back-off."""
@@ -193,6 +201,7 @@ class ContainerRuntime(ContainerState):
         if self.state == "running":
             self._end_process(0, "Completed")
         self._restart_timer.cancel()
+        self._pull_timer.cancel()
 
     def refresh(self) -> None:
         """Evaluate the probes again, because their results may have changed."""

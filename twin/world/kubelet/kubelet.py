@@ -15,6 +15,7 @@ from fake_vllm.distributions import Latency, Uniform
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
 from twin.world.context import WorldContext
+from twin.world.kubelet.images import Images, ImageSettings
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_worker import KubeletContext, PodWorker
 from twin.world.network.engine_host import EngineHost
@@ -34,6 +35,7 @@ class KubeletSettings:
         first_address: address of the first pod; each later pod gets the next one, and none is used twice.
         ip_families: address families of a pod, the primary one first.
         runs: runs of containers that end by themselves.
+        images: registries, and images on the nodes.
     """
 
     nodes: Collection[str]
@@ -41,6 +43,7 @@ class KubeletSettings:
     first_address: IPv4Address
     ip_families: Sequence[str] = ("IPv4",)
     runs: ContainerRuns = field(default_factory=ContainerRuns)
+    images: ImageSettings = field(default_factory=ImageSettings)
 
 
 class Kubelet:
@@ -56,7 +59,14 @@ class Kubelet:
         self._nodes = settings.nodes
         self._new_host = new_host
         addresses = (_addresses(settings.first_address + number, settings.ip_families) for number in count())
-        self._context = KubeletContext(context, settings.pod_start, self.hosts, lambda: next(addresses), settings.runs)
+        self._context = KubeletContext(
+            context,
+            settings.pod_start,
+            self.hosts,
+            lambda: next(addresses),
+            Images(context, settings.images),
+            settings.runs,
+        )
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
         self._retries = DelayedQueue(context, "kubelet-config", DELAY, self._retry_config)
         context.store.subscribe(self._on_pod, "pods")

@@ -1,7 +1,7 @@
 """Times in the life of a container: how long it runs if it ends by itself, and how long its `preStop` hook takes."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -28,12 +28,10 @@ TASK_RUN = ContainerRun(Uniform(5.0, 15.0))
 
 @dataclass(frozen=True, slots=True)
 class ContainerRuns:
-    """Runs of containers that end by themselves, and images with which none starts."""
+    """Runs of containers that end by themselves."""
 
     named: Mapping[str, ContainerRun] = field(default_factory=lambda: MappingProxyType({}))
     """By container name; the engine is not among them."""
-    missing_images: Collection[str] = ()
-    """Images without tag that no registry has."""
 
     def of(self, name: str, *, is_init: bool, restart_policy: str) -> ContainerRun | None:
         """Return the run of a container; None if it runs until it is stopped."""

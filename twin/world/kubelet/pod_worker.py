@@ -2,7 +2,7 @@
 
 `kubelet.py` says when each step begins. Init containers run one after the other and native sidecars start in between,
 before the pod's own containers. A deleted pod gets SIGTERM after its `preStop` hooks. Not simulated: volumes, resource
-limits, and the download time of an image apart from the pod's start-up latency.
+limits.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
+from twin.world.kubelet.images import Images
 from twin.world.kubelet.lifecycle import ContainerRuns, pre_stop_seconds
 from twin.world.kubelet.pod_spec import engine_of, has_engine, in_start_order
 from twin.world.kubelet.pod_status import pod_status
@@ -35,6 +36,7 @@ class KubeletContext:
         pod_start: seconds for image and sandbox.
         hosts: the hosts of all pods, by IP address.
         new_ips: returns addresses that were never used, one of each family of the cluster.
+        images: the images on all nodes.
         runs: runs of containers that end by themselves.
     """
 
@@ -42,6 +44,7 @@ class KubeletContext:
     pod_start: Latency
     hosts: dict[str, EngineHost]
     new_ips: Callable[[], tuple[str, ...]]
+    images: Images
     runs: ContainerRuns = field(default_factory=ContainerRuns)
 
 
@@ -84,6 +87,8 @@ class PodWorker:
         context = ContainerContext(
             self._context.world,
             self.host,
+            self.node_name,
+            self._context.images,
             spec.get("restartPolicy") or "Always",
             labels=meta.get("labels") or {},
             has_engine=runs_engine,

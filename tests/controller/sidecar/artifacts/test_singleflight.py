@@ -34,7 +34,7 @@ async def abandoned(calls: SingleFlight[None], work: Work) -> None:
 
 
 async def superseded(calls: SingleFlight[None], work: Work) -> None:
-    """Cancel the call while somebody waits for it."""
+    """Cancel the call while another caller waits for it."""
     caller = asyncio.create_task(calls.do("key", work))
     await work.started.wait()
     calls.cancel(lambda key: key == "key")

@@ -81,7 +81,7 @@ def test_a_note_lists_the_fields_that_nothing_reads_at_the_line_of_the_first(tmp
     scenario = load(file)
     (note,) = [note for note in scenario.notes if "does not read" in note]
     assert note == (
-        "Pod default/llm: fields of its pods that the twin does not read: priorityClassName, volumes, "
+        "Pod default/llm: fields of its pods that the twin does not read: volumes, "
         "containers.volumeMounts, containers.resources.limits.memory, containers.readinessProbe.timeoutSeconds"
     )
-    assert scenario.places[note] == f"{file}:9", "the line of the first"
+    assert scenario.places[note] == f"{file}:10", "the line of the first"

@@ -98,6 +98,34 @@ def test_errors_of_a_trace_have_their_row(folder: Any, text: str | bytes, messag
     assert any(line.startswith("s.yaml:5:18: traffic.trace: " + message) for line in lines), lines
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}\n' * 2,
+            '"t.csv" line 1: is JSON, a Mooncake trace; allowed: CSV or Parquet with timestamp / 1000 as time,',
+        ),
+        (
+            "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,API log\n",
+            '"t.csv" line 1: the columns are those of a BurstGPT trace: Timestamp, Model, Request tokens,',
+        ),
+        ('[{"id": "x", "conversations": []}]', '"t.csv" line 1: is JSON, a ShareGPT file, which has neither times'),
+        (
+            '{"backend": "vllm", "input_lens": [1], "output_lens": [2], "ttfts": [0.1]}',
+            '"t.csv" line 1: is JSON, a result of `vllm bench serve`, which has no times of arrival;',
+        ),
+        ('{"a": 1}', '"t.csv" line 1: is JSON, with the keys a; allowed: a CSV or Parquet file;'),
+        ("[]", '"t.csv" line 1: is JSON, without objects; allowed: a CSV or Parquet file;'),
+    ],
+)
+def test_a_public_file_of_another_form_is_named_with_the_columns_to_make_of_it(
+    folder: Any, text: str, message: str
+) -> None:
+    (folder.path / "t.csv").write_text(text)
+    (line,) = folder.errors(FOUR_LINES + "traffic: {trace: t.csv}\n")
+    assert line.startswith("s.yaml:5:18: traffic.trace: " + message), line
+
+
 def test_a_row_of_a_parquet_file_is_named_too(folder: Any) -> None:
     table = pyarrow.table({"time": [0.0, 5.0, 1.0], "prompt_tokens": [1, 2, 3], "output_tokens": [1, 1, 1]})
     pyarrow.parquet.write_table(table, folder.path / "t.parquet")
