@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.mutants.clusters import CLUSTER_WORLDS
 from tests.mutants.control import CONTROL_WORLDS
 from tests.mutants.placing import POLICY_WORLDS
+from tests.mutants.private import PRIVATE_WORLDS
 from tests.mutants.records import Records
 from tests.mutants.scaled import DEMAND_WORLDS
 from tests.mutants.small import POD_WORLDS
@@ -29,6 +30,7 @@ WORLDS: Mapping[str, World] = {
     **CLUSTER_WORLDS,
     **DEMAND_WORLDS,
     **POLICY_WORLDS,
+    **PRIVATE_WORLDS,
     **WEIGHT_WORLDS,
 }
 FILE = Path(__file__).with_name("accounts.txt")

@@ -4,7 +4,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from time import process_time
 from typing import Literal
 
 from tests.mutants.generated import unit_tests
@@ -31,6 +33,8 @@ class Case:
     """Checks that reach it."""
     reach: Mapping[str, Reach]
     checks: Mapping[str, Check]
+    budget: float = inf
+    """CPU seconds after which no further check begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Finding:
     what: str
     tried: int
     """Number of checks that began."""
+    reaching: int
+    """Number of checks that run the changed line."""
     differing: tuple[str, ...]
     """Checks of a user whose records are other ones than without the mistake."""
     cpu: float
@@ -65,9 +71,9 @@ def judge(case: Case, tell: Tell) -> None:
 
     if not case.order:
         return
+    swap(case.mutation)
     began(case.order[0])
     try:
-        swap(case.mutation)
         if case.side == "user":
             _as_user(case, tell, began)
         elif failed := unit_tests.first_failure(case.order, began):
@@ -87,6 +93,8 @@ def _as_user(case: Case, tell: Tell, began: unit_tests.Began) -> None:
                 return
             if records.digest() != case.reach[name].record:
                 tell(["differs", name])
+            if process_time() > case.budget:
+                return
 
 
 def finding(ending: Ending[Case]) -> Finding:
@@ -95,6 +103,10 @@ def finding(ending: Ending[Case]) -> Finding:
     names = [name for kind, name, *_ in ending.told if kind == "began"]
     last = names[-1] if names else ""
     found = next(([name or last, what] for kind, name, *rest in ending.told if kind == "found" for what in rest), None)
-    check, what = found or ((last or "start", ending.death) if ending.death else ("", ""))
+    if ending.death and not last:
+        raise RuntimeError(f"{case.mutation}: cannot be put into the operator")
+    check, what = found or ((last, ending.death) if ending.death else ("", ""))
     differing = tuple(name for kind, name, *_ in ending.told if kind == "differs")
-    return Finding(case.mutation, case.side, check, " ".join(what.split()), len(set(names)), differing, ending.cpu)
+    return Finding(
+        case.mutation, case.side, check, " ".join(what.split()), len(set(names)), len(case.order), differing, ending.cpu
+    )

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from tests.mutants.generated import unit_tests
@@ -33,6 +34,8 @@ class Examination:
     table: ReachTable
     checks: Mapping[str, Check]
     sides: Sequence[Side]
+    budget: float = inf
+    """CPU seconds of a user's checks for one mistake."""
     findings: dict[Mutation, dict[Side, Finding]] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     """Check to the number of mistakes that it has found."""
@@ -53,7 +56,8 @@ class Examination:
         for mutation in sample:
             for side in self.sides:
                 reach = self.table.user if side == "user" else self.table.tests
-                yield Case(mutation, side, order_checks(mutation, reach, self.kills), reach, self.checks)
+                order = order_checks(mutation, reach, self.kills)
+                yield Case(mutation, side, order, reach, self.checks, self.budget)
 
     def rates(self) -> Iterator[str]:
         """Yield the lines of the result."""
@@ -72,7 +76,7 @@ def _line(result: Finding) -> str:
     if result.check:
         return f"{result.side}: {result.check}: {result.what[:90]} ({result.tried}, {result.cpu:.1f} s)"
     visible = f", other records in {', '.join(result.differing[:3])}" if result.differing else ""
-    return f"{result.side}: SURVIVED {result.tried} checks{visible} ({result.cpu:.1f} s)"
+    return f"{result.side}: SURVIVED {result.tried} of {result.reaching} checks{visible} ({result.cpu:.1f} s)"
 
 
 def prepare(sides: Sequence[Side], seeds: int, jobs: int, reach: Path | None) -> tuple[Mapping[str, Check], ReachTable]:
@@ -94,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=SIDES, help="Run one side only (default: both).")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="Processes at a time.")
     parser.add_argument("--seeds", type=int, default=12, help="Number of the swarm's scenarios for each mistake.")
+    parser.add_argument("--budget", type=float, default=inf, help="CPU seconds of a user's checks for each mistake.")
     parser.add_argument(
         "--reach",
         type=Path,
@@ -114,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"after {os.times().elapsed - began:.0f} s",
         flush=True,
     )
-    examination = Examination(table, checks, sides)
+    examination = Examination(table, checks, sides, options.budget)
     examination.run(draw(options.sample, options.seed), options.jobs)
     print("\n".join(examination.rates()))
     real, cpu = os.times().elapsed - began, examination.cpu
