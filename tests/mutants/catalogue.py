@@ -559,8 +559,8 @@ MUTANTS = (
     Mutant(
         "a refused status keeps an adapter from being loaded",
         "reconcile/executor.py",
-        "except (Forbidden, Invalid) as error:",
-        "except ZeroDivisionError as error:",
+        "except (Forbidden, Invalid) as error:\n            self._refusal = error",
+        "except ZeroDivisionError as error:\n            self._refusal = error",
         "step stopped by one that it does not depend on",
     ),
     # -- what users write, and what else is in the cluster
