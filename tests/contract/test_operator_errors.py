@@ -3,8 +3,8 @@
 from unittest.mock import patch
 
 from controller.api.types import EVENTS
-from controller.reconcile.reconciler import Reconciler
 from controller.reconcile.executor import Result
+from controller.reconcile.reconciler import Reconciler
 from tests.contract.cluster import Cluster
 from tests.contract.worlds import World
 
