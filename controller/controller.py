@@ -162,6 +162,10 @@ class Controller:
             self._queue.add_rate_limited(key)
         except ClientError as error:
             self._retry(key, error)
+        except Exception as error:
+            if not self._dependencies.isolates_errors:
+                raise
+            self._report_own_error(key, error)
         finally:
             own_writes.end(key, written)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
@@ -175,6 +179,15 @@ class Controller:
             attempt=self._queue.failures(key) + 1,
         )
         self._queue.add_rate_limited(key, error.retry_after or 0.0)
+
+    def _report_own_error(self, key: str, error: Exception) -> None:
+        """Tell of an error in the operator's own code, which stops the work for this adapter until the next try."""
+        name = type(error).__name__
+        self._dependencies.log.error("error in the operator", adapter=key, error_class=name, exc_info=True)
+        if (adapter := self._cache.adapters.get(key)) is not None:
+            note = f"The operator cannot work on this adapter, because of an error of its own ({name}); see its log"
+            self._events.event(adapter, "Warning", "OperatorError", note)
+        self._queue.add_rate_limited(key)
 
     def _requeue(self, key: str, result: Result) -> None:
         if result.refusal is None:

@@ -27,3 +27,9 @@ class Dependencies:
     log: FilteringBoundLogger
     metrics: Metrics = field(default_factory=Metrics)
     """May be shared with the server that exposes it."""
+    isolates_errors: bool = False
+    """An error in the operator's own code stops the work for one adapter, which is tried again, and not the operator.
+
+    On a cluster it is True, like `RecoverPanic` of controller-runtime: one unexpected object must not keep all others
+    waiting. In the twin it is False: an error has to be seen.
+    """

@@ -137,6 +137,7 @@ def _operator(options: Options, connected: _Connected, clock: Clock, log: Filter
         settings=options.settings(connected.lease_namespace),
         identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
         log=log,
+        isolates_errors=True,
     )
     return Operator(dependencies)
 

@@ -36,7 +36,7 @@ class FleetView:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What an object says, whatever pods there are."""
+    """Properties of an adapter that do not depend on the pods."""
 
     adapter: ModelAdapter
     pods: frozenset[str]

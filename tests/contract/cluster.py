@@ -49,7 +49,9 @@ class Cluster:
         return await self.world.create(MODEL_ADAPTERS, {"metadata": {"name": name, **metadata}, "spec": spec})
 
     @asynccontextmanager
-    async def operating(self, settings: Settings | None = None) -> AsyncIterator[None]:
+    async def operating(
+        self, settings: Settings | None = None, *, isolates_errors: bool = False
+    ) -> AsyncIterator[None]:
         """Run the operator until the end of the block."""
         settings = settings or Settings(stable_for=0)
         operator = Operator(
@@ -61,6 +63,7 @@ class Cluster:
                 settings=settings,
                 identity="operator",
                 log=a_log(),
+                isolates_errors=isolates_errors,
             )
         )
         running = asyncio.ensure_future(operator.run())

@@ -22,6 +22,7 @@ import typer
 from ruamel.yaml import YAML
 
 from controller import options as controller_options
+from controller import plan_command
 from fake_vllm.cli import options as fake_options
 from fake_vllm.cli.artifacts import ArtifactCatalogue
 from tests.docs.blocks import ELSEWHERE, ROOT, Block, Command, blocks, commands
@@ -237,7 +238,9 @@ def check_fake(arguments: list[str], folder: Path) -> None:
 
 
 def check_controller(arguments: list[str], folder: Path) -> None:
-    if arguments != ["--help"]:
+    if arguments[0] == "plan":
+        plan_command.parse_arguments(arguments[1:], {})
+    elif arguments != ["--help"]:
         controller_options.parse(arguments, {})
 
 

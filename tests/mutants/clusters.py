@@ -96,6 +96,16 @@ def _crash(at: int) -> dict[str, Any]:
     return {"kind": "controller-crash", "at": f"{at}s", "restart_after": "1s"}
 
 
+def _statefully(folder: Path) -> str:
+    """A pod is replaced by one of its name while no watch is open, as a StatefulSet does."""
+    template = deployment(1)["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "base-0"} | template["metadata"]}
+    edits = [{"at": "90s", "of": "Pod/base-0", "delete": True}, {"at": "91s", "of": "Pod/base-0", "create": True}]
+    silent = {"kind": "watch-drop", "from": "85s", "until": "110s"}
+    objects = [deployment(1), pod | {"spec": template["spec"]}]
+    return run_world(folder, objects=objects, adapters=_of(2, None), edits=edits, faults=[silent], duration="6m")[1]
+
+
 _MESS = {
     "adapter.model.aibrix.ai/placements": "{",
     "adapter.model.aibrix.ai/retry-count.x": "many",
@@ -117,6 +127,17 @@ CLUSTER_WORLDS: dict[str, Callable[[Path], str]] = {
         edits=_edits((70, "ModelAdapter/a-0", None)),
     ),
     "two ports": _running(40, 2, objects=_on_port(9000), adapters=_of(replicas=None)),
+    "the first port goes": _plain(
+        objects=_on_port(9000),
+        adapters=_of(replicas=2),
+        edits=_edits((120, f"Deployment/{MODEL}", {"spec": {"replicas": 0}})),
+    ),
+    "a pod of the same name": _statefully,
+    "an older release refuses": _plain(
+        objects=[deployment(2, image="vllm/vllm-openai:v0.16.0")],
+        faults=[{"kind": "invalid-adapter", "adapters": ["a-0"], "from": "20s", "until": "2m"}],
+        duration="9m",
+    ),
     "expressions": _plain(adapters=_expressed(), duration="3m"),
     "a pod without the label": _running(40, objects=_without_label(), adapters=_of(replicas=None)),
     "an unknown policy": _running(

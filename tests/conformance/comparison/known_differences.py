@@ -25,8 +25,6 @@ KNOWN: tuple[Known, ...] = (
     Known("cases/responses/field/messages-shown", "*put_messages[0].message", _TOKENS),
     Known("cases/responses/stored*", "*.usage.*", _TOKENS),
     Known("cases/*/plain", "[0].counts.*", _TOKENS),
-    Known("cases/*", "*prompt_token_ids", _TOKENS),
-    Known("cases/*", "*prompt_logprobs", _TOKENS),
     Known("cases/*long", "[0].json.error.*", _TOKENS),
     Known("cases/tokenizing/detokenize/*", "[0].json.prompt", _TOKENS),
     Known("cases/chat/shape/prompt-text", "[0].json.prompt_text", _TOKENS),

@@ -15,5 +15,29 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
         "len(self._deleted) > _DELETIONS_KEPT",
         "len(self._deleted) >= _DELETIONS_KEPT",
     ): "keeps 4095 deletions and not 4096, which bounds memory",
+    (
+        "requests/engine_records.py",
+        "EngineRecords.store",
+        "later or current is None or current.models is not adapters.adapters or current.unclear",
+        "True",
+    ): "makes an equal inventory again instead of keeping the one that it has",
+    (
+        "runtime/workqueue.py",
+        "WorkQueue.add_rate_limited",
+        "self._metrics is not None",
+        "True",
+    ): "the operator's own queue always has metrics",
+    (
+        "cache/secret_watcher.py",
+        "SecretWatcher._update",
+        "return",
+        "pass",
+    ): "looks at adapters once more, without anything to change",
+    (
+        "cache/occupancy.py",
+        "Occupancy._replace",
+        "pods",
+        "True",
+    ): "keeps an empty set instead of none, which counts the same",
 }
 """(file, function, old text, new text) to the reason."""

@@ -71,9 +71,9 @@ def judge(case: Case, tell: Tell) -> None:
 
     if not case.order:
         return
+    swap(case.mutation)
     began(case.order[0])
     try:
-        swap(case.mutation)
         if case.side == "user":
             _as_user(case, tell, began)
         elif failed := unit_tests.first_failure(case.order, began):
@@ -103,7 +103,9 @@ def finding(ending: Ending[Case]) -> Finding:
     names = [name for kind, name, *_ in ending.told if kind == "began"]
     last = names[-1] if names else ""
     found = next(([name or last, what] for kind, name, *rest in ending.told if kind == "found" for what in rest), None)
-    check, what = found or ((last or "start", ending.death) if ending.death else ("", ""))
+    if ending.death and not last:
+        raise RuntimeError(f"{case.mutation}: cannot be put into the operator")
+    check, what = found or ((last, ending.death) if ending.death else ("", ""))
     differing = tuple(name for kind, name, *_ in ending.told if kind == "differs")
     return Finding(
         case.mutation, case.side, check, " ".join(what.split()), len(set(names)), len(case.order), differing, ending.cpu

@@ -1,5 +1,6 @@
 """Random mistakes by seed: those of the operators in the modules that a simulated world runs; not a test."""
 
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -12,12 +13,18 @@ MODULES = ("backoff.py", "controller.py", "operator.py")
 """Parts of `controller/` that a simulated world runs: all but the sidecar, the REST client, options and `main`."""
 
 
+@cache
+def source_of(file: str) -> bytes:
+    """Return a file below `controller/` as it was when it was read first: it may change while mistakes are judged."""
+    return (ROOT / "controller" / file).read_bytes()
+
+
 def every_mutation() -> list[Mutation]:
     """Return all mistakes that the operators make."""
     found = []
     for file in _files():
         name = file.relative_to(ROOT / "controller").as_posix()
-        found += mutations(name, file.read_bytes())
+        found += mutations(name, source_of(name))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.mutants.applying import ROOT
 from tests.mutants.generated.operators import Mutation
+from tests.mutants.generated.sample import source_of
 
 
 def swap(mutation: Mutation) -> None:
@@ -20,7 +21,7 @@ def swap(mutation: Mutation) -> None:
         LookupError: the function is not found, in the source or in the module.
     """
     path = ROOT / "controller" / mutation.file
-    mutated = compile(mutation.apply(path.read_bytes()), str(path), "exec")
+    mutated = compile(mutation.apply(source_of(mutation.file)), str(path), "exec")
     code = next((item for item in _codes(mutated) if item.co_qualname == mutation.function), None)  # type: ignore[attr-defined]
     module = importlib.import_module("controller." + mutation.file.removesuffix(".py").replace("/", "."))
     functions = list(_functions(module, mutation.function))

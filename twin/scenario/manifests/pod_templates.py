@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from twin.apiserver.registry.group_pods import WORKER_INDEX
+from twin.apiserver.registry.ray_groups import NODE_TYPE, desired_workers
 from twin.scenario.errors import Path
-from twin.world.groups.ray_clusters import NODE_TYPE, desired_workers
 
 
 @dataclass(frozen=True, slots=True)

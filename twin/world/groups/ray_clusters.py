@@ -8,11 +8,11 @@ Not simulated: Ray itself (jobs, Serve, its autoscaler) and changes of templates
 from typing import Any, ClassVar
 
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true
+from twin.apiserver.registry.ray_groups import NODE_TYPE, desired_workers
 from twin.world.groups.group_controller import GroupController
 from twin.world.names import pod_name
 from twin.world.workloads.pod_controller import pod_from_template
 
-NODE_TYPE = "ray.io/node-type"
 _CLUSTER, _GROUP = "ray.io/cluster", "ray.io/group"
 _HEAD_GROUP = "headgroup"
 _OVERWRITE = "ray.io/overwrite-container-cmd"
@@ -101,14 +101,6 @@ class RayClusters(GroupController):
             first = _with_start(first, start)
         pod["spec"] = {**pod["spec"], "containers": [first, *others]}
         return pod
-
-
-def desired_workers(group: Object) -> int:
-    """Return the pods of a worker group, within its limits."""
-    if group.get("suspend"):
-        return 0
-    lowest, highest = group.get("minReplicas", 0), group.get("maxReplicas", 2147483647)
-    return int(max(lowest, min(group.get("replicas", 0), highest)) * group.get("numOfHosts", 1))
 
 
 def _with_start(container: Object, start: str) -> Object:

@@ -27,6 +27,12 @@ class ConfigMissing(Exception):
     """A container cannot be created because a Secret or ConfigMap is missing."""
 
 
+def _resource_names(resources: object) -> list[str]:
+    """Return the names of requests and limits; none of a value that is no mapping, which is an error of its own."""
+    kinds = resources.values() if isinstance(resources, dict) else ()
+    return [str(name) for kind in kinds if isinstance(kind, dict) for name in kind]
+
+
 def engine_of(meta: Object, spec: Object) -> str:
     """Return the name of the engine's container, as the operator finds it; `meta` and `spec` are a pod's or template's.
 
@@ -38,7 +44,7 @@ def engine_of(meta: Object, spec: Object) -> str:
             command=[str(word) for word in command_of(container)],
             image=str(container.get("image", "")),
             ports=[int(port.get("containerPort", 0)) for port in container.get("ports") or ()],
-            resources=[name for kind in (container.get("resources") or {}).values() for name in kind or ()],
+            resources=_resource_names(container.get("resources")),
         )
         for container in spec.get("containers") or ()
     ]
