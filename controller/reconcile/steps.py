@@ -59,12 +59,13 @@ def release_step(context: PlanContext, state: ReplicaState) -> PodStep:
 
 
 def _probe_new_incarnation(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodStep:
-    """List the current incarnation; if it has an inventory, the placement moves to it."""
+    """List the current incarnation; if it has an inventory, the placement moves to it, and the rest follows at once."""
     assert state.view is not None
     assert state.placement is not None
     if context.snapshot.inventory(state.view) is None:
         return replace(persisted, request=ListAdapters(state.view))
-    return replace(persisted, placement=msgspec.structs.replace(state.placement, engine=state.view.engine))
+    moved = msgspec.structs.replace(state.placement, engine=state.view.engine)
+    return replace(persisted, placement=moved, wake=context.now)
 
 
 def _unload(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodStep:
@@ -90,7 +91,8 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
         step, state = _persisted(state), state.current
         if state.presence is AdapterPresence.DESIRED and not state.busy:
             assert state.view is not None
-            step = PodStep(pod, step.placement or _placement(context, state.view))
+            kept = step.placement
+            step = PodStep(pod, kept or _placement(context, state.view), wake=0.0 if kept else context.now)
         elif state.view is None or not state.view.available:
             pass
         elif state.busy:

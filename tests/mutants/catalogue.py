@@ -687,8 +687,8 @@ MUTANTS = (
     Mutant(
         "what was loaded before the news of a restart came never serves",
         "reconcile/steps.py",
-        "step.placement or _placement(context, state.view)",
-        "step.placement",
+        "kept or _placement(context, state.view)",
+        "kept",
         "unobserved intermediate state",
     ),
     Mutant(
