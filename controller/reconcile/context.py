@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from controller.api.annotations import scaled_at
 from controller.demand.scaling import ScalingDecision
 from controller.engine.errors import Scope
+from controller.reconcile.planning.selection import Selection
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
-from controller.reconcile.selection import Selection
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
 

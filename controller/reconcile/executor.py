@@ -43,7 +43,7 @@ from controller.reconcile.actions import (
     WriteStatus,
 )
 from controller.reconcile.dependencies import ReconcilerDependencies
-from controller.reconcile.endpoints import write_to
+from controller.reconcile.planning.endpoints import write_to
 from controller.requests.engine_calls import PreparedLoad
 
 T = TypeVar("T", bound=Resource)

@@ -7,10 +7,10 @@ never plan with the same free slot.
 
 from controller.cache.secrets import secrets_of
 from controller.reconcile.dependencies import ReconcilerDependencies
-from controller.reconcile.endpoints import plan_withdrawal
 from controller.reconcile.executor import PlanExecutor, Result
 from controller.reconcile.observe import observe
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.endpoints import plan_withdrawal
+from controller.reconcile.planning.plan import plan
 
 
 class Reconciler:

@@ -14,7 +14,7 @@ from controller.controller import Controller
 from controller.policies import View, find
 from controller.policies.interface import Candidate
 from controller.reconcile.observe import observe
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.plan import plan
 from controller.reconcile.reconciler import Reconciler
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter

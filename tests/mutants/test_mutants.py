@@ -29,8 +29,8 @@ def test_every_mutant_still_fits_the_code_and_is_python(mutant: Mutant) -> None:
 
 
 def test_a_mutant_whose_text_has_moved_fails_loudly() -> None:
-    with pytest.raises(Moved, match=r"is 0 times in controller/reconcile/plan\.py, not once"):
-        mutated(Mutant("x", "reconcile/plan.py", "no such text", "", ""))
+    with pytest.raises(Moved, match=r"is 0 times in controller/reconcile/planning/plan\.py, not once"):
+        mutated(Mutant("x", "reconcile/planning/plan.py", "no such text", "", ""))
 
 
 def test_every_mutant_has_a_name_of_its_own() -> None:

@@ -12,7 +12,7 @@ from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
 from twin.scenario.manifests.pod_templates import pod_templates
 from twin.trace.lines import EngineLine, PodLine
-from twin.world.scheduler import gpus_of
+from twin.world.scheduling.scheduler import gpus_of
 
 _HOUR = 3600.0
 

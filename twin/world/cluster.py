@@ -29,7 +29,7 @@ from twin.world.network.engine_host import EngineHost, EngineSettings, HostConte
 from twin.world.nodes import Nodes, NodeSpec
 from twin.world.quotas import Quotas
 from twin.world.registry import Artifacts, ArtifactSettings
-from twin.world.scheduler import Scheduler
+from twin.world.scheduling.scheduler import Scheduler
 from twin.world.taint_eviction import TaintEvictions
 from twin.world.workloads.daemonsets import DaemonSets
 from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments

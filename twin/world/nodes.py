@@ -16,7 +16,7 @@ from twin.apiserver.meta.objects import Object, is_terminating, key, split, with
 from twin.apiserver.storage.eviction import EvictionOptions, evict_pod
 from twin.world.context import WorldContext
 from twin.world.kubelet.kubelet import Kubelet
-from twin.world.scheduler import GPU
+from twin.world.scheduling.scheduler import GPU
 from twin.world.work import Timer
 
 MONITOR_GRACE = 40.0  # seconds; kube-controller-manager's --node-monitor-grace-period (50 s since Kubernetes 1.32)

@@ -11,7 +11,7 @@ from formats.timestamps import format_time
 from twin.apiserver import ApiError, Change
 from twin.apiserver.meta.objects import Object, is_terminating, with_conditions
 from twin.world.context import WorldContext
-from twin.world.scheduler import tolerates
+from twin.world.scheduling.scheduler import tolerates
 from twin.world.work import Timer
 
 NO_EXECUTE = "NoExecute"

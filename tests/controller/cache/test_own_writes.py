@@ -13,7 +13,7 @@ from controller.cache.own_writes import OwnWrites, version_of
 from controller.reconcile.actions import Action, ListAdapters, Plan, WriteStatus
 from controller.reconcile.executor import PlanExecutor, Result
 from controller.reconcile.observe import observe
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.plan import plan
 from controller.reconcile.reconciler import Reconciler
 from controller.runtime.workqueue import WorkQueue
 from tests.controller.builders import an_adapter

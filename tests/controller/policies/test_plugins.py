@@ -11,7 +11,7 @@ import pytest
 
 from controller.policies import Candidate, Policies, UnknownPolicy, View, choose, find, installed, registry
 from controller.reconcile.actions import EmitEvent, Load
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.plan import plan
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter
 

@@ -21,7 +21,7 @@ from controller.reconcile.actions import (
     WriteAnnotations,
     WriteStatus,
 )
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.plan import plan
 from controller.reconcile.snapshot import Snapshot
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 from controller.settings import Settings

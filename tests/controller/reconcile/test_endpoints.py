@@ -10,7 +10,7 @@ import pytest
 
 from controller.api.types import EndpointSlice, ModelAdapter, Service, ServicePort, json_value
 from controller.cache.pod_view import PodView
-from controller.reconcile import endpoints
+from controller.reconcile.planning import endpoints
 from controller.reconcile.snapshot import Snapshot
 from tests.controller.builders import a_pod, a_snapshot, an_adapter
 

@@ -19,7 +19,7 @@ from controller.reconcile.actions import (
     WriteAnnotations,
     WriteStatus,
 )
-from controller.reconcile.plan import plan
+from controller.reconcile.planning.plan import plan
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed

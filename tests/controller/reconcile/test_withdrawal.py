@@ -12,9 +12,9 @@ from controller.api.types import Autoscaling, AutoscalingTarget, EndpointSlice
 from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationError
 from controller.policies import find
-from controller.reconcile import endpoints
 from controller.reconcile.actions import PublishEndpoints
-from controller.reconcile.plan import plan
+from controller.reconcile.planning import endpoints
+from controller.reconcile.planning.plan import plan
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
 from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed

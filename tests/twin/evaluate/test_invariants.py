@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 import controller.reconcile.conditions as conditions_module
-import controller.reconcile.deletion as deletion_module
-import controller.reconcile.endpoints as endpoints_module
-import controller.reconcile.plan as plan_module
+import controller.reconcile.planning.deletion as deletion_module
+import controller.reconcile.planning.endpoints as endpoints_module
+import controller.reconcile.planning.plan as plan_module
 import controller.reconcile.replica_state as replica_state_module
 import controller.reconcile.status as status_module
 import twin.sim.simulation as simulation_module

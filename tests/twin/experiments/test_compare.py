@@ -162,7 +162,7 @@ def test_the_page_links_every_point_to_its_run_and_every_link_leads_somewhere(
 def test_runs_that_violate_an_invariant_are_listed_and_exit_with_1(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import controller.reconcile.plan as plan_module
+    import controller.reconcile.planning.plan as plan_module
     from controller.reconcile.actions import Plan, RemoveFinalizer
 
     monkeypatch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))

@@ -120,7 +120,7 @@ def test_a_mutant_is_found_and_shrunk_to_a_test_that_only_the_mutant_fails(
 def test_shrink_takes_a_run_folder_and_leaves_a_scenario_beside_it(
     command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import controller.reconcile.plan as plan_module
+    import controller.reconcile.planning.plan as plan_module
     from controller.reconcile.actions import Plan, RemoveFinalizer
 
     monkeypatch.setattr(plan_module, "plan_deletion", lambda *_: Plan((RemoveFinalizer(),)))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.twin.world.conftest import SimulatedCluster, a_deployment
 from twin.apiserver.meta.objects import condition
-from twin.world.preemption import BoundPod, Victims, best, victims_on
+from twin.world.scheduling.preemption import BoundPod, Victims, best, victims_on
 
 CLASSES = "priorityclasses.scheduling.k8s.io"
 

@@ -13,8 +13,8 @@ from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_
 from twin.apiserver.registry.controllers import TEMPLATE_GENERATION
 from twin.world.context import WorldContext
 from twin.world.names import pod_name
-from twin.world.node_affinity import is_allowed
-from twin.world.scheduler import tolerates
+from twin.world.scheduling.node_affinity import is_allowed
+from twin.world.scheduling.scheduler import tolerates
 from twin.world.workloads.pod_controller import PodController, pod_from_template
 from twin.world.workloads.replicasets import Index
 from twin.world.workloads.revisions import HASH, Revisions

@@ -13,7 +13,7 @@ from twin.world.kubelet.pod_spec import (
     port_of,
     version_of,
 )
-from twin.world.scheduler import gpus_of, tolerates
+from twin.world.scheduling.scheduler import gpus_of, tolerates
 from twin.world.workloads.replicasets import deletion_order
 
 

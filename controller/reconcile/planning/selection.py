@@ -17,7 +17,7 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
 from controller.policies import Candidate, Choice, Policy, View, choose
-from controller.reconcile.moves import MoveStep, move_step
+from controller.reconcile.planning.moves import MoveStep, move_step
 from controller.reconcile.replica_state import ReplicaState
 from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings

@@ -31,16 +31,16 @@ from controller.reconcile.actions import (
 )
 from controller.reconcile.conditions import ConditionBuilder
 from controller.reconcile.context import PlanContext
-from controller.reconcile.deletion import plan_deletion
-from controller.reconcile.endpoints import leftovers, plan_withdrawal, publication
-from controller.reconcile.moves import move_events, plan_move
-from controller.reconcile.recovery import is_written_by_others, plan_recovery
+from controller.reconcile.planning.deletion import plan_deletion
+from controller.reconcile.planning.endpoints import leftovers, plan_withdrawal, publication
+from controller.reconcile.planning.moves import move_events, plan_move
+from controller.reconcile.planning.recovery import is_written_by_others, plan_recovery
+from controller.reconcile.planning.scaling import plan_scaling, scaling_decision
+from controller.reconcile.planning.selection import Selection, select
+from controller.reconcile.planning.steps import PodStep, pod_steps
 from controller.reconcile.replica_state import replica_states
-from controller.reconcile.scaling import plan_scaling, scaling_decision
-from controller.reconcile.selection import Selection, select
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase
-from controller.reconcile.steps import PodStep, pod_steps
 from controller.settings import Settings
 
 

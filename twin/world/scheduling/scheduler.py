@@ -27,8 +27,8 @@ from twin.apiserver.meta.objects import (
 )
 from twin.apiserver.registry.binding import bound
 from twin.world.context import WorldContext
-from twin.world.node_affinity import is_allowed
-from twin.world.preemption import BoundPod, best, victims_on
+from twin.world.scheduling.node_affinity import is_allowed
+from twin.world.scheduling.preemption import BoundPod, best, victims_on
 from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
