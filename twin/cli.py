@@ -13,19 +13,16 @@ import typer
 from twin.commands import (
     calibrate,
     capture,
-    compare,
     compare_worlds,
     first_steps,
     lists,
     node,
     runs,
-    search,
     serve,
-    swarm,
-    sweep,
 )
 from twin.commands.common import FAULT, OK, print_errors
 from twin.commands.endings import guarded
+from twin.commands.experiments import compare, search, swarm, sweep
 from twin.commands.renamed import RenamingGroup
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""Options and errors shared by the commands that run many simulations: compare, sweep, search, swarm."""
+"""Options and errors that the commands of this package share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

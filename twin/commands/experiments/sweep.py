@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
-from twin.commands.experiments import (
+from twin.commands.experiments.options import (
     Address,
     AsJson,
     ExecutorName,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
-from twin.commands.experiments import (
+from twin.commands.experiments.options import (
     Address,
     AsJson,
     ExecutorName,
@@ -24,7 +24,7 @@ from twin.commands.progress import DRAWING, busy
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from twin.commands.experiments import Workers
+    from twin.commands.experiments.options import Workers
     from twin.evaluate.statistics import Comparison
     from twin.experiments.comparison import CompareOptions, ComparisonResult
     from twin.experiments.design import Design

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
-from twin.commands.experiments import (
+from twin.commands.experiments.options import (
     Address,
     AsJson,
     ExecutorName,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from twin.commands.experiments import Workers
+    from twin.commands.experiments.options import Workers
     from twin.experiments.search import Evaluation, Objective, SearchOptions, SearchResult, SearchSpace
 
 TABLE_ROWS = 5

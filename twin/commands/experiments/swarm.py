@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
-from twin.commands.experiments import (
+from twin.commands.experiments.options import (
     Address,
     AsJson,
     Checkout,

@@ -1,0 +1,1 @@
+"""Commands that run many simulations: compare, sweep, search and swarm; `options.py` has what they share."""
