@@ -34,7 +34,7 @@ SCHEMA = "1"
 """Version of the Parquet schema; incremented when a column changes its meaning or is removed."""
 ROWS_PER_GROUP = 2_000
 """Rows of one Parquet row group, which are in memory at the same time."""
-_DIGEST_EXCLUDED = ("report", "commands", "analysis", "cli.py")
+_DIGEST_EXCLUDED = ("report", "commands", "analysis", "experiments/pages", "cli.py")
 """Parts of `twin` that display results and do not change them."""
 _ROW = msgspec.json.Decoder(Row)
 _TABLES = """
@@ -201,7 +201,7 @@ def folder_digest(*folders: Path) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         for file in sorted(file for suffix in ("*.py", "*.yaml") for file in folder.rglob(suffix)):
-            if file.relative_to(folder).parts[0] in _DIGEST_EXCLUDED:
+            if any(file.relative_to(folder).is_relative_to(part) for part in _DIGEST_EXCLUDED):
                 continue
             digest.update(f"{file.relative_to(folder.parent)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
