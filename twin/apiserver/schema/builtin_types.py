@@ -149,4 +149,30 @@ DEFINITION = _types(
     ),
     status=_object(conditions=_CONDITIONS),
 )
+_WEBHOOK = _object(
+    name=_STRING,
+    clientConfig=_object(
+        url=_STRING,
+        caBundle={**_STRING, "pattern": r"^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$"},  # base64
+        service=_object(namespace=_STRING, name=_STRING, path=_STRING, port=_INTEGER),
+    ),
+    rules=_whole_list(
+        _object(
+            operations=_list(_STRING),
+            apiGroups=_list(_STRING),
+            apiVersions=_list(_STRING),
+            resources=_list(_STRING),
+            scope=_STRING,
+        )
+    ),
+    failurePolicy=_STRING,
+    matchPolicy=_STRING,
+    namespaceSelector=_SELECTOR,
+    objectSelector=_SELECTOR,
+    sideEffects=_STRING,
+    timeoutSeconds=_INTEGER,
+    admissionReviewVersions=_list(_STRING),
+    reinvocationPolicy=_STRING,
+)
+WEBHOOKS = _types(webhooks=_whole_list(_WEBHOOK))
 PLAIN = _types(spec=_object(), status=_object())
