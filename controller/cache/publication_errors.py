@@ -1,4 +1,4 @@
-"""Refused writes of Services and EndpointSlices: what the API server said, and when each is tried again.
+"""Refused writes of Services, EndpointSlices and replicas: what the API server said, and when each is tried again.
 
 Quotas, admission policies, missing permissions and names that belong to others are refused in the same way until a
 person acts. The words go into the adapter's conditions; its other work goes on. Nothing announces the end of a refusal.
@@ -9,6 +9,7 @@ wakes two that were refused for the same reason, and each of these wakes two mor
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from controller.backoff import Backoff
 from controller.client.interface import AlreadyExists, ClientError, Forbidden, Invalid
@@ -73,12 +74,12 @@ class PublicationErrors:
             return
         del self._errors[key]
         namespace, now = key.split("/")[0], self._clock.now().timestamp()
-        alike = [
+        alike = (
             other
             for other, error in self._errors.items()
             if error.reason == ended.reason and error.retry_at > now and other.split("/")[0] == namespace
-        ]
-        for other in alike[:_WOKEN]:
+        )
+        for other in list(islice(alike, _WOKEN)):  # no further: thousands may have been refused
             self._errors[other] = replace(self._errors[other], retry_at=0.0)
             self._wake(other)
 

@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.api.annotations import MoveRecord
+
+REST = 300.0
+"""Seconds after a move, or its cancellation, in which the adapter is not moved again."""
+
 
 @dataclass(frozen=True, slots=True)
 class FleetAdapter:
@@ -44,3 +49,8 @@ class DecidedMove:
     source: str
     target: str
     reason: str
+
+
+def may_move(last: MoveRecord | None, now: float) -> bool:
+    """Return whether an adapter whose last move is `last` may be moved. `now`: seconds since 1970."""
+    return last is None or not (last.under_way or 0 <= now - last.finished < REST)

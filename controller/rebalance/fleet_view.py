@@ -10,11 +10,8 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
 from controller.policies import Policies
-from controller.rebalance.fleet import Fleet, FleetAdapter
+from controller.rebalance.fleet import Fleet, FleetAdapter, may_move
 from controller.settings import Settings
-
-REST = 300.0
-"""Seconds after a move in which the adapter is not moved again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +92,10 @@ class FleetReader:
 
     def _is_movable(self, adapter: ModelAdapter, persisted: PersistedState, now: float) -> bool:
         """Return whether all replicas of an adapter serve, and one of them may be moved."""
-        spec, move = adapter.spec, persisted.move
+        spec = adapter.spec
         if spec.pinned or not spec.replicas or adapter.metadata.deletion_timestamp is not None:
             return False
-        if move is not None and (move.under_way or 0 <= now - move.finished < REST):
+        if not may_move(persisted.move, now):
             return False
         settled = set(adapter.status.instances) == set(persisted.selected) == persisted.placements.keys()
         return settled and len(persisted.selected) == spec.replicas and self._policies.balances(spec.scheduler_name)

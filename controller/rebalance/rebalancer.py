@@ -119,7 +119,8 @@ class Rebalancer:
             }
         if self._settings.rebalance.by_requests:
             measured = self._sources.demand.estimates
-            reasons |= {key: "has no recent metrics" for key in view.pods if key not in (*reasons, *measured)}
+            silent = [key for key in view.pods if key not in reasons and key not in measured]
+            reasons |= dict.fromkeys(silent, "has no recent metrics")
         return reasons
 
     def _startable(self, plan: RebalancePlan, view: FleetView, now: float) -> Iterator[Move]:

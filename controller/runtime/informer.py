@@ -231,7 +231,8 @@ class Informer(Generic[T]):
         self._give_up_watch()
 
     def _give_up_watch(self) -> None:
-        if self._watching is not None:
+        """End the watch in progress, unless it is being ended already."""
+        if self._watching is not None and not self._watching.expired():
             self._watching.reschedule(asyncio.get_running_loop().time())
 
     async def _process_events(self) -> None:

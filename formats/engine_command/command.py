@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from formats.engine_command.env_program import unwrap_env
 from formats.engine_command.shell import simple_commands
 from formats.engine_command.variables import expand_variables
 
@@ -29,7 +30,7 @@ class EngineCommand:
     Attributes:
         flavor: `vllm` or `sglang`; empty if the command does not say it (the image's entry point does).
         args: the arguments behind `vllm serve` or the server's module; all words if neither is there.
-        env: the container's environment with the assignments of the shell script.
+        env: the container's environment with the assignments of the shell script or of `env`.
     """
 
     flavor: str
@@ -41,7 +42,7 @@ def read_command(command: Sequence[str], env: Mapping[str, str]) -> EngineComman
     """Return how the engine is started by a container whose `command` and `args`, joined, are `command`.
 
     Raises:
-        FormatError: if it is a shell script that cannot be read.
+        FormatError: if it is a shell script, or a text of `env -S`, that cannot be read.
     """
     words = tuple(expand_variables(word, env) for word in command)
     engine = _find(words, env)
@@ -55,6 +56,7 @@ def read_command(command: Sequence[str], env: Mapping[str, str]) -> EngineComman
 
 
 def _find(words: Sequence[str], env: Mapping[str, str], depth: int = 0) -> EngineCommand | None:
+    words, env = unwrap_env(words, env)
     script = _script(words)
     if script is None:
         return _engine(words, env)

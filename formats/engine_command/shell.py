@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_]\w*|[0-9@*])|\{(?P<braced>[A-Za-
 _DEFAULT = re.compile(r":?([-=+])(.*)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _REDIRECTION = re.compile(r"[<>]+[&|]?-?\s*")
-_KEYWORDS = ("{", "!", "then", "do", "else", "if", "while", "exec", "command", "nohup", "time", "env")
+_KEYWORDS = ("{", "!", "then", "do", "else", "if", "while", "exec", "command", "nohup", "time")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""An object that the operator's own code cannot work on keeps no other waiting, and its users are told."""
+"""An object that the operator's own code cannot work on keeps no other waiting, and its users see it in an event."""
 
 from unittest.mock import patch
 

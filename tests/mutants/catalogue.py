@@ -120,7 +120,7 @@ MUTANTS = (
     ),
     Mutant(
         "attempts whose results are unknown are called failed",
-        "reconcile/conditions.py",
+        "reconcile/planning/conditions.py",
         "failed = min(state.failures, used)",
         "failed = used",
         "claim without evidence",
@@ -276,7 +276,7 @@ MUTANTS = (
     ),
     Mutant(
         "endpoints of unready pods stay published",
-        "reconcile/context.py",
+        "reconcile/planning/context.py",
         "if view is None or not view.available or state.presence is AdapterPresence.GONE or state.placement is None:",
         "if view is None or state.placement is None:",
         "readiness loss not acted on",

@@ -134,7 +134,7 @@ def test_an_interrupt_elsewhere_ends_with_130_too(
 
     monkeypatch.setattr(invariants, "check", interrupted)
     assert command("run", a_scenario()) == 130
-    assert capsys.readouterr().err == "twin: interrupted\n"
+    assert capsys.readouterr().err == "twin: interrupted: nothing was kept\n"
 
 
 def test_json_prints_the_summary_and_nothing_else(

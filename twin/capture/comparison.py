@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from twin.capture.history import History, phase_seconds
-from twin.scenario import load
+from twin.scenario import Scenario, load
 from twin.sim.simulation import simulate
 from twin.trace.lines import AdapterLine, Line
 
@@ -46,9 +46,12 @@ def compare_phases(scenario: Path, history: History) -> list[PhaseComparison]:
     """Compare the phases of the simulated scenario with the captured ones.
 
     Returns an empty list if no adapter was created and ran during the capture.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; a part of a run is not compared.
     """
     captured = medians(history.phases.values())
-    runs = (_phases(simulate(load(scenario, seed=seed)).lines, history.arrivals) for seed in SEEDS)
+    runs = (_phases(_lines(load(scenario, seed=seed)), history.arrivals) for seed in SEEDS)
     simulated = medians(phases for run in runs for phases in run.values())
     count = sum(any(phase == "Running" for _, phase in phases) for phases in history.phases.values())
     return [
@@ -56,6 +59,13 @@ def compare_phases(scenario: Path, history: History) -> list[PhaseComparison]:
         for phase in PHASES
         if phase in captured and phase in simulated
     ]
+
+
+def _lines(scenario: Scenario) -> Sequence[Line]:
+    result = simulate(scenario)
+    if result.partial:
+        raise KeyboardInterrupt
+    return result.lines
 
 
 def medians(series: Iterable[list[tuple[float, str]]]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import typer
 from formats.durations import parse_duration
 from formats.errors import FormatError
 from twin.commands.common import OK, UsageError, exit_code
+from twin.commands.endings import NOTHING, kept
 from twin.commands.load_test import KEY_VARIABLE, LoadTestOptions, run_load_test
 from twin.commands.progress import busy
 
@@ -102,7 +103,8 @@ def calibrate(
     if not files:
         raise UsageError("nothing to fit: give a SOURCE, or --measure URL")
     page = out.with_suffix(".html")
-    with busy(f"fitting latencies to {len(files)} files"):
+    unfinished = f"the load test is in {files[-1]}: fit it with twin calibrate" if measure else NOTHING
+    with busy(f"fitting latencies to {len(files)} files"), kept(unfinished):
         calibration = _calibration(files, profile)
         _write(out, profile_yaml(calibration, model, gpu))
         _write(page, render(calibration))
@@ -125,7 +127,8 @@ def _budget(text: str) -> float:
 
 def _write_load_test(options: LoadTestOptions, out: Path) -> str:
     """Run the load test and write its measurements beside the profile; return the file's name."""
-    test = run_load_test(options)
+    with kept(f"{NOTHING} of the load test; run the same command again"):
+        test = run_load_test(options)
     file = out.with_suffix(".measurements.json")
     _write(file, test.to_json())
     return str(file)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ import typer
 from formats.durations import format_clock, parse_positive_duration
 from formats.errors import FormatError
 from twin.commands.common import FAILED, OK, UsageError, exit_code, require
+from twin.commands.endings import kept
 from twin.commands.progress import busy, share_bar
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from twin.capture.history import History
 
 SCENARIO, MANIFESTS, OBSERVED = "scenario.yaml", "manifests.yaml", "observed.json"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REFRESH = 0.5  # seconds between two updates of the progress bar
 _HEADING = "# Captured by twin capture. Keys are pseudonyms, Secrets and ConfigMaps are stand-ins.\n"
 
@@ -53,7 +57,8 @@ def capture(
     seconds = _parse_duration(duration)
     _check_output_folder(out)
     try:
-        observation = asyncio.run(_observe(kubeconfig, context, namespace or [], seconds))
+        with _handlers_restored():
+            observation = asyncio.run(_observe(kubeconfig, context, namespace or [], seconds))
     except CaptureError as error:
         raise UsageError(f"twin capture: {error}") from None
     history = build_history(observation)
@@ -61,13 +66,25 @@ def capture(
     if not any(item["kind"] in ("Deployment", "StatefulSet", "Pod") for item in captured.manifests):
         raise UsageError("twin capture: no Deployment or StatefulSet has pods that a ModelAdapter selects")
     _write(out, captured, history)
-    with busy(f"running {out / SCENARIO} and comparing it with the capture", quiet=as_json):
+    unfinished = f"{out / SCENARIO} is written and was not compared with the capture"
+    with busy(f"running {out / SCENARIO} and comparing it with the capture", quiet=as_json), kept(unfinished):
         rows = compare_phases(out / SCENARIO, history) if check else []
     if as_json:
         _print_json(out, captured, rows)
     else:
         _print_result(out, captured, observation, rows)
     return OK if all(row.matches for row in rows) else FAILED
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Restore the handlers that `add_signal_handler` replaces: a loop that is closed leaves the default ones."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _observe(kubeconfig: str, context: str, namespaces: list[str], seconds: float) -> "Observation":
@@ -80,7 +97,7 @@ async def _observe(kubeconfig: str, context: str, namespaces: list[str], seconds
             watch(reader, namespaces, seconds, lambda observation: _print_start(reader.server, observation, seconds))
         )
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, task.cancel)
         with share_bar("capturing") as update:
             started = loop.time()

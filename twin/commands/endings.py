@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 UNUSABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
 """Exit codes: the last three are those of a shell for a process that SIGINT, SIGPIPE or SIGTERM has ended."""
+NOTHING = "nothing was kept"
+"""End of the line of a command that does not say what it keeps."""
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _ADVICE = {
     errno.ENOSPC: "free some space and run the same command again",
@@ -28,7 +30,7 @@ def guarded(command: Callable[[], int]) -> int:
             code = command()
             sys.stdout.flush()
         except KeyboardInterrupt as interrupt:
-            _print(": ".join(["interrupted", *(str(kept) for kept in interrupt.args)]))
+            _print(": ".join(["interrupted", *(str(kept) for kept in interrupt.args or [NOTHING])]))
             code = INTERRUPTED
         except BrokenPipeError:
             code = BROKEN_PIPE
@@ -40,6 +42,15 @@ def guarded(command: Callable[[], int]) -> int:
             code = UNUSABLE
             _drop_output()
     return TERMINATED if terminated() and code == INTERRUPTED else code
+
+
+@contextmanager
+def kept(message: str) -> Iterator[None]:
+    """Say in the message of an interruption what is kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(*(interrupt.args or [message])) from None
 
 
 @contextmanager

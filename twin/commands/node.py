@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from twin.commands.common import OK, UsageError, exit_code
+from twin.commands.common import OK, UsageError, exit_code, print_errors
 from twin.commands.serve import KUBECONFIG, no_response, server_connection
 
 
@@ -51,6 +51,7 @@ def node(
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
+        print_errors(f"twin: node {name} has left; logs are in {logs}/")
         return OK
     except ApiError as error:
         raise UsageError(f"twin node: {error.message}") from error

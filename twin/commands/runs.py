@@ -9,7 +9,6 @@ import typer
 from formats.durations import format_spoken
 from twin.commands.common import (
     FAILED,
-    INTERRUPTED,
     OK,
     UNUSABLE,
     UsageError,
@@ -129,7 +128,7 @@ def replay(path: RunPath) -> int:
     with progress_bar(scenarios[0], quiet=False) as reached:
         result = running.simulate_and_judge(scenarios[0], reached)
     if result.partial:
-        return INTERRUPTED
+        raise KeyboardInterrupt(f"{path} is unchanged; run the same command again")
     recorded, now = folder.events, encode(result.lines)
     if folder.partial:
         end = folder.lines()[-1].t

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from formats.durations import parse_duration
-from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides
+from twin.commands.common import OK, UsageError, exit_code, exit_code_of, parse_overrides, print_errors
 from twin.commands.progress import DRAWING, busy
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def serve(
     except ServeError as error:
         raise UsageError(f"twin serve: {error}") from error
     if not until_end:
+        print_errors("twin: stopped; nothing was kept: --until-end writes a run folder")
         return OK
     from twin.report import terminal
     from twin.runs import run as running

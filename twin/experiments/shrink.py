@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from formats.durations import format_duration, parse_duration
-from twin.experiments.execution.task import Row, Task
+from twin.experiments.execution.task import Interrupted, Row, Task
 from twin.experiments.execution.trial import perform
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.scenario import ScenarioErrors
@@ -31,6 +31,8 @@ class ShrinkResult:
     invariant: str
     violation: str
     runs: int
+    partial: bool = False
+    """True if Ctrl-C ended it before the smallest scenario was found."""
 
 
 class NothingToShrink(Exception):
@@ -45,6 +47,7 @@ def shrink(
     Raises:
         NothingToShrink: if the invariant is not violated.
         ScenarioErrors: if the raw scenario is not valid.
+        KeyboardInterrupt: on Ctrl-C during the first run.
     """
     row = _run(raw, source)
     broken = row.collected.get("invariants", ())
@@ -63,12 +66,15 @@ class _Shrinker:
         self._runs = 1
 
     def shrink(self) -> ShrinkResult:
-        """Apply rounds of all cuts until a round changes nothing."""
-        changed = True
-        while changed and self._runs < MAX_RUNS:
-            changed = max([self._try_all(cuts) for cuts in CUTS])
+        """Apply rounds of all cuts until a round changes nothing, or until Ctrl-C."""
+        changed, partial = True, False
+        try:
+            while changed and self._runs < MAX_RUNS:
+                changed = max([self._try_all(cuts) for cuts in CUTS])
+        except KeyboardInterrupt:
+            partial = True
         tidy = {key: value for key, value in self._best.items() if value not in ([], {})}
-        return ShrinkResult(tidy, self._invariant, self._violation, self._runs)
+        return ShrinkResult(tidy, self._invariant, self._violation, self._runs, partial)
 
     def _try_all(self, cuts: Callable[[RawScenario], Iterator[RawScenario]]) -> bool:
         """Apply the first cut that keeps the violation, repeatedly; return True if any was applied."""
@@ -100,7 +106,10 @@ def _run(raw: RawScenario, source: str) -> Row:
     task = Task(
         key="", variant="", seed=scenario.seed, settings={}, scenario=scenario, source=source, collect=("invariants",)
     )  # fmt: skip
-    return perform(task)
+    try:
+        return perform(task)
+    except Interrupted:
+        raise KeyboardInterrupt from None
 
 
 def _without_parts(section: str) -> Callable[[RawScenario], Iterator[RawScenario]]:

@@ -21,10 +21,12 @@ from twin.scenario.edits import check_edits
 from twin.scenario.error_messages import explain
 from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
+from twin.scenario.manifests.owners import notes_on_owners
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.manifests.secrets import SecretRedactor, hide_in_urls, secrets_of
 from twin.scenario.manifests.sources import source_problem
 from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
+from twin.scenario.manifests.webhooks import check_webhooks, notes_on_webhooks
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
 from twin.scenario.notes import note_on_trace, notes_on
@@ -154,7 +156,7 @@ def _assembled(
     admission = Admission([*spaces, *(template.namespace for template in templates)], (e.kind for e in entries))
     accepted, refused = check_objects(entries, admission)
     misspelled, unknown = check_fields(entries, admission)
-    problems += [*refused, *misspelled]
+    problems += [*refused, *misspelled, *check_webhooks(manifests.entries, admission)]
     if file is None:
         return None, problems
     nodes = nodes_for(file.cluster, workloads)
@@ -172,6 +174,7 @@ def _assembled(
     entries = [*made, *entries]
     adapters = [entry.object for entry in [*entries, *first] if entry.kind == "ModelAdapter"]
     notes = [*manifests.notes, *notes, *unknown, *note_on_stand_ins(made)]
+    notes += [*notes_on_webhooks(manifests.entries), *notes_on_owners([*manifests.entries, *manifests.controlled])]
     notes += notes_on(entries, workloads, adapters, nodes)
     return _scenario(file, entries, nodes, [*notes, *note_on_trace(file, entries)], secrets), []
 

@@ -27,16 +27,16 @@ _NAMED = 5
 def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
-    """Return notes on things that are valid but noteworthy."""
-    notes = [note for entry in entries for note in notes_on_groups(entry)]
-    notes += [*_on_pods(entries, workloads), *_on_services(entries), *_on_budgets(entries, workloads)]
-    notes += _on_selectors(workloads, adapters)
+    """Return notes on a valid scenario: first what keeps something from working, last what is ignored."""
+    notes = [*_on_selectors(workloads, adapters), *_on_pods(entries, workloads)]
+    notes += [*_on_services(entries), *_on_budgets(entries, workloads)]
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
     if requested > available:
         text = f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending"
         notes.append(Note(text))
-    return notes
+    notes += [note for entry in entries for note in notes_on_groups(entry)]
+    return [*notes, *_on_unread_fields(workloads)]
 
 
 def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:
@@ -51,12 +51,16 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
         if workload.lacks_sglang_label:
             lacking = f"pods of {workload.name} run SGLang without the label model.aibrix.ai/engine: sglang"
             yield entry.note(f"{lacking}: the operator treats it as vLLM", at)
-        if unread := unread_names(workload):
-            text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"
-            yield entry.note(text, (*at, *next(iter(unread.values()))))
         for kind, name in dict.fromkeys((reference.kind, reference.name) for reference in workload.references):
             if (kind, entry.namespace, name) not in existing:
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)
+
+
+def _on_unread_fields(workloads: Sequence[Workload]) -> Iterator[Note]:
+    for workload in workloads:
+        if unread := unread_names(workload):
+            text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"
+            yield workload.entry.note(text, (*workload.at, *next(iter(unread.values()))))
 
 
 def _on_budgets(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from controller.api.annotations import FINALIZER, Placement
 from controller.reconcile.actions import Action, EmitEvent, Plan, RemoveFinalizer, WriteAnnotations, WriteStatus
-from controller.reconcile.conditions import ConditionBuilder
-from controller.reconcile.context import PlanContext
+from controller.reconcile.planning.conditions import ConditionBuilder
+from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.endpoints import publication
 from controller.reconcile.planning.steps import PodStep, release_step
 from controller.reconcile.replica_state import ReplicaState

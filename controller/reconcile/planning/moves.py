@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from controller.api.annotations import MoveRecord
+from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.routing import pods_able_to_load
+from controller.rebalance.fleet import may_move
 from controller.reconcile.actions import EmitEvent, Plan, WriteAnnotations
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.snapshot import Snapshot
@@ -36,14 +38,19 @@ class MoveStep:
 
 
 def plan_move(snapshot: Snapshot, now: float, settings: Settings) -> Plan | None:
-    """Return the plan that begins a decided move; None without one, or if something has changed meanwhile."""
+    """Return the plan that begins a decided move; None without one, or if something has changed meanwhile.
+
+    A decision stays for some seconds, in which its move can have ended or been cancelled.
+    """
     move, persisted, adapter = snapshot.move, snapshot.persisted, snapshot.adapter
     if move is None or snapshot.problem is not None or not adapter.spec.replicas or adapter.spec.pinned:
         return None
-    if persisted.move is not None and persisted.move.under_way:
+    if not may_move(persisted.move, now):
         return None
     target = pods_able_to_load(adapter.spec, snapshot.matching, settings).by_name.get(move.target)
     if target is None or not target.stable(now, settings.stable_for) or move.target in persisted.placements:
+        return None
+    if snapshot.adapters_on(target) >= target.max_cpu_loras or not target.takes_rank(rank_of(adapter.spec)):
         return None
     if move.source not in persisted.selected or set(persisted.selected) != set(adapter.status.instances):
         return None

@@ -29,8 +29,8 @@ from controller.reconcile.actions import (
     WriteAnnotations,
     WriteStatus,
 )
-from controller.reconcile.conditions import ConditionBuilder
-from controller.reconcile.context import PlanContext
+from controller.reconcile.planning.conditions import ConditionBuilder
+from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.deletion import plan_deletion
 from controller.reconcile.planning.endpoints import leftovers, plan_withdrawal, publication
 from controller.reconcile.planning.moves import move_events, plan_move

@@ -11,7 +11,7 @@ from controller.api.annotations import Attempt, Placement
 from controller.api.spec import artifact_of, lora_path
 from controller.cache.pod_view import PodView
 from controller.reconcile.actions import ListAdapters, Load, Unload
-from controller.reconcile.context import PlanContext
+from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 
 

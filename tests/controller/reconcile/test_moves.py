@@ -61,6 +61,14 @@ def test_a_decided_move_is_written_before_anything_follows_from_it() -> None:
     [
         ("it has left the source", a_move(None, selected=("pod-c",), loaded=(C,), published=("pod-c",))),
         ("another move is under way", a_move(MoveRecord("pod-a", "pod-c", started=NOW - 1))),
+        (
+            "it was cancelled a moment ago",
+            a_move(MoveRecord("pod-a", "pod-b", started=NOW - 3, finished=NOW - 1, cancelled="pod pod-b is not ready")),
+        ),
+        (
+            "the target was filled",
+            replace(a_move(None), adapters_by_pod={B.key: {f"default/{number}" for number in range(B.max_cpu_loras)}}),
+        ),
         ("the target is not ready", a_move(None, pods=(A, replace(a_pod("pod-b", ready_for=None), uid="uid-b"), C))),
         ("it is on every pod", a_move(None, replicas=None)),
         ("a replica does not serve", a_move(None, published=())),

@@ -150,6 +150,18 @@ def test_a_quiet_kind_is_listed_again_when_another_one_noticed_that_versions_wen
     story(tell)
 
 
+def test_a_second_relist_while_the_watch_is_closed_changes_nothing() -> None:
+    async def tell(scene: Scene) -> None:
+        await asyncio.sleep(10)
+        scene.informer.relist()
+        await asyncio.sleep(0)
+        scene.informer.relist()
+        await asyncio.sleep(1)
+        assert scene.lists() == 2
+
+    story(tell)
+
+
 def test_a_bookmark_saves_the_list_after_old_versions_are_forgotten() -> None:
     async def tell(scene: Scene) -> None:
         scene.server.put(a_pod("a"))

@@ -34,6 +34,10 @@ def args(*command: str, **env: str) -> EngineArgs:
         ["sh", "-c", "cd /app; bash -c 'vllm serve acme/base --max-loras 3'"],
         ["sh", "-c", 'if [ -n "$MODEL" ]; then vllm serve $MODEL --max-loras 3; fi'],
         ["tini", "--", "vllm", "serve", "acme/base", "--max-loras", "3"],
+        ["env", "VLLM_USE_V1=1", "vllm", "serve", "acme/base", "--max-loras", "3"],
+        ["/usr/bin/env", "-u", "MODEL", "A=b c", "bash", "-c", "vllm serve acme/base --max-loras $SLOTS"],
+        ["tini", "--", "env", "SLOTS=9", "vllm", "serve", "acme/base", "--max-loras", "$(SLOTS)"],
+        ["sh", "-c", "exec env -i SLOTS=9 vllm serve $MODEL --max-loras $SLOTS"],
         ["vllm", "serve", "$(MODEL)", "-tp", "2", "--max-loras", "$(SLOTS)"],
         ["vllm", "serve", "--enable-lora", "acme/base", "--dtype", "auto", "--max-loras", "3"],
         ["vllm", "serve", "--dtype", "auto", "acme/base", "--max-loras", "3", "-O3", "-cc.mode", "3"],
@@ -99,6 +103,29 @@ def test_assignments_in_the_script_reach_the_engine() -> None:
     result = args("sh", "-c", command)
     assert (result.runtime_updating, result.api_keys) == (True, ("sk",))
     assert "sk" not in repr(result).replace("--", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("env A=1 B=x=y vllm serve m", {"A": "1", "B": "x=y", "OLD": "0"}),
+        ("/usr/bin/env -u OLD A=1 vllm serve m", {"A": "1"}),
+        ("env --unset=OLD -C /app -- A=1 vllm serve m", {"A": "1"}),
+        ("env -i A=1 env B=2 vllm serve m", {"A": "1", "B": "2"}),
+        ("nohup env A=1 vllm serve m --env B=2", {"A": "1", "OLD": "0"}),
+        ("vllm serve env A=1", {"OLD": "0"}),
+    ],
+)
+def test_the_variables_of_env_reach_the_engine(command: str, expected: dict[str, str]) -> None:
+    result = read_command(command.split(), {"OLD": "0"})
+    assert (result.flavor, result.env) == (VLLM, expected)
+
+
+def test_env_splits_a_text_into_a_command() -> None:
+    result = read_command(["env", "-S", "A='b c' vllm serve", "m"], {})
+    assert (result.args, result.env) == (("m",), {"A": "b c"})
+    with pytest.raises(FormatError, match="No closing quotation"):
+        read_command(["env", "-S", "A='b vllm serve", "m"], {})
 
 
 def test_the_keys_of_the_flag_win_over_the_variable() -> None:

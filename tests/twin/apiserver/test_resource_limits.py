@@ -144,3 +144,35 @@ def test_a_pod_gets_the_priority_of_its_class(store: Store) -> None:
 )
 def test_the_text_of_a_quantity(amount: str, like: str, text: str) -> None:
     assert quantity_text(parse_quantity(amount), like) == text
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "code"),
+    [
+        ("resourcequotas", {"spec": {"hard": {"pods": "ten"}}}, 422),
+        ("resourcequotas", {"spec": {"hard": ["pods"]}}, 400),
+        ("limitranges", {"spec": {"limits": [{"type": "Container", "max": {"cpu": "much"}}]}}, 422),
+        ("limitranges", {"spec": {"limits": ["cpu"]}}, 400),
+        ("priorityclasses.scheduling.k8s.io", {"value": "high"}, 400),
+        ("pods", {"spec": "web"}, 400),
+        ("pods", {"spec": {"containers": [1]}}, 400),
+        ("pods", {"spec": {"containers": [{"name": "web", "image": "web:1", "resources": [1]}]}}, 400),
+        ("pods", {"spec": {"priorityClassName": ["high"]}}, 400),
+    ],
+)
+def test_an_object_with_wrong_types_or_amounts_is_refused_and_fails_no_plugin(
+    store: Store, resource: str, body: dict[str, Any], code: int
+) -> None:
+    limits(store, max={"cpu": "1"})
+    namespaced = {} if resource.startswith("priorityclasses") else {"namespace": "default"}
+    with pytest.raises(ApiError) as caught:
+        store.create(resource, {"metadata": {"name": "odd", **namespaced}, **body})
+    assert caught.value.code == code
+
+
+def test_a_pod_with_annotations_of_the_wrong_type_is_refused_where_a_limit_range_annotates_pods(store: Store) -> None:
+    limits(store, max={"cpu": "1"})
+    pod = a_pod()
+    pod["metadata"]["annotations"] = "none"
+    with pytest.raises(ApiError, match="must be a map of strings"):
+        store.create("pods", pod)

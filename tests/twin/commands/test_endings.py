@@ -25,7 +25,7 @@ def raising(error: BaseException) -> Callable[[], int]:
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), INTERRUPTED, "twin: interrupted\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "twin: interrupted: nothing was kept\n"),
         (KeyboardInterrupt("3 runs are stored"), INTERRUPTED, "twin: interrupted: 3 runs are stored\n"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), BROKEN_PIPE, ""),
         (
@@ -60,7 +60,7 @@ def test_sigterm_ends_a_command_like_ctrl_c_with_its_own_code(capsys: pytest.Cap
 
     before = signal.getsignal(signal.SIGTERM)
     assert guarded(command) == TERMINATED
-    assert capsys.readouterr().err == "twin: interrupted\n"
+    assert capsys.readouterr().err == "twin: interrupted: nothing was kept\n"
     assert signal.getsignal(signal.SIGTERM) == before
 
 

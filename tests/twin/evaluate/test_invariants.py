@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-import controller.reconcile.conditions as conditions_module
+import controller.reconcile.planning.conditions as conditions_module
 import controller.reconcile.planning.deletion as deletion_module
 import controller.reconcile.planning.endpoints as endpoints_module
 import controller.reconcile.planning.plan as plan_module

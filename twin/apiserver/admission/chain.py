@@ -12,7 +12,7 @@ from typing import Any
 
 from twin.apiserver.admission.matching import GROUP, Admitted, matches
 from twin.apiserver.admission.policies import denial, explanation, failures
-from twin.apiserver.admission.webhooks import ask
+from twin.apiserver.admission.webhooks import Decision, ask
 from twin.apiserver.meta.errors import ApiError, Object
 from twin.apiserver.patch.json_patch import json_patch
 from twin.apiserver.storage.store import Store
@@ -55,17 +55,28 @@ class AdmissionChain:
         """
         current, warnings = write, list[str]()
         for hook in self._hooks(MUTATING, write):
-            decision = await ask(hook, current, kind, self._uid())
+            decision = await self._ask(hook, current, kind)
             warnings += decision.warnings
             if decision.patch and current.object is not None:
                 current = replace(current, object=json_patch(current.object, list(decision.patch)))
         warnings += self._check_policies(current)
         for hook in self._hooks(VALIDATING, current):
-            warnings += (await ask(hook, current, kind, self._uid())).warnings
+            warnings += (await self._ask(hook, current, kind)).warnings
         return Admission(current.object, current.object is not write.object, warnings)
 
-    def _uid(self) -> str:
-        return f"00000000-0000-4000-9000-{next(self._numbers):012x}"
+    async def _ask(self, hook: Mapping[str, Any], write: Admitted, kind: str) -> Decision:
+        uid = f"00000000-0000-4000-9000-{next(self._numbers):012x}"
+        return await ask(hook, write, kind, uid, self._service(hook))
+
+    def _service(self, hook: Mapping[str, Any]) -> Object | None:
+        """Return the Service that a webhook names; None if it names none or it does not exist."""
+        reference = (hook.get("clientConfig") or {}).get("service")
+        if not reference:
+            return None
+        try:
+            return self._store.get("services", str(reference.get("namespace", "")), str(reference.get("name", "")))
+        except ApiError:
+            return None
 
     def _hooks(self, resource: str, write: Admitted) -> list[Mapping[str, Any]]:
         """Return the webhooks to ask, ordered by the names of their configurations."""

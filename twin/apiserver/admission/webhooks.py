@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from twin.apiserver.admission.matching import Admitted
+from twin.apiserver.admission.services import service_error, service_url
 from twin.apiserver.meta.errors import ApiError, Object
 
 _DEFAULT_TIMEOUT = 10  # seconds; pkg/apis/admissionregistration/v1/defaults.go
@@ -38,14 +39,21 @@ class CallFailed(Exception):
     """The webhook could not be asked, or its answer is not one."""
 
 
-async def ask(hook: Mapping[str, Any], write: Admitted, kind: str, uid: str) -> Decision:
+async def ask(hook: Mapping[str, Any], write: Admitted, kind: str, uid: str, service: Object | None = None) -> Decision:
     """Ask a webhook about a write; a failure counts as consent with `failurePolicy: Ignore`.
+
+    Args:
+        hook: the webhook.
+        write: the write.
+        kind: kind of the written object.
+        uid: uid of the request.
+        service: the Service that the webhook names; None if it names none or it does not exist.
 
     Raises:
         ApiError: the webhook denies the write, or it failed and its policy is `Fail`.
     """
     try:
-        response = _checked(await _call(hook, review(write, kind, uid)), uid)
+        response = _checked(await _call(hook, review(write, kind, uid), service), uid)
     except CallFailed as failure:
         if hook.get("failurePolicy") == "Ignore":
             return Decision()
@@ -77,12 +85,11 @@ def review(write: Admitted, kind: str, uid: str) -> Object:
     return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
 
 
-async def _call(hook: Mapping[str, Any], body: Object) -> Any:
+async def _call(hook: Mapping[str, Any], body: Object, service: Object | None) -> Any:
     config, seconds = hook.get("clientConfig") or {}, hook.get("timeoutSeconds") or _DEFAULT_TIMEOUT
-    if service := config.get("service"):
-        where = f"{service.get('name')}.{service.get('namespace')}.svc:{service.get('port') or 443}"
-        url = f"https://{where}{service.get('path') or ''}?timeout={seconds}s"
-        raise CallFailed(f'failed to call webhook: Post "{url}": service "{service.get("name")}" not found')
+    if reference := config.get("service"):
+        url = f"{service_url(reference)}?timeout={seconds}s"
+        raise CallFailed(f'failed to call webhook: Post "{url}": {service_error(reference, service)}')
     url = f"{config['url']}?timeout={seconds}s"
     try:
         async with httpx.AsyncClient(verify=_trust(config.get("caBundle") or ""), timeout=seconds) as client:

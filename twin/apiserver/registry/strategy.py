@@ -143,13 +143,22 @@ def prepare_create(kind: ResourceType, obj: Object, *, name: str, namespace: str
 
 
 def _admit(kind: ResourceType, new: Object, old: Object | None, errors: list[FieldError]) -> Object:
-    """Return `new` after the rules of its kind. A builtin object with a field of the wrong type is a 400."""
+    """Return `new` after the rules of its kind."""
+    check_types(kind, new, old)
+    return kind.admit(new, old, errors)
+
+
+def check_types(kind: ResourceType, new: Object, old: Object | None = None) -> None:
+    """Check the JSON types of a builtin object.
+
+    Raises:
+        ApiError: 400 if a field has the wrong one.
+    """
     if kind.types is not None:
         mistyped: list[FieldError] = []
         kind.types(new, old, ROOT, mistyped)
         if mistyped:
             raise undecodable(kind.kind, kind.version, mistyped)
-    return kind.admit(new, old, errors)
 
 
 def prepare_update(kind: ResourceType, old: Object, sent: Object, subresource: str) -> Object:

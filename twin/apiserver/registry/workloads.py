@@ -128,7 +128,7 @@ def _resource_errors(resources: Object, field: str) -> Iterator[FieldError]:
     limits = resources.get("limits") or {}
     for part in ("limits", "requests"):
         for name, value in (resources.get(part) or {}).items():
-            yield from _quantity_errors(name, value, f"{field}.{part}[{name}]")
+            yield from quantity_errors(name, value, f"{field}.{part}[{name}]")
     for name, request in (resources.get("requests") or {}).items():
         maximum = limits.get(name)
         amount, limit = _amount(request), _amount(maximum)
@@ -137,7 +137,8 @@ def _resource_errors(resources: Object, field: str) -> Iterator[FieldError]:
             yield invalid(f"{field}.requests", str(request), detail)
 
 
-def _quantity_errors(name: str, value: object, field: str) -> Iterator[FieldError]:
+def quantity_errors(name: str, value: object, field: str) -> Iterator[FieldError]:
+    """Yield the errors of the quantity of a resource."""
     amount = _amount(value)
     if amount is None:
         yield invalid(field, value, _QUANTITY)

@@ -72,6 +72,9 @@ _POD_SPEC = _object(
     nodeName=_STRING,
     nodeSelector=_map(_STRING),
     serviceAccountName=_STRING,
+    priorityClassName=_STRING,
+    priority=_INTEGER,
+    preemptionPolicy=_STRING,
     tolerations=_list(_object()),
     terminationGracePeriodSeconds=_INTEGER,
 )
@@ -108,6 +111,14 @@ EVENT = _types(
 )
 LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
 BUDGET = _types(spec=_object(minAvailable=_EITHER, maxUnavailable=_EITHER, selector=_SELECTOR))
+_AMOUNTS = _map(_ANY)
+RESOURCE_QUOTA = _types(
+    spec=_object(hard=_AMOUNTS, scopes=_list(_STRING), scopeSelector=_object()),
+    status=_object(hard=_AMOUNTS, used=_AMOUNTS),
+)
+_LIMIT = _object(type=_STRING, min=_AMOUNTS, max=_AMOUNTS, default=_AMOUNTS, defaultRequest=_AMOUNTS)
+LIMIT_RANGE = _types(spec=_object(limits=_whole_list(_LIMIT)))
+PRIORITY_CLASS = _types(value=_INTEGER, globalDefault=_BOOLEAN, preemptionPolicy=_STRING)
 _VERSION = _object(
     name=_STRING,
     served=_BOOLEAN,
@@ -138,4 +149,30 @@ DEFINITION = _types(
     ),
     status=_object(conditions=_CONDITIONS),
 )
+_WEBHOOK = _object(
+    name=_STRING,
+    clientConfig=_object(
+        url=_STRING,
+        caBundle={**_STRING, "pattern": r"^[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*$"},  # base64
+        service=_object(namespace=_STRING, name=_STRING, path=_STRING, port=_INTEGER),
+    ),
+    rules=_whole_list(
+        _object(
+            operations=_list(_STRING),
+            apiGroups=_list(_STRING),
+            apiVersions=_list(_STRING),
+            resources=_list(_STRING),
+            scope=_STRING,
+        )
+    ),
+    failurePolicy=_STRING,
+    matchPolicy=_STRING,
+    namespaceSelector=_SELECTOR,
+    objectSelector=_SELECTOR,
+    sideEffects=_STRING,
+    timeoutSeconds=_INTEGER,
+    admissionReviewVersions=_list(_STRING),
+    reinvocationPolicy=_STRING,
+)
+WEBHOOKS = _types(webhooks=_whole_list(_WEBHOOK))
 PLAIN = _types(spec=_object(), status=_object())

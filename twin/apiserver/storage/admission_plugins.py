@@ -6,6 +6,7 @@ They run at each creation, whichever client sends it, and cost nothing while a n
 from collections.abc import Iterator, Mapping
 
 from twin.apiserver.meta.errors import Object, forbidden
+from twin.apiserver.registry import strategy
 from twin.apiserver.schema.resource_types import Registry, ResourceType
 from twin.apiserver.storage.limit_ranges import check_limits, with_defaults
 from twin.apiserver.storage.quotas import QUOTAS, applies, check_quota, used
@@ -27,13 +28,18 @@ class AdmissionPlugins:
         """Return an object to create with the defaults of its namespace; only pods have any.
 
         Raises:
-            ApiError: 403 if its PriorityClass does not exist.
+            ApiError: 403 if its PriorityClass does not exist, 400 if a field has the wrong type.
         """
         if kind.resource != "pods":
             return obj
-        if (obj.get("spec") or {}).get("priorityClassName") or self._objects[CLASSES].has_any():
+        spec, has_ranges = obj.get("spec"), self._objects[RANGES].has_any(namespace)
+        has_class = isinstance(spec, dict) and bool(spec.get("priorityClassName"))
+        has_class = has_class or self._objects[CLASSES].has_any()
+        if has_class or has_ranges:
+            strategy.check_types(kind, obj)
+        if has_class:
             obj = self._with_priority(obj)
-        if self._objects[RANGES].has_any(namespace):
+        if has_ranges:
             obj = with_defaults(obj, list(self._objects[RANGES].objects(namespace)))
         return obj
 

@@ -15,15 +15,18 @@ _FIELDS = (("containers", "container"), ("initContainers", "init container"))
 
 
 def with_defaults(pod: Object, ranges: Sequence[Object]) -> Object:
-    """Return a new pod with the default requests and limits of the ranges of its namespace."""
+    """Return a new pod with the default requests and limits of the ranges of its namespace.
+
+    What is malformed stays as it is, and is refused after this.
+    """
     spec, applied = dict(pod.get("spec") or {}), list[str]()
     for item in _limits(ranges, "Container"):
         for field, title in _FIELDS:
             if spec.get(field):
-                spec[field] = [_container(container, item, title, applied) for container in spec[field]]
-    if not applied:
-        return pod
+                spec[field] = [_container(each, item, title, applied) if each else each for each in spec[field]]
     meta = pod.get("metadata") or {}
+    if not applied or not isinstance(meta.get("annotations"), dict | None):
+        return pod
     text = f"LimitRanger plugin set: {'; '.join(applied)}"
     return {
         **pod,

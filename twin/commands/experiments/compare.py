@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
+from twin.commands.endings import kept
 from twin.commands.experiments.options import (
     Address,
     AsJson,
@@ -13,6 +14,7 @@ from twin.commands.experiments.options import (
     File,
     Jobs,
     Settings,
+    all_runs_in,
     experiment_path,
     kept_runs,
     open_executor,
@@ -76,7 +78,7 @@ def compare(
             runs=folder / "runs" if keep_runs and not address else None,
         )
         result = _run(design, options, open_executor(executor, jobs, address), folder, quiet=as_json)
-        with busy(DRAWING, quiet=as_json):
+        with busy(DRAWING, quiet=as_json), kept(all_runs_in(folder / "runs.parquet")):
             _write_files(result, folder, str(file), Path("runs") if options.runs else None)
     if as_json:
         print((folder / "comparison.json").read_text(encoding="utf-8"), end="")

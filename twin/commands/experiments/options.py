@@ -59,6 +59,11 @@ def _kept(store: "ResultStore") -> str:
     return f"{store.path} contains {len(store):,} finished runs; run the same command again to continue"
 
 
+def all_runs_in(path: Path) -> str:
+    """Return what is kept when an experiment is interrupted after its last run."""
+    return f"{path} contains all runs; run the same command again for the result"
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Map the errors of an experiment to `UsageError`."""

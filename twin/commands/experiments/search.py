@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, parse_overrides
+from twin.commands.endings import kept
 from twin.commands.experiments.options import (
     Address,
     AsJson,
@@ -15,6 +16,7 @@ from twin.commands.experiments.options import (
     File,
     Jobs,
     Settings,
+    all_runs_in,
     experiment_path,
     kept_runs,
     open_executor,
@@ -78,10 +80,10 @@ def search(
         path = experiment_path(out, scenario.name, "search", list(space.axes))
         options = SearchOptions(trials, seeds, search_seed)
         result = _run(space, objective, options, open_executor(executor, jobs, address), path, quiet=as_json)
-        target = path.with_name(f"{path.name}.json")
-        target.write_text(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        page = path.with_name(f"{path.name}.html")
-        page.write_text(render(result, scenario, str(file)), encoding="utf-8")
+        target, page = path.with_name(f"{path.name}.json"), path.with_name(f"{path.name}.html")
+        with kept(all_runs_in(path.with_name(f"{path.name}.parquet"))):
+            target.write_text(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            page.write_text(render(result, scenario, str(file)), encoding="utf-8")
     if as_json:
         print(target.read_text(encoding="utf-8"), end="")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.commands.common import FAILED, OK, UsageError, exit_code, run_folder_errors
+from twin.commands.endings import kept
 from twin.commands.experiments.options import (
     Address,
     AsJson,
@@ -70,12 +71,13 @@ def swarm(
     with usage_errors(), ResultStore(out / "swarm.parquet") as store:
         missing = sum(runs.key(seed) not in store for seed in runs.seeds)
         workers, bar = open_executor(executor, jobs, address), progress_bar("swarm", missing, quiet=as_json)
-        with kept_runs(store), workers as execute, bar as on_row:
-            run_all(runs.tasks(store), execute, store, on_row)
-        coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
-        violations = _write_violations(coverage, runs, out, shrunk=shrunk)
-        page = out / "swarm.html"
-        page.write_text(render(coverage, runs, violations), encoding="utf-8")
+        with kept_runs(store):
+            with workers as execute, bar as on_row:
+                run_all(runs.tasks(store), execute, store, on_row)
+            coverage = measure_coverage(store.rows([runs.key(seed) for seed in runs.seeds]))
+            violations = _write_violations(coverage, runs, out, shrunk=shrunk)
+            page = out / "swarm.html"
+            page.write_text(render(coverage, runs, violations), encoding="utf-8")
     if as_json:
         document = {**coverage.as_json(runs.kinds), "found": [asdict(violation) for violation in violations]}
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -102,7 +104,8 @@ def shrink(
     target = out or path.resolve().parent / f"{path.resolve().name}-shrunk.yaml"
     try:
         raw = raw_scenario.read(path / runfolder.SCENARIO)
-        result = shrink.shrink(raw, resolve_checkout(checkout), invariant, _progress_line())
+        with kept(f"{path} is unchanged; run the same command again"):
+            result = shrink.shrink(raw, resolve_checkout(checkout), invariant, _progress_line())
     except shrink.NothingToShrink as error:
         raise UsageError(f"{path}: nothing to shrink: run again, {error}") from None
     except ScenarioErrors as errors:
@@ -110,6 +113,8 @@ def shrink(
     with usage_errors():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_scenario_file(result, str(folder.summary.get("name"))), encoding="utf-8")
+    if result.partial:
+        raise KeyboardInterrupt(f"{target} is the smallest so far, after {result.runs} runs; go on from a run of it")
     print(f"{path}: {shrink.describe_size(raw)}")
     size = shrink.describe_size(result.raw)
     print(f"{target}: {size}, after {result.runs} runs; still violates {result.violation}")
@@ -138,6 +143,8 @@ def _write_violations(coverage: "Coverage", runs: "Swarm", out: Path, *, shrunk:
         result = shrink.ShrinkResult(raw, name, next(row.violation for row in rows if row.seed == seed), 0)
         if shrunk:
             result = shrink.shrink(raw, runs.source, name, _progress_line())
+            if result.partial:
+                raise KeyboardInterrupt
         file = out / "found" / f"{name}-seed-{seed}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_scenario_file(result, f"swarm-{seed}"), encoding="utf-8")

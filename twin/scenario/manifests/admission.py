@@ -42,6 +42,11 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     **{kind: (api_version(item), item["metadata"]["name"]) for kind, item in group_definitions().items()},
 }
 """Kinds that the simulated cluster supports: apiVersion, and resource in the store."""
+WEBHOOKS: dict[str, str] = {
+    "MutatingWebhookConfiguration": "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "ValidatingWebhookConfiguration": "validatingwebhookconfigurations.admissionregistration.k8s.io",
+}
+"""Kinds that the served API supports, and that a run ignores: resource in the store."""
 
 
 @cache
@@ -83,7 +88,7 @@ class Admission:
         return refused
 
     def _refused(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
-        _, resource = ACCEPTED[obj["kind"]]
+        resource = WEBHOOKS.get(obj["kind"]) or ACCEPTED[obj["kind"]][1]
         namespace = obj["metadata"].get("namespace", "")
         if obj["kind"] == "Pod":  # its PriorityClass is another object of the manifests, or a stand-in
             obj = {**obj, "spec": {k: v for k, v in (obj.get("spec") or {}).items() if k != "priorityClassName"}}

@@ -10,6 +10,7 @@ _KSERVE = "its pods are not simulated; list the Deployments that KServe makes of
 _STORAGE = "volumes are not simulated, pods do not wait for them"
 _ACCESS = "access rights are not simulated in `twin run`; `twin serve` checks them"
 _MEASURED = "metrics are not collected from pods"
+_WEBHOOKS = "no webhook is called in `twin run`; `twin serve` calls those that a client registers"
 _GROUPS: Mapping[str, str] = {
     "serving.kserve.io": _KSERVE,
     "gateway.networking.k8s.io": _ROUTES,
@@ -26,6 +27,8 @@ _KINDS: Mapping[str, str] = {
     "HorizontalPodAutoscaler": _SCALES,
     "VerticalPodAutoscaler": "requests of pods stay as the manifests have them",
     "Ingress": _ROUTES,
+    "MutatingWebhookConfiguration": _WEBHOOKS,
+    "ValidatingWebhookConfiguration": _WEBHOOKS,
     "NetworkPolicy": "all traffic is allowed",
     "PersistentVolume": _STORAGE,
     "RayClusterFleet": "its pods are not simulated; write one RayCluster for each replica",

@@ -14,7 +14,7 @@ from twin.scenario.manifests.workloads import Workload
 Table = Mapping[str, "str | Table"]
 """Module under `twin/world` by field; a table for a field of which only parts are read."""
 
-_SPEC, _PROBES, _SCHEDULER = "kubelet/pod_spec.py", "probes.py", "scheduler.py"
+_SPEC, _PROBES, _SCHEDULER = "kubelet/pod_spec.py", "probes.py", "scheduling/scheduler.py"
 _PROBE: Table = {
     "httpGet": {"path": _PROBES, "port": _PROBES, "httpHeaders": _PROBES},
     "tcpSocket": {"port": _PROBES},
@@ -47,8 +47,8 @@ READ: Table = {
     "terminationGracePeriodSeconds": "kubelet/pod_worker.py",
     "readinessGates": "kubelet/pod_status.py",
     "nodeName": _SCHEDULER,
-    "nodeSelector": "node_affinity.py",
-    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": "node_affinity.py"}},
+    "nodeSelector": "scheduling/node_affinity.py",
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": "scheduling/node_affinity.py"}},
     "tolerations": _SCHEDULER,
     "priority": _SCHEDULER,
     "preemptionPolicy": _SCHEDULER,

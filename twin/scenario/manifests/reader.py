@@ -20,7 +20,12 @@ _SERVER_SIDE = (
     "deletionTimestamp", "deletionGracePeriodSeconds",
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-CLUSTER_SCOPED = ("Namespace", "Node", "CustomResourceDefinition", "PriorityClass")
+CLUSTER_SCOPED = (
+    "Namespace", "Node", "CustomResourceDefinition", "PriorityClass", "PersistentVolume", "StorageClass",
+    "IngressClass", "RuntimeClass", "ClusterRole", "ClusterRoleBinding", "APIService",
+    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,10 @@ class Entry:
 
 @dataclass(slots=True)
 class Manifests:
-    """Objects, errors, and notes on ignored objects."""
+    """Objects, those that are left to their controllers, errors, and notes on ignored objects."""
 
     entries: list[Entry] = field(default_factory=list)
+    controlled: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -128,8 +134,9 @@ def _take(manifests: Manifests, document: Document, path: Path) -> None:
         manifests.problems += errors
         return
     entry = Entry(_bare(value), document, path)
-    owner = next((o for o in _owners(value) if o.get("controller")), None)
-    if owner is not None:
+    if is_controlled(value):
+        owner = next(owner for owner in owners_of(value) if owner.get("controller"))
+        manifests.controlled.append(entry)
         manifests.notes.append(
             entry.note(f"{entry.title}: ignored: {owner.get('kind')} {owner.get('name')} creates it")
         )
@@ -214,9 +221,15 @@ def _null_items(value: Any, path: Path = ()) -> Iterator[Path]:
         yield from _null_items(item, (*path, key))
 
 
-def _owners(value: dict[str, Any]) -> list[dict[str, Any]]:
+def owners_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the owner references of an object."""
     owners = value["metadata"].get("ownerReferences")
     return [owner for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
+
+
+def is_controlled(value: dict[str, Any]) -> bool:
+    """Return True if another object creates this one."""
+    return any(owner.get("controller") for owner in owners_of(value))
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class HttpReader:
         self._headers = headers
         self.private = bool(headers)
         self._origin = _origin(origin)
+        self._probes = asyncio.Semaphore(_MAX_CONCURRENT)
 
     @asynccontextmanager
     async def send(self, method: str, url: str, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
@@ -99,6 +100,16 @@ class HttpReader:
             left = -1 if end == UNKNOWN else end - start
             async for chunk in _ranged(response, skip, left):
                 await asyncio.to_thread(sink, chunk)
+
+    async def probe(self, url: str, name: str) -> RemoteFile:
+        """Return size and tag of the file at a URL. Signed URLs often allow GET only, so HEAD is not used."""
+        async with self._probes, self.send("GET", url, {"range": "bytes=0-0"}) as response:
+            if response.status_code == 416:  # an empty file
+                return RemoteFile(path=name, size=0, key=url)
+            if response.status_code not in (200, 206):
+                raise response_error(response, self._redacted, self.private)
+            tag = response.headers.get("etag", "")
+            return RemoteFile(path=name, size=_full_size(response), key=url, tag="" if tag.startswith("W/") else tag)
 
     async def text(self, response: httpx.Response, limit: int) -> bytes:
         """Return the body of a response that lists files.
@@ -145,8 +156,8 @@ class HttpStore:
         if self._artifact.path.lower().endswith((".json", ".txt")) or name.upper() == "SHA256SUMS":
             return file_list(await self._read_list())
         if not name:
-            return file_list([await self._probe(urljoin(self._artifact.url, name), name) for name in _PEFT])
-        archive = await self._probe(self._artifact.url, "archive")
+            return file_list([await self._reader.probe(urljoin(self._artifact.url, name), name) for name in _PEFT])
+        archive = await self._reader.probe(self._artifact.url, "archive")
         listing = file_list([archive])
         return FileList(files=listing.files, version=listing.version, is_archive=True)
 
@@ -155,16 +166,6 @@ class HttpStore:
 
     async def close(self) -> None:
         """Do nothing: the transport is shared."""
-
-    async def _probe(self, url: str, name: str) -> RemoteFile:
-        """Return size and tag of the file at a URL. Signed URLs often allow GET only, so HEAD is not used."""
-        async with self._reader.send("GET", url, {"range": "bytes=0-0"}) as response:
-            if response.status_code == 416:  # an empty file
-                return RemoteFile(path=name, size=0, key=url)
-            if response.status_code not in (200, 206):
-                raise response_error(response, self._artifact.redacted, self._reader.private)
-            tag = response.headers.get("etag", "")
-            return RemoteFile(path=name, size=_full_size(response), key=url, tag="" if tag.startswith("W/") else tag)
 
     async def _read_list(self) -> list[RemoteFile]:
         redacted = self._artifact.redacted
@@ -179,13 +180,11 @@ class HttpStore:
             )
         if not all(_is_relative(path) for path, _, _ in entries):
             raise SidecarError(Code.ARTIFACT_UNSAFE, f"{redacted} lists a file with an unsafe name")
-        limit = asyncio.Semaphore(_MAX_CONCURRENT)
-        return await _all([self._probe_listed(*entry, limit) for entry in entries if is_needed(entry[0])])
+        return await all_files([self._probe_listed(*entry) for entry in entries if is_needed(entry[0])])
 
-    async def _probe_listed(self, path: str, size: int | None, digest: str, limit: asyncio.Semaphore) -> RemoteFile:
+    async def _probe_listed(self, path: str, size: int | None, digest: str) -> RemoteFile:
         url = urljoin(self._artifact.url, path.replace("%", "%25").replace("?", "%3F").replace("#", "%23"))
-        async with limit:
-            file = await self._probe(url, path)
+        file = await self._reader.probe(url, path)
         if size is not None and file.size not in (UNKNOWN, size):
             message = f"{shown_name(path)} has {file.size} bytes, the list of files states {size}"
             raise SidecarError(Code.ARTIFACT_CORRUPT, message)
@@ -198,7 +197,7 @@ class HttpStore:
             return await self._reader.text(response, _MAX_LIST_BYTES)
 
 
-async def _all(calls: list[Coroutine[Any, Any, RemoteFile]]) -> list[RemoteFile]:
+async def all_files(calls: list[Coroutine[Any, Any, RemoteFile]]) -> list[RemoteFile]:
     """Return the results; the first error ends the other calls, and is raised when their connections are closed."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

@@ -1,7 +1,7 @@
 """Registered webhooks and policies decide about writes, in the words of a real server.
 
 `recorded-1.36.json` has the answers of a real kube-apiserver 1.36.3 to the same requests; port, uid and name of the
-object are masked.
+object are masked. `registrations-1.36.json` has its answers to wrong webhook configurations.
 """
 
 import base64
@@ -23,6 +23,7 @@ from twin.serve import certificates
 Object = dict[str, Any]
 Reply = Callable[[Object], Object]
 RECORDED: dict[str, Object] = json.loads((Path(__file__).parent / "recorded-1.36.json").read_text())
+REGISTRATIONS: dict[str, Object] = json.loads((Path(__file__).parent / "registrations-1.36.json").read_text())
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 MAPS = "/api/v1/namespaces/default/configmaps"
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}
@@ -116,11 +117,30 @@ async def create(client: httpx.AsyncClient, name: str = "checked") -> httpx.Resp
     return await client.post(MAPS, json={"metadata": {"name": name}, "data": {"a": "b"}})
 
 
+async def create_services(client: httpx.AsyncClient) -> None:
+    for name, spec in SERVICES.items():
+        created = await client.post(
+            "/api/v1/namespaces/default/services", json={"metadata": {"name": name}, "spec": spec}
+        )
+        assert created.status_code == 201
+
+
 def slow(_: Object) -> Object:
     threading.Event().wait(1.5)
     return {"allowed": True}
 
 
+SERVICES = {
+    "headless": {"clusterIP": "None", "ports": [{"port": 443}]},
+    "noport": {"ports": [{"port": 8443}]},
+    "silent": {"clusterIP": "10.96.7.7", "ports": [{"port": 443}]},
+}
+SWAPPED = {
+    "service-nameless": ("service.namespace", "service.name"),
+    "service-nowhere": ("service.name", "service.namespace"),
+}
+"""A real server names the field that is there instead of the one that is missing; the twin names the missing one."""
+BEHIND = {"namespace": "default", "path": "/x"}
 DENIED = {"allowed": False, "status": {"message": "no way"}}
 STORIES: dict[str, tuple[str, Object, Reply]] = {
     "deny": ("Validating", {}, lambda _: DENIED),
@@ -140,6 +160,8 @@ STORIES: dict[str, tuple[str, Object, Reply]] = {
         {"clientConfig": {"service": {"namespace": "default", "name": "nope", "path": "/x"}}},
         lambda _: {"allowed": True},
     ),
+    "service-headless": ("Validating", {"clientConfig": {"service": {**BEHIND, "name": "headless"}}}, lambda _: {}),
+    "service-noport": ("Validating", {"clientConfig": {"service": {**BEHIND, "name": "noport"}}}, lambda _: {}),
     "timeout": ("Validating", {"timeoutSeconds": 1}, slow),
     "wronguid": ("Validating", {}, lambda _: {"uid": "x", "allowed": True}),
     "badca": ("Validating", {"clientConfig": "bad bundle"}, lambda _: {"allowed": True}),
@@ -160,12 +182,61 @@ def test_a_webhook_decides_as_at_a_real_server(name: str, webhook: Webhook) -> N
             bundle = {"caBundle": base64.b64encode(b"nope").decode()} if config == "bad bundle" else {}
             changes = {**changes, "clientConfig": {"url": webhook.url, **bundle}}
         async with served_store() as api:
+            await create_services(api.client)
             registered = await register(api.client, f"{kind}WebhookConfiguration", webhooks=[webhook.hook(**changes)])
             response = await create(api.client) if registered.status_code == 201 else registered
         expected = {key: value for key, value in RECORDED[name].items() if key != "registered"}
         assert outcome(response, webhook) == expected
 
     story()
+
+
+@pytest.mark.parametrize("name", REGISTRATIONS)
+def test_a_wrong_registration_is_refused_as_by_a_real_server(name: str) -> None:
+    """Errors of JSON types name the same field; their words are those of all builtin kinds of the twin."""
+    recorded = REGISTRATIONS[name]
+    hook = {
+        "name": "policy.example.com",
+        "clientConfig": {"url": "https://x"},
+        "rules": [RULE],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        **recorded.get("hook", {}),
+    }
+
+    @on_sockets
+    async def story() -> None:
+        async with served_store() as api:
+            webhooks = recorded.get("webhooks", [hook])
+            refused = (await register(api.client, "ValidatingWebhookConfiguration", webhooks=webhooks)).json()
+        assert refused["code"] == recorded["code"]
+        if refused["code"] == 422:
+            present, missing = SWAPPED.get(name, ("", ""))
+            assert refused["message"] == recorded["message"].replace(present, missing)
+        else:
+            assert refused["message"].split(": ")[0] == recorded["message"].split(": ")[0]
+
+    story()
+
+
+@on_sockets
+async def test_a_service_without_endpoints_refuses_a_call_and_ignore_lets_the_write_pass() -> None:
+    hook = {
+        "name": "policy.example.com",
+        "clientConfig": {"service": {**BEHIND, "name": "silent"}},
+        "rules": [RULE],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    async with served_store() as api:
+        await create_services(api.client)
+        await register(api.client, "ValidatingWebhookConfiguration", webhooks=[hook])
+        refused = await create(api.client)
+        path = f"{GROUP}/validatingwebhookconfigurations/policy"
+        await api.client.delete(path)
+        await register(api.client, "ValidatingWebhookConfiguration", webhooks=[{**hook, "failurePolicy": "Ignore"}])
+        assert (await create(api.client)).status_code == 201
+    assert refused.json()["message"].endswith("dial tcp 10.96.7.7:443: connect: connection refused")
 
 
 POLICIES: dict[str, tuple[Object, str]] = {

@@ -47,3 +47,15 @@ def test_a_stateful_set_without_its_service_is_noted(folder: Any, service: str, 
     folder.write("sts.yaml", STATEFUL_SET % service)
     (note,) = folder.load("name: x\nduration: 1m\nmanifests: [sts.yaml]\n").notes
     assert note == f"StatefulSet default/llm: {lacking}: its pods have no DNS names of their own"
+
+
+def test_what_keeps_adapters_from_loading_is_noted_before_the_fields_that_are_not_read(folder: Any) -> None:
+    unread = STATEFUL_SET.replace("{containers:", "{hostNetwork: true, containers:")
+    without_label = unread.replace(', adapter.model.aibrix.ai/enabled: "true"', "")
+    folder.write("sts.yaml", without_label % "serviceName: llm")
+    adapter = "{baseModel: base, podSelector: {matchLabels: {app: llm}}, artifactURL: 'hf://acme/sql'}"
+    adapters = f"adapters:\n  - name: sql\n    spec: {adapter}\n"
+    notes = folder.load(f"name: x\nduration: 1m\nmanifests: [sts.yaml]\n{adapters}").notes
+    assert "add it to the pods' labels" in notes[0]
+    assert "hostNetwork" in notes[-1]
+    assert len(notes) > 2

@@ -113,6 +113,87 @@ def test_an_answer_that_describes_no_repository_is_an_unavailable_store(hub: Hub
     run(story())
 
 
+def as_a_mirror(hub: Hub, leaves_out: set[str], *, oid: bool = False) -> None:
+    """Let the answers about repositories lack fields; with `oid`, checksums have the name of a folder's listing."""
+    for path, body in list(hub.hub.files.items()):
+        if path.startswith("/api/models/"):
+            info = {key: value for key, value in json.loads(body).items() if key not in leaves_out}
+            for sibling in info.get("siblings", ()):
+                if oid and "lfs" in sibling:
+                    sibling["lfs"]["oid"] = sibling["lfs"].pop("sha256")
+                for key in leaves_out & sibling.keys():
+                    del sibling[key]
+            hub.hub.files[path] = json.dumps(info).encode()
+    for path in [path for path in hub.hub.files if f"/resolve/{MAIN}/" in path]:
+        by_branch = path.replace(MAIN, "main")
+        hub.hub.files[by_branch] = hub.hub.files[path]
+        if path in hub.hub.redirects:
+            hub.hub.redirects[by_branch] = hub.hub.redirects[path]
+
+
+LITTLE = {"sha", "size", "lfs"}
+
+
+@pytest.mark.parametrize(
+    ("leaves_out", "oid"),
+    [({"size"}, False), ({"lfs"}, False), ({"size", "lfs"}, False), ({"sha"}, False), (LITTLE, False), (set(), True)],
+    ids=["no sizes", "no checksums", "neither", "no commit", "names only", "oid"],
+)
+def test_a_mirror_that_states_less_than_the_hub_is_loaded_from(
+    hub: Hub, tmp_path: Path, leaves_out: set[str], oid: bool
+) -> None:
+    as_a_mirror(hub, leaves_out, oid=oid)
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            loaded = await sidecar.load("sql", "hf://acme/sql")
+            assert loaded.status_code == 200, loaded.text
+            folder = Path(loaded.json()["local_path"])
+            assert {name: (folder / name).read_bytes() for name in an_adapter()} == an_adapter()
+
+    run(story())
+
+
+@pytest.mark.parametrize(("leaves_out", "oid"), [({"sha"}, False), ({"size", "sha"}, True)])
+def test_a_checksum_of_a_mirror_counts(hub: Hub, tmp_path: Path, leaves_out: set[str], oid: bool) -> None:
+    as_a_mirror(hub, leaves_out, oid=oid)
+    hub.storage.files[f"/lfs/{sha256(an_adapter()[MODEL]).hexdigest()}"] = an_adapter(fill=b"x")[MODEL]
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            assert code(await sidecar.load("sql", "hf://acme/sql")) == (422, "artifact_corrupt")
+
+    run(story())
+
+
+def test_a_branch_that_moves_on_a_mirror_without_commits_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    as_a_mirror(hub, LITTLE)
+    weights = f"/lfs/{sha256(an_adapter()[MODEL]).hexdigest()}"
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            await sidecar.load("one", "hf://acme/sql")
+            await sidecar.load("two", "hf://acme/sql")
+            assert hub.storage.fetches(weights) == 1
+            hub.storage.files[weights] = an_adapter(fill=b"n")[MODEL]
+            await sidecar.load("three", "hf://acme/sql")
+            assert (Path(sidecar.engine.adapters["three"]) / MODEL).read_bytes() == an_adapter(fill=b"n")[MODEL]
+
+    run(story())
+
+
+def test_a_mirror_that_lists_no_files_is_refused_in_a_sentence(hub: Hub, tmp_path: Path) -> None:
+    as_a_mirror(hub, {"siblings"})
+
+    async def story() -> None:
+        async with a_sidecar(tmp_path, hub=hub.hub.url) as sidecar:
+            refused = await sidecar.load("sql", "hf://acme/sql")
+            assert code(refused) == (503, "store_unavailable")
+            assert "the hub's answer is not the description of a repository" in refused.text
+
+    run(story())
+
+
 def test_a_private_repository_takes_the_token_and_its_storage_does_not_see_it(hub: Hub, tmp_path: Path) -> None:
     hub.hub.needs["authorization"] = f"Bearer {TOKEN}"
 

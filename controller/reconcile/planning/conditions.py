@@ -13,7 +13,7 @@ from controller.api.labels import ENABLED_LABEL
 from controller.api.types import ModelAdapterStatus
 from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
-from controller.reconcile.context import PlanContext
+from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.scaling import scaling_conditions
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.status import Phase, Progress, StatusInput, status_of
