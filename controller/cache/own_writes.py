@@ -1,8 +1,9 @@
 """Changes to an adapter's objects while it is reconciled: the reconcile's own writes need no other reconcile.
 
 A plan is made from a state and executed in full, so a second plan, made from what the first one wrote, has nothing to
-do. A change is known to be the reconcile's own write only when the write has returned, and the watch may be faster; so
-changes wait for the end of the reconcile. Nothing is late by that: a key is never reconciled twice at a time.
+do, unless the first one says that it continues (`Plan.continues`). A change is known to be the reconcile's own write
+only when the write has returned, and the watch may be faster; so changes wait for the end of the reconcile. Nothing is
+late by that: a key is never reconciled twice at a time.
 """
 
 from collections.abc import Callable, Collection

@@ -1,6 +1,6 @@
 """Actions of a plan. Data only: `plan.py` chooses among these, `executor.py` executes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -134,5 +134,23 @@ class Plan:
     """True if the policy found no capacity on ready pods: wake this adapter when another one leaves a pod."""
     refused: bool = False
     """True if another Secret may help: wake this adapter when one that it names changes."""
-    continues: bool = False
-    """True if another plan has to be made from what this one writes, as between the steps of a move."""
+    in_steps: bool = False
+    """True between the steps of a move: the next one is planned from what this one writes."""
+
+    @property
+    def continues(self) -> bool:
+        """True if another plan has to be made from what this one writes, since no request of its own leads to one."""
+        loaded = {action.pod.name for action in self.actions if isinstance(action, Load)}
+        return self.in_steps or any(_is_continued(action, loaded) for action in self.actions)
+
+
+def _is_continued(action: Action, loaded: Collection[str]) -> bool:
+    """Return whether another plan has to follow a write. `loaded`: pods with a load, whose end leads to one."""
+    match action:
+        case SetReplicas() | AdoptSlices():
+            return True
+        case WriteAnnotations(before=before, after=after):
+            placed = (pod for pod, place in after.placements.items() if place != before.placements.get(pod))
+            # What engines were found to hold can be published; the pod that a replica has left is free.
+            return before.move != after.move or any(pod not in loaded for pod in placed)
+    return False

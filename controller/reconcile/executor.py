@@ -79,7 +79,7 @@ class PlanExecutor:
         self._written = False
         self._versions = set[Version]()
         """Versions that the plan's writes returned."""
-        self._continues = plan.continues or any(isinstance(item, SetReplicas | AdoptSlices) for item in plan.actions)
+        self._continues = plan.continues
         """True if another plan has to be made from what this one writes."""
         self._outdated = False
         """True if a pod has changed since the plan was made."""

@@ -687,8 +687,8 @@ MUTANTS = (
     Mutant(
         "what was loaded before the news of a restart came never serves",
         "reconcile/planning/steps.py",
-        "kept or _placement(context, state.view)",
-        "kept",
+        "step.placement or _placement(context, state.view)",
+        "step.placement",
         "unobserved intermediate state",
     ),
     Mutant(

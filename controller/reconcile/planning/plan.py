@@ -109,7 +109,7 @@ def _assemble(context: PlanContext) -> Plan:
         short_of_capacity=selection.missing > 0 and selection.candidates > len(selection.pods),
         refused=snapshot.problem is not None
         or any(state.outcome is not None and state.outcome.is_final for state in context.states.values()),
-        continues=selection.move is not None and selection.move.under_way,
+        in_steps=selection.move is not None and selection.move.under_way,
     )
 
 

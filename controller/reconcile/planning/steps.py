@@ -65,7 +65,7 @@ def _probe_new_incarnation(context: PlanContext, state: ReplicaState, persisted:
     if context.snapshot.inventory(state.view) is None:
         return replace(persisted, request=ListAdapters(state.view))
     moved = msgspec.structs.replace(state.placement, engine=state.view.engine)
-    return replace(persisted, placement=moved, wake=context.now)
+    return replace(persisted, placement=moved)
 
 
 def _unload(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodStep:
@@ -91,8 +91,7 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
         step, state = _persisted(state), state.current
         if state.presence is AdapterPresence.DESIRED and not state.busy:
             assert state.view is not None
-            kept = step.placement
-            step = PodStep(pod, kept or _placement(context, state.view), wake=0.0 if kept else context.now)
+            step = PodStep(pod, step.placement or _placement(context, state.view))
         elif state.view is None or not state.view.available:
             pass
         elif state.busy:
@@ -130,8 +129,8 @@ def _load(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodS
     assert view is not None
     if state.presence is AdapterPresence.UNKNOWN and not snapshot.did_not_answer(view):
         return replace(persisted, request=ListAdapters(view))
-    if state.presence is AdapterPresence.UNKNOWN and state.pod in snapshot.adapter.status.instances:
-        return persisted  # it did serve; the next audit shows whether it still does
+    if state.presence is AdapterPresence.UNKNOWN and context.serves(state.pod):
+        return persisted  # this incarnation did serve; the next audit shows whether it still does
     if not view.stable(now, context.settings.stable_for):
         return replace(persisted, wake=view.changed + context.settings.stable_for)
     if not state.retry_due(now):
