@@ -12,7 +12,8 @@ from typing import Any
 Schema = dict[str, Any]
 
 _ANY: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-_LIMIT: Schema = {"x-kubernetes-int-or-string": True}
+_LIMIT: Schema = {"x-kubernetes-int-or-string": True, "pattern": "^[0-9]{1,9}%$"}
+"""Number or percentage. The published definitions take any text; what the controllers cannot read is refused here."""
 
 
 def _count(default: int | None = None, minimum: int = 0) -> Schema:
@@ -54,7 +55,7 @@ _LEADER_WORKER_SET = _object(
     networkConfig=_object(subdomainPolicy=_choice("Shared", "UniquePerReplica")),
 )
 _ROLE = _object(
-    name={"type": "string"},
+    name={"type": "string", "default": ""},
     replicas=_count(1),
     upgradeOrder=_count(),
     podGroupSize=_count(minimum=1),

@@ -15,6 +15,13 @@ class GroupController(PodController):
 
     manager: ClassVar[str] = "manager"
 
+    def _process(self, name: str) -> None:
+        try:
+            super()._process(name)
+        except ApiError as error:
+            if error.reason != "Invalid":
+                raise
+
     def _adopts(self, obj: Object, pod: Object) -> bool:  # noqa: ARG002
         return False
 

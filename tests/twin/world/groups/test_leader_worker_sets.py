@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.twin.world.groups.conftest import LWS, a_leader_worker_set, an_engine_template, deletions, names
+from twin.apiserver import ApiError
 from twin.world.groups.leader_worker_plan import Group, GroupRollout, Leaders
 
 P = "leaderworkerset.sigs.k8s.io/"
@@ -161,3 +162,16 @@ def test_the_next_step_of_a_rollout(
     rollout: GroupRollout, current: Leaders, groups: list[Group], is_new: bool, expected: tuple[int, int]
 ) -> None:
     assert rollout.next_leaders(current, groups, is_new=is_new) == expected
+
+
+def test_a_limit_that_is_no_number_or_percentage_is_refused(groups: Any) -> None:
+    rollout = {"rollingUpdateConfiguration": {"maxSurge": "lots"}}
+    with pytest.raises(ApiError, match="maxSurge"):
+        groups.store.create(LWS, a_leader_worker_set(rolloutStrategy=rollout))
+
+
+def test_a_set_whose_name_is_too_long_for_its_labels_gets_no_pods(groups: Any) -> None:
+    manifest = a_leader_worker_set()
+    groups.store.create(LWS, {**manifest, "metadata": {**manifest["metadata"], "name": "l" * 70}})
+    groups.run(60)
+    assert names(groups) == []

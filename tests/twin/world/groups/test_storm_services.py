@@ -155,3 +155,10 @@ def test_a_role_is_complete_with_a_ready_new_pod_in_each_slot() -> None:
     assert is_complete(SLOTS, [pod("a", 0), pod("b", 1)])
     assert not is_complete(SLOTS, [pod("a", 0), pod("b", 0)])
     assert not is_complete(SLOTS, [pod("a", 0), pod("b", 1, "ready old")])
+
+
+def test_a_role_without_a_name_has_its_pods(groups: Any) -> None:
+    spec = {"roles": [{"replicas": 2, "template": ROUTER}]}
+    groups.store.create(SETS, {"metadata": {"name": "unnamed", "namespace": "default"}, "spec": spec})
+    groups.run(60)
+    assert len(names(groups)) == 2
