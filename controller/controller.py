@@ -16,7 +16,7 @@ from controller.cache.pod_view import PodView
 from controller.cache.publication_errors import PublicationErrors
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
-from controller.client.interface import ClientError, Conflict, NotFound
+from controller.client.interface import ClientError, Conflict, Forbidden, Invalid, NotFound
 from controller.demand.tracker import DemandTracker
 from controller.dependencies import Dependencies
 from controller.engine.client import EngineClient
@@ -171,6 +171,7 @@ class Controller:
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:
+        """Try again later. A refusal is an event, since it may be that of the status, which cannot tell of it."""
         self._dependencies.log.warning(
             "reconcile failed",
             adapter=key,
@@ -178,6 +179,8 @@ class Controller:
             error_class=type(error).__name__,
             attempt=self._queue.failures(key) + 1,
         )
+        if isinstance(error, Forbidden | Invalid) and (adapter := self._cache.adapters.get(key)) is not None:
+            self._events.event(adapter, "Warning", "FailedUpdate", f"The API server refused a request: {error}")
         self._queue.add_rate_limited(key, error.retry_after or 0.0)
 
     def _report_own_error(self, key: str, error: Exception) -> None:

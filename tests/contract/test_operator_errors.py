@@ -3,7 +3,9 @@
 from unittest.mock import patch
 
 from controller.api.types import EVENTS
-from controller.reconcile.executor import Result
+from controller.client.interface import Forbidden
+from controller.reconcile.actions import WriteAnnotations
+from controller.reconcile.executor import PlanExecutor, Result
 from controller.reconcile.reconciler import Reconciler
 from tests.contract.cluster import Cluster
 from tests.contract.worlds import World
@@ -29,6 +31,31 @@ async def test_an_error_of_the_operator_stops_the_work_for_one_adapter_only(worl
             await cluster.until(lambda: is_told(world))
             odd = False
             await cluster.until(lambda: cluster.is_running("odd"))
+
+
+async def test_refused_annotations_are_an_event_with_the_words_of_the_server(world: World) -> None:
+    """No load can be announced, and the status has nothing to say about that."""
+    words = 'admission webhook "policy.example.com" denied the request: annotations are locked'
+    refused, write = True, PlanExecutor._write_annotations
+
+    async def write_annotations(self: PlanExecutor, action: WriteAnnotations) -> None:
+        if refused:
+            raise Forbidden(words, code=403)
+        await write(self, action)
+
+    cluster = Cluster(world)
+    await cluster.add_pod("qwen-0", "10.0.0.1")
+    await cluster.add_adapter("sql")
+    with patch.object(PlanExecutor, "_write_annotations", write_annotations):
+        async with cluster.operating():
+            await cluster.until(lambda: is_refused(world, words))
+            refused = False
+            await cluster.until(cluster.is_running)
+
+
+async def is_refused(world: World, words: str) -> bool:
+    events = (await world.client.list(EVENTS, namespace=world.namespace)).items
+    return any(event.reason == "FailedUpdate" and words in event.note for event in events)
 
 
 async def is_told(world: World) -> bool:
