@@ -88,7 +88,7 @@ class Liveness:
             if t > since:
                 self.checked += 1
                 line = self._state.adapters.get(object_)
-                if self._state.run.rebalance and line is not None:
+                if self._state.run.rebalance and _adapter_of(object_, what) in self._state.adapters:
                     continue  # a replica may be moved at any time
                 if line is None or not (says(line, OWN_FAULT) or (what == _STATUS and _follows_demand(line))):
                     found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
@@ -145,3 +145,8 @@ class Liveness:
 def _follows_demand(line: AdapterLine) -> bool:
     """Return whether users' requests, and not only the cluster, change the adapter's conditions."""
     return line.conditions.get("ScalingActive", ("", ""))[0] == "True"
+
+
+def _adapter_of(name: str, what: str) -> str:
+    """Return the adapter that an act concerns; slices are named after it, with a suffix."""
+    return name.rpartition("-")[0] if what.endswith("endpointslices") else name
