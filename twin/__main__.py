@@ -1,6 +1,12 @@
 """`python -m twin`, the same as `twin`."""
 
-from twin.cli import main
+import signal
+import sys
+
+try:
+    from twin.cli import main
+except KeyboardInterrupt:  # no traceback of the imports
+    sys.exit(128 + signal.SIGINT)
 
 if __name__ == "__main__":
     main()

@@ -82,8 +82,18 @@ def _run() -> int:
     except SystemExit as ended:
         if sys.stdout is not output:  # typer replaces it when the reader of a help text has gone
             raise BrokenPipeError from None
+        if _comes_from_interrupt(ended):
+            raise KeyboardInterrupt from None
         return ended.code if isinstance(ended.code, int) else OK
     return OK
+
+
+def _comes_from_interrupt(ended: SystemExit) -> bool:
+    """Return True if typer ended the program because of a Ctrl-C before the command began."""
+    error: BaseException | None = ended
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _show_version(requested: bool) -> None:

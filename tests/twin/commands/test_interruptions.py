@@ -48,6 +48,7 @@ def command(
 @pytest.mark.parametrize(
     ("arguments", "place", "kept"),
     [
+        (["--version"], "importlib.metadata.version", "nothing was kept"),
         (["run", "tiny.yaml"], "twin.scenario.load_all", "nothing was kept"),
         (["check", "tiny.yaml"], "twin.scenario.load_all", "nothing was kept"),
         (["init", "tiny.yaml"], "twin.scenario.first_draft.draft", "nothing was kept"),

@@ -26,7 +26,7 @@ def _list(items: Schema) -> Schema:
 
 
 def _whole_list(items: Schema) -> Schema:
-    """Return the schema of a list without nulls."""
+    """Return the schema of a list without nulls; a real server takes a null object for an empty one."""
     return _list({**items, "nullable": False})
 
 
@@ -37,7 +37,7 @@ def _object(**fields: Schema) -> Schema:
 
 _SELECTOR = _object(
     matchLabels=_map(_STRING),
-    matchExpressions=_list(_object(key=_STRING, operator=_STRING, values=_list(_STRING))),
+    matchExpressions=_whole_list(_object(key=_STRING, operator=_STRING, values=_list(_STRING))),
 )
 _PROBE = _object(
     httpGet=_object(path=_STRING, port=_EITHER, scheme=_STRING),
@@ -57,28 +57,28 @@ _CONTAINER = _object(
     imagePullPolicy=_STRING,
     command=_list(_STRING),
     args=_list(_STRING),
-    env=_list(_object(name=_STRING, value=_STRING, valueFrom=_object())),
-    ports=_list(_object(name=_STRING, containerPort=_INTEGER, protocol=_STRING)),
+    env=_whole_list(_object(name=_STRING, value=_STRING, valueFrom=_object())),
+    ports=_whole_list(_object(name=_STRING, containerPort=_INTEGER, protocol=_STRING)),
     resources=_object(limits=_map(_ANY), requests=_map(_ANY)),
-    volumeMounts=_list(_object(name=_STRING, mountPath=_STRING)),
+    volumeMounts=_whole_list(_object(name=_STRING, mountPath=_STRING)),
     livenessProbe=_PROBE,
     readinessProbe=_PROBE,
     startupProbe=_PROBE,
 )
 _POD_SPEC = _object(
-    containers=_list(_CONTAINER),
-    initContainers=_list(_CONTAINER),
-    volumes=_list(_object(name=_STRING)),
+    containers=_whole_list(_CONTAINER),
+    initContainers=_whole_list(_CONTAINER),
+    volumes=_whole_list(_object(name=_STRING)),
     nodeName=_STRING,
     nodeSelector=_map(_STRING),
     serviceAccountName=_STRING,
     priorityClassName=_STRING,
     priority=_INTEGER,
     preemptionPolicy=_STRING,
-    tolerations=_list(_object()),
+    tolerations=_whole_list(_object()),
     terminationGracePeriodSeconds=_INTEGER,
 )
-_CONDITIONS = _list(_object(type=_STRING, status=_STRING, reason=_STRING, message=_STRING))
+_CONDITIONS = _whole_list(_object(type=_STRING, status=_STRING, reason=_STRING, message=_STRING))
 _TEMPLATE = _object(metadata=_object(labels=_map(_STRING), annotations=_map(_STRING)), spec=_POD_SPEC)
 _WORKLOAD = _object(
     replicas=_INTEGER, selector=_SELECTOR, template=_TEMPLATE, strategy=_object(rollingUpdate=_object())
@@ -87,7 +87,7 @@ _SERVICE = _object(
     type=_STRING,
     clusterIP=_STRING,
     selector=_map(_STRING),
-    ports=_list(_object(name=_STRING, port=_INTEGER, protocol=_STRING, targetPort=_EITHER)),
+    ports=_whole_list(_object(name=_STRING, port=_INTEGER, protocol=_STRING, targetPort=_EITHER)),
 )
 _ENDPOINT = _object(addresses=_list(_STRING), conditions=_object(ready=_BOOLEAN), targetRef=_object(), nodeName=_STRING)
 
@@ -102,10 +102,12 @@ SERVICE = _types(spec=_SERVICE)
 CONFIG_MAP = _types(data=_map(_STRING), binaryData=_map(_STRING), immutable=_BOOLEAN)
 SECRET = _types(data=_map(_STRING), stringData=_map(_STRING), type=_STRING, immutable=_BOOLEAN)
 NODE = _types(
-    spec=_object(unschedulable=_BOOLEAN, taints=_list(_object(key=_STRING, value=_STRING, effect=_STRING))),
-    status=_object(conditions=_CONDITIONS, addresses=_list(_object())),
+    spec=_object(unschedulable=_BOOLEAN, taints=_whole_list(_object(key=_STRING, value=_STRING, effect=_STRING))),
+    status=_object(conditions=_CONDITIONS, addresses=_whole_list(_object())),
 )
-ENDPOINT_SLICE = _types(addressType=_STRING, endpoints=_list(_ENDPOINT), ports=_list(_object(port=_INTEGER)))
+ENDPOINT_SLICE = _types(
+    addressType=_STRING, endpoints=_whole_list(_ENDPOINT), ports=_whole_list(_object(port=_INTEGER))
+)
 EVENT = _types(
     note=_STRING, reason=_STRING, action=_STRING, type=_STRING, reportingController=_STRING, reportingInstance=_STRING
 )

@@ -255,3 +255,19 @@ def test_an_update_with_the_read_object_changes_nothing(store: Store, resource: 
     read = msgspec.json.decode(msgspec.json.encode(created))
     assert store.update(resource, read) is created
     assert store.patch(resource, created["metadata"].get("namespace", ""), created["metadata"]["name"], read) is created
+
+
+@pytest.mark.parametrize(
+    ("resource", "spec"),
+    [
+        ("nodes", {"taints": [None]}),
+        ("pods", {"containers": [None]}),
+        ("pods", {"containers": [A_CONTAINER], "initContainers": [None]}),
+        ("pods", {"containers": [A_CONTAINER | {"ports": [None]}]}),
+        ("pods", {"containers": [A_CONTAINER], "tolerations": [None]}),
+    ],
+)
+def test_a_list_of_objects_with_a_null_is_refused(store: Store, resource: str, spec: dict[str, Any]) -> None:
+    namespaced = {"namespace": "default"} if resource == "pods" else {}
+    with pytest.raises(ApiError, match='Invalid value: "null"'):
+        store.create(resource, {"metadata": {"name": "odd", **namespaced}, "spec": spec})
