@@ -103,7 +103,6 @@ def check_references(
         if name != "default" and name not in names:
             message = f'workload "{name}" not found in the manifests'
             yield document.problem(("cluster", "engines", name), message, choices(name, [*names, "default"]), key=True)
-    yield from _check_containers(file, document, workloads)
     for index, fault in enumerate(file.faults):
         at = ("faults", index)
         if isinstance(fault, Rollout):
@@ -116,8 +115,8 @@ def check_references(
             yield from _check_nodes(document, (*at, "nodes"), chosen, [node.name for node in nodes])
 
 
-def _check_containers(file: ScenarioFile, document: Document, workloads: Sequence[Workload]) -> Iterator[Problem]:
-    """Check that containers that end by themselves exist and are no engines."""
+def check_containers(file: ScenarioFile, document: Document, workloads: Sequence[Workload]) -> Iterator[Problem]:
+    """Check that containers that end by themselves exist and are no engines. Requires valid objects."""
     names = sorted({str(item.get("name")) for workload in workloads for item in workload.all_containers})
     engines = {str(workload.engine["name"]) for workload in workloads if workload.has_engine}
     for name in file.cluster.containers:

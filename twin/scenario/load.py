@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from twin.scenario.cross_checks import (
+    check_containers,
     check_fields,
     check_names,
     check_objects,
@@ -162,6 +163,7 @@ def _assembled(
     nodes = nodes_for(file.cluster, workloads)
     problems += check_workloads(workloads_of(accepted), file.cluster, nodes)
     problems += check_references(file, document, workloads, nodes) if not manifests.problems else ()
+    problems += check_containers(file, document, workloads) if not (manifests.problems or refused) else ()
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
     if not entries and not templates and not manifests.problems and not problems:

@@ -92,3 +92,9 @@ def test_a_namespace_may_be_in_the_manifest_of_its_objects_and_is_validated(fold
     assert "zoo" in [item["metadata"]["name"] for item in folder.load(SCENARIO).objects]
     folder.write("m.yaml", here + zoo.replace("LABEL", '"a b"'))
     assert ["m.yaml:" in line and "metadata.labels" in line for line in folder.errors(SCENARIO)] == [True]
+
+
+def test_a_command_that_is_no_list_is_an_error_and_no_failure(folder: Any) -> None:
+    folder.write("base.yaml", (folder.path / "base.yaml").read_text().replace("[vllm, serve, Qwen/Qwen3]", "true"))
+    (line,) = folder.errors("name: x\nmanifests: [base.yaml]\ncluster: {containers: {vllm: {runs: 1s}}}\n")
+    assert "command: invalid value" in line
