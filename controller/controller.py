@@ -7,6 +7,7 @@ announced load on the object.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
@@ -33,6 +34,9 @@ from controller.requests.slots import RequestSlots
 from controller.requests.tracker import RequestTracker
 from controller.runtime.recorder import EventRecorder
 from controller.runtime.workqueue import WorkQueue
+
+_RESTART = 60.0
+"""Seconds after which a part of the operator that ended with an error of its own begins again."""
 
 
 class Controller:
@@ -116,14 +120,25 @@ class Controller:
                     await informer.wait_for_sync()
                 self._dependencies.metrics.bind(self._queue, workers, self._adapter_metrics.counts)
                 tasks.create_task(self._events.run(), name="events")
-                tasks.create_task(self._load_monitor.run(), name="engine metrics")
-                tasks.create_task(self._rebalancer.run(), name="rebalancing")
+                for part, run in (("engine metrics", self._load_monitor.run), ("rebalancing", self._rebalancer.run)):
+                    tasks.create_task(self._keep_running(part, run), name=part)
                 for number in range(workers):
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
             self._queue.shut_down()
             self._tracker.cancel()
             await self._tracker.wait_idle()
+
+    async def _keep_running(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part that no adapter depends on; start it again a minute after an error in its code."""
+        while True:
+            try:
+                return await run()
+            except Exception:
+                if not self._dependencies.isolates_errors:
+                    raise
+                self._dependencies.log.error("error in the operator", part=part, exc_info=True)
+            await asyncio.sleep(_RESTART)
 
     async def _drain(self) -> None:
         """Take no more work; wait for reconciles, then requests, then events, within `graceful_shutdown_timeout`."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from controller.api.types import Kind, Resource
 from controller.client.delegating import DelegatingClient
-from controller.client.interface import Client, ObjectList, WatchEvent
+from controller.client.interface import Client, ClientError, Expired, ObjectList, WatchEvent
 
 T = TypeVar("T", bound=Resource)
 
@@ -37,6 +37,12 @@ class NamespacedClient(DelegatingClient):
     async def watch(
         self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
     ) -> AsyncIterator[WatchEvent[T]]:
+        """Yield the changes of all namespaces in scope.
+
+        Raises:
+            Expired: also if the watch of one of several namespaces fails in another way. The version of the last
+                event says nothing about the other namespaces, so that a watch from there could miss changes.
+        """
         if kind.plural in self._omitted:
             await asyncio.get_running_loop().create_future()
         scope = self._scope(kind, namespace)
@@ -55,6 +61,8 @@ class NamespacedClient(DelegatingClient):
         try:
             while True:
                 item = await queue.get()
+                if isinstance(item, ClientError) and not isinstance(item, Expired):
+                    raise Expired(str(item), code=item.code, retry_after=item.retry_after) from item
                 if isinstance(item, Exception):
                     raise item
                 yield item

@@ -7,6 +7,7 @@ from controller.client.interface import Forbidden
 from controller.reconcile.actions import WriteAnnotations
 from controller.reconcile.executor import PlanExecutor, Result
 from controller.reconcile.reconciler import Reconciler
+from controller.requests.load_monitor import LoadMonitor
 from tests.contract.cluster import Cluster
 from tests.contract.worlds import World
 
@@ -56,6 +57,18 @@ async def test_refused_annotations_are_an_event_with_the_words_of_the_server(wor
 async def is_refused(world: World, words: str) -> bool:
     events = (await world.client.list(EVENTS, namespace=world.namespace)).items
     return any(event.reason == "FailedUpdate" and words in event.note for event in events)
+
+
+async def test_an_error_in_reading_engines_metrics_leaves_the_rest_at_work(world: World) -> None:
+    async def fail(_: LoadMonitor) -> None:
+        raise KeyError
+
+    cluster = Cluster(world)
+    await cluster.add_pod("qwen-0", "10.0.0.1")
+    await cluster.add_adapter()
+    with patch.object(LoadMonitor, "run", fail):
+        async with cluster.operating(isolates_errors=True):
+            await cluster.until(cluster.is_running)
 
 
 async def is_told(world: World) -> bool:

@@ -9,12 +9,18 @@ import httpx
 
 from controller.sidecar.artifacts.egress_guard import EgressGuard
 
+_KEPT = 5.0
+"""Seconds that an idle connection to a store is kept, as httpx does by default."""
+
 
 def guarded_transport(guard: EgressGuard) -> httpx.AsyncHTTPTransport:
     """Return a transport that connects only where `guard` allows, without proxies from the environment."""
     transport = httpx.AsyncHTTPTransport()
     transport._pool = httpcore.AsyncConnectionPool(  # httpx has no parameter for a network backend
-        ssl_context=httpx.create_ssl_context(), max_connections=100, network_backend=_GuardedBackend(guard)
+        ssl_context=httpx.create_ssl_context(),
+        max_connections=100,
+        keepalive_expiry=_KEPT,
+        network_backend=_GuardedBackend(guard),
     )
     return transport
 

@@ -1,16 +1,19 @@
 """An operator that is limited to some namespaces: its lists and watches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
-from controller.api.types import LEASES, NODES, Lease, LeaseSpec, ObjectMeta
-from controller.client.interface import Expired
+from controller.api.types import LEASES, NODES, Kind, Lease, LeaseSpec, ObjectMeta, Resource
+from controller.client.delegating import DelegatingClient
+from controller.client.interface import ClientError, Expired, WatchEvent
 from controller.client.namespaced import NamespacedClient
 from controller.runtime.informer import Informer
 from tests.contract.worlds import World, a_log, in_process
 
+T = TypeVar("T", bound=Resource)
 Story = Callable[[World, NamespacedClient], Awaitable[None]]
 
 
@@ -79,6 +82,31 @@ def test_a_watch_from_an_old_version_raises_expired(namespaces: tuple[str, ...])
             await anext(scoped.watch(LEASES, resource_version="1"))
 
     run_story(story, *namespaces)
+
+
+class Broken(DelegatingClient):
+    """Loses the connection of each watch after one event."""
+
+    async def watch(
+        self, kind: Kind[T], *, resource_version: str, namespace: str = "", label_selector: str = "", name: str = ""
+    ) -> AsyncIterator[WatchEvent[T]]:
+        async for event in self._client.watch(kind, resource_version=resource_version, namespace=namespace):
+            yield event
+            raise ClientError("connection lost")
+
+
+def test_after_a_lost_connection_all_namespaces_are_listed_again() -> None:
+    """The version of the last event is one namespace's; what another has not delivered yet would be missed."""
+
+    async def story(world: World, _: NamespacedClient) -> None:
+        scoped = NamespacedClient(Broken(world.client), ("default", "kube-public"))
+        await world.client.create(LEASES, a_lease("default"))
+        events = scoped.watch(LEASES, resource_version="0")
+        assert (await anext(events)).object.key == "default/lock"
+        with pytest.raises(Expired, match="connection lost"):
+            await anext(events)
+
+    run_story(story)
 
 
 def test_kinds_without_namespaces_are_listed_unless_omitted() -> None:

@@ -19,6 +19,8 @@ from controller.sidecar.artifacts.url import Artifact
 from controller.sidecar.errors import Code, SidecarError
 
 _MAX_INFO_BYTES = 16 << 20
+_MAX_KIND = 100
+"""Characters of the hub's own name of an error that are shown."""
 _DEFAULT_REVISION = "main"
 
 
@@ -110,7 +112,7 @@ class HuggingFaceStore:
             ) from None
 
     def _error(self, response: httpx.Response) -> SidecarError:
-        status, kind = response.status_code, response.headers.get("x-error-code", "")
+        status, kind = response.status_code, response.headers.get("x-error-code", "")[:_MAX_KIND]
         if status == 404:
             message = f"{self._artifact.redacted} was not found ({kind or status})"
             return SidecarError(Code.ARTIFACT_NOT_FOUND, message)
