@@ -121,6 +121,16 @@ def parse_axes(file: Path, arguments: Sequence[str], overrides: Mapping[str, str
     return {path: Choice(tuple(map(_text, values))) for path, values in scenario.vary.items()}
 
 
+def set_options(settings: Mapping[str, object]) -> str:
+    """Return settings as options of a command, each quoted for a shell."""
+    return " ".join("--set " + quoted(f"{path}={value}") for path, value in settings.items())
+
+
+def quoted(text: str) -> str:
+    """Return a text in single quotes for a shell: in settings they are easier to read than in some of them only."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
 def grid(axes: Mapping[str, Dimension]) -> list[dict[str, str]]:
     """Return every combination of values; the last axis varies fastest.
 

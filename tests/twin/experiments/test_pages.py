@@ -1,6 +1,7 @@
 """Pages of sweep, search and swarm: what they conclude from made-up runs, their size, and their bytes."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from tests.twin.experiments.tiny import a_file
 from twin.evaluate import statistics
 from twin.evaluate.estimates import Estimate, estimate
 from twin.experiments.comparison import to_frame
-from twin.experiments.design import Design, build_design, grid, parse_axes
+from twin.experiments.design import Design, build_design, grid, parse_axes, set_options
 from twin.experiments.execution.task import Row
 from twin.experiments.histories import HISTORIES
 from twin.experiments.pages import search, swarm, sweep
@@ -59,6 +60,12 @@ def cells(html: str, row: str) -> list[str]:
 def a_sweep(file: Path) -> str:
     design = a_design(file, *GRID)
     return sweep.render(design, rows(design, [50, 40, 30, 30.05, 60, 70]), "tiny.yaml")
+
+
+def test_settings_are_shown_as_a_shell_takes_them() -> None:
+    shown = set_options({"controller.policy": "spread", "name": "it's $HOME"})
+    assert shown.startswith("--set 'controller.policy=spread' ")
+    assert shlex.split(shown) == ["--set", "controller.policy=spread", "--set", "name=it's $HOME"]
 
 
 def test_the_best_variant_is_named_with_its_interval_and_with_those_that_are_as_good(file: Path) -> None:

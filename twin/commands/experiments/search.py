@@ -152,6 +152,7 @@ def _as_json(result: "SearchResult") -> dict[str, Any]:
 def _print_result(result: "SearchResult", target: Path, page: Path) -> None:
     from rich.markup import escape
 
+    from twin.experiments.design import set_options
     from twin.report import terminal
 
     output, ranked = terminal.console(), result.ranked()
@@ -168,7 +169,7 @@ def _print_result(result: "SearchResult", target: Path, page: Path) -> None:
         return
     output.print(_table(result, result.best, ranked))
     _print_check(result, output)
-    arguments = " ".join(f"--set '{path}={value}'" for path, value in result.best.settings.items())
+    arguments = set_options(result.best.settings)
     output.print(f"  [dim]try it[/]  {escape(arguments)}")
     output.print(f"  [dim]all[/]     {escape(str(target))}")
     output.print(f"  [dim]report[/]  {escape(str(page))}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twin.evaluate.statistics import Comparison
 from twin.experiments.comparison import ComparisonResult, run_folder
+from twin.experiments.design import set_options
 from twin.experiments.pages.template import fill
 from twin.report.directions import verdict
 from twin.report.figures.ecdf import Point, ecdf, samples
@@ -109,7 +110,7 @@ def _runs(result: ComparisonResult, runs: Path | None, file: str) -> Sequence[Ru
     variants = {variant.name: variant for variant in result.design.variants}
     for row in result.rows:
         variant = variants[row.variant]
-        settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
+        settings = set_options(row.settings)
         outcome = row.error or row.violation or ("passed" if row.passed else "an expectation failed")
         link = run_folder(runs, result.design, variant, row.seed) / "report.html" if runs and not row.error else None
         entries.append(
@@ -119,7 +120,7 @@ def _runs(result: ComparisonResult, runs: Path | None, file: str) -> Sequence[Ru
                 outcome=outcome,
                 passed=bool(row.passed),
                 link=link.as_posix() if link else "",
-                command=f"twin run {file} --seed {row.seed}{settings}",
+                command=f"twin run {file} --seed {row.seed} {settings}".rstrip(),
             )
         )
     return entries

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from twin.experiments.design import set_options
 from twin.experiments.pages.comparison import conclusion, probability
 from twin.experiments.pages.template import fill
 from twin.experiments.search import Evaluation, SearchResult, constraint_violations
@@ -60,7 +61,7 @@ def render(result: SearchResult, scenario: Scenario, file: str) -> str:
         most=MAX_ROWS,
         counts={kind: sum(trial.kind == kind for trial in trials) for kind in KINDS},
         figures=_figures(result, trials, paths),
-        command=f"twin run {file} {_arguments(result.best)}" if result.best else "",
+        command=f"twin run {file} {set_options(result.best.settings)}" if result.best else "",
         format_measure=format_measure,
         label=label,
         conclusion=conclusion,
@@ -125,10 +126,6 @@ def _limits(result: SearchResult) -> list[LimitLine]:
 
 def _named(evaluation: Evaluation) -> str:
     return ", ".join(f"{path}={value}" for path, value in evaluation.settings.items())
-
-
-def _arguments(evaluation: Evaluation) -> str:
-    return " ".join(f"--set '{path}={value}'" for path, value in evaluation.settings.items())
 
 
 def _figures(result: SearchResult, trials: Sequence[Trial], paths: Sequence[str]) -> list[Figure]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twin.evaluate.estimates import Estimate, Floats, estimate
-from twin.experiments.design import Design
+from twin.experiments.design import Design, quoted, set_options
 from twin.experiments.execution.task import Row
 from twin.experiments.pages.template import fill
 from twin.report.directions import direction
@@ -134,9 +134,9 @@ def _collect(design: Design, rows: Iterable[Row], file: str) -> _Table:
 
 
 def _failure(row: Row, file: str) -> Failure:
-    settings = "".join(f" --set '{path}={value}'" for path, value in row.settings.items())
+    settings = set_options(row.settings)
     reason = row.error or row.violation or "an expectation failed"
-    return Failure(row.variant, row.seed, reason, f"twin run {file} --seed {row.seed}{settings}")
+    return Failure(row.variant, row.seed, reason, f"twin run {file} --seed {row.seed} {settings}".rstrip())
 
 
 def _differs(values: Floats) -> bool:
@@ -255,7 +255,7 @@ def _compare_command(design: Design, sections: Sequence[Section], file: str) -> 
         return ""
     first = [design.baseline.settings.get(path, "") for path in design.paths]
     axes = [
-        f"--vary '{path}={before},{after}'" if before != after else f"--set '{path}={after}'"
+        f"--vary {quoted(f'{path}={before},{after}')}" if before != after else set_options({path: after})
         for path, before, after in zip(design.paths, first, best.settings, strict=True)
     ]
     varied = any(axis.startswith("--vary") for axis in axes)
