@@ -154,10 +154,11 @@ class LeaderElector:
                 "leaseTransitions": spec.lease_transitions + 1,
             }
         self._observe(await self._patch({"spec": body}, lease.metadata.resource_version))
+        self._holder = ""
         return sent + self._settings.lease.renew
 
     def _log_holder(self, holder: str) -> None:
-        """Log once which other replica leads."""
+        """Log which other replica leads, once until this one does."""
         if holder != self._holder:
             lease = f"{self._settings.namespace}/{LEASE_NAME}"
             self._log.info("waiting for the lease", lease=lease, holder=holder)
