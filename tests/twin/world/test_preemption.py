@@ -80,6 +80,20 @@ def test_a_pod_of_higher_priority_gets_the_place_of_others(full: SimulatedCluste
     assert len(waiting) == 2, "the Deployment's new pods wait, though they were there when the GPUs became free"
 
 
+def test_a_pod_whose_nominated_node_is_cordoned_preempts_elsewhere() -> None:
+    cluster = SimulatedCluster(nodes=2, startup=5.0)
+    cluster.store.create(CLASSES, {"metadata": {"name": "urgent"}, "value": 1000})
+    cluster.deploy(8)
+    cluster.run(60)
+    cluster.store.create("pods", an_urgent_pod())
+    cluster.run(60.2)
+    first = cluster.store.get("pods", "default", "urgent")["status"]["nominatedNodeName"]
+    cluster.store.patch("nodes", "", first, {"spec": {"unschedulable": True}})
+    cluster.run(120)
+    (other,) = {"node-0", "node-1"} - {first}
+    assert cluster.store.get("pods", "default", "urgent")["spec"]["nodeName"] == other
+
+
 def test_a_pod_whose_class_never_preempts_waits(full: SimulatedCluster) -> None:
     full.store.create(CLASSES, {"metadata": {"name": "calm"}, "value": 1000, "preemptionPolicy": "Never"})
     full.store.create("pods", an_urgent_pod(priorityClassName="calm"))

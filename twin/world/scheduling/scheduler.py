@@ -141,7 +141,7 @@ class Scheduler:
     def _preempt(self, name: str, pod: Object, requested: int) -> None:
         """Delete pods of lower priority so that a pod fits, unless it waits for such deletions already."""
         priority = _priority(pod)
-        if name in self._nominated or pod["spec"].get("preemptionPolicy") == "Never":
+        if self._awaits_place(name, pod) or pod["spec"].get("preemptionPolicy") == "Never":
             return
         candidates = []
         for node_name, node in self._nodes.items():
@@ -159,6 +159,15 @@ class Scheduler:
         self._store.patch("pods", namespace, short, status, subresource="status", manager="kube-scheduler")
         for victim in chosen.pods:
             self._delete_victim(victim.name)
+
+    def _awaits_place(self, name: str, pod: Object) -> bool:
+        """Return whether a pod was nominated for a node that it can still run on."""
+        nominated = self._nominated.get(name)
+        node = self._nodes.get(nominated[0]) if nominated is not None else None
+        if node is not None and not _reason_unfit(pod, node, 0):
+            return True
+        self._nominated.pop(name, None)
+        return False
 
     def _delete_victim(self, name: str) -> None:
         namespace, short = split(name)
