@@ -104,9 +104,9 @@ def test_the_sidecar_has_the_client_of_every_store(as_in_the_image: str, tmp_pat
 
 
 def test_without_a_stores_client_it_starts_and_says_what_to_install(tmp_path: Path) -> None:
-    bare = hiding(tmp_path, without="boto|huggingface", modules=("google.cloud",))
+    bare = hiding(tmp_path, without="boto", modules=("google.cloud",))
     assert message(bare, "controller.sidecar", "--version")[0] == 0
-    extras = {"s3://bucket/sql/": "s3", "gs://bucket/sql/": "gs", "hf://acme/sql": "huggingface"}
+    extras = {"s3://bucket/sql/": "s3", "gs://bucket/sql/": "gs"}
     with (
         an_engine_process(tmp_path / "engine.log") as engine,
         a_sidecar_process(tmp_path / "log", tmp_path / "cache", engine.url, free_port(), PYTHONPATH=bare) as sidecar,
