@@ -1,5 +1,6 @@
 """Unit tests and stories of the operator, in one process by pytest; not a test."""
 
+import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -110,6 +111,7 @@ def _run(paths: list[Path], plugin: Any) -> int | pytest.ExitCode:
     """Run pytest; hypothesis draws the same examples each time, keeps none, and does not reduce them."""
     quick = settings(derandomize=True, database=None, phases=(Phase.explicit, Phase.generate), deadline=None)
     settings.register_profile("mutants", quick)
+    os.environ.pop("PYTEST_ADDOPTS", None)  # options for the run that this one is a part of
     with tempfile.TemporaryDirectory() as folder:
         options = (f"--basetemp={folder}/tests", f"--rootdir={ROOT}", "--hypothesis-profile=mutants")
         return pytest.main([*QUIETLY, *options, *map(str, paths)], [plugin])
