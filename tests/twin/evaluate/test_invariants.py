@@ -383,7 +383,11 @@ ASKED_TO_WAIT: dict[str, Any] = {
     "faults": [{"kind": "http-error", "status": 503, "retry_after": "40s", "from": "1s", "until": "3m"}],
     "pods": 1,
 }
-SLOW_LOADS: dict[str, Any] = {"cluster": {"engines": {"default": {"startup": "2s", "load": "30s"}}}}
+SLOW_LOADS: dict[str, Any] = {
+    "cluster": {"engines": {"default": {"startup": "2s", "load": "30s"}}},
+    "edits": [{"at": "20s", "of": "ModelAdapter/a-0", "patch": {"metadata": {"labels": {"team": "search"}}}}],
+}
+"""The edit wakes an adapter while it is being loaded; the operator's own writes do not."""
 SLOW_WRITES: dict[str, Any] = {"cluster": {"api": {"latency": "1100ms"}}}
 FORGOTTEN: dict[str, Any] = REFUSED | {
     "adapters": [adapters(1, replicas=1, arrive={"at": "30s"})],
