@@ -17,6 +17,7 @@ TASKS_PER_WORKER = 3
 MAX_WORKER_DEATHS = 3
 """A task whose worker died this many times is not run again."""
 _WARNINGS = "PYTHONWARNINGS"
+_WORKER_START = "twin.experiments.execution.worker_start"
 
 
 def in_processes(tasks: Iterable[Task], jobs: int) -> Iterator[Row]:
@@ -78,7 +79,7 @@ def _share_imports() -> None:
 
     if "forkserver" in multiprocessing.get_all_start_methods():
         set_start_method("forkserver", force=True)
-        multiprocessing.set_forkserver_preload([perform.__module__])
+        multiprocessing.set_forkserver_preload([_WORKER_START, perform.__module__])
 
 
 def _start_quiet_tracker() -> None:
