@@ -8,7 +8,7 @@ from controller.backoff import Backoff
 Switch = Literal["exhausted", "eager"]
 """When another pod takes the place of one that fails: after its last retry, or as soon as it fails."""
 Measure = Literal["adapters", "requests"]
-"""What rebalancing makes even."""
+"""Load that rebalancing makes even."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def set_options(settings: Mapping[str, object]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in single quotes for a shell: in settings they are easier to read than in some of them only."""
+    """Return a text in single quotes for a shell, also where it needs none, so that all settings look alike."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 

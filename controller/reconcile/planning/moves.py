@@ -30,7 +30,7 @@ class MoveStep:
     """Next step of a move."""
 
     record: MoveRecord | None = None
-    """What to persist: the move that is under way, or the last one."""
+    """Move to persist: the one under way, or the last one."""
     joining: str = ""
     """Pod that is selected in addition."""
     leaving: str = ""

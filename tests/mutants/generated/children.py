@@ -27,7 +27,7 @@ class Ending(Generic[Job]):
     job: Job
     told: list[Any] = field(default_factory=list)
     death: str = ""
-    """How it died; empty if it came to its end."""
+    """Words for an early end of the process; empty if it came to its end."""
     cpu: float = 0.0
     """Seconds."""
 

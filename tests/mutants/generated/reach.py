@@ -36,7 +36,7 @@ class Reach:
     record: str = ""
     """Digest of the records of its simulations."""
     wrong: str = ""
-    """What it found; the operator as it is must have nothing to be found."""
+    """Finding of the check on the operator as it is, which has to be empty."""
 
     def meets(self, mutation: Mutation) -> bool:
         """Return whether a line of the replaced text has run."""

@@ -1,6 +1,5 @@
 """Judging of generated mistakes: which checks reach one, the first that fails, and what ends a process."""
 
-import gc
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +27,6 @@ def judged(case: Case) -> Finding:
 
 def test_the_lines_that_run_are_recorded_and_no_others() -> None:
     tracer = LineTracer()
-    gc.collect()  # what earlier tests have left runs its last lines now
     tracer.start()
     Backoff().exhausted(7)
     lines = tracer.stop()

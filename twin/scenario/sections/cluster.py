@@ -324,7 +324,7 @@ class Rebalancing(ScenarioModel):
     algorithm: Literal["none", "greedy", "min-cost-flow"] = "none"
     """Algorithm that plans the moves."""
     by: Literal["adapters", "requests"] = "adapters"
-    """What is made even: the number of adapters, or the requests in flight, by engines' metrics."""
+    """Load that is made even: the number of adapters, or the requests in flight by engines' metrics."""
     tolerance: float = Field(default=0.1, strict=True, ge=0, le=1, allow_inf_nan=False)
     """Share of the even load by which a pod may differ from it."""
     interval: PositiveDuration = 30.0

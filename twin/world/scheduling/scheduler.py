@@ -143,6 +143,7 @@ class Scheduler:
         priority = _priority(pod)
         if self._awaits_place(name, pod) or pod["spec"].get("preemptionPolicy") == "Never":
             return
+        self._nominated.pop(name, None)
         candidates = []
         for node_name, node in self._nodes.items():
             capacity = _whole((node["status"].get("allocatable") or {}).get(GPU) or 0)
@@ -164,10 +165,7 @@ class Scheduler:
         """Return whether a pod was nominated for a node that it can still run on."""
         nominated = self._nominated.get(name)
         node = self._nodes.get(nominated[0]) if nominated is not None else None
-        if node is not None and not _reason_unfit(pod, node, 0):
-            return True
-        self._nominated.pop(name, None)
-        return False
+        return node is not None and not _reason_unfit(pod, node, 0)
 
     def _delete_victim(self, name: str) -> None:
         namespace, short = split(name)
