@@ -62,17 +62,19 @@ def _plan(arguments: Sequence[str]) -> int:
         print(plan_command.HELP.strip())
         return STOPPED
     try:
-        from controller.client.config import ConfigError
-    except ModuleNotFoundError:
-        return _unusable(f"lora-controller needs the kubernetes package: {install_command('live')}")
-    try:
         asyncio.run(plan_command.show_plan(plan_command.parse_arguments(arguments, os.environ), SystemClock()))
-    except (ConfigError, OptionError) as error:
+    except ModuleNotFoundError:
+        return _without_client()
+    except OptionError as error:
         return _unusable(str(error))
     except ClientError as error:
         print(f"lora-controller: {error}", file=sys.stderr)
         return FAILED
     return STOPPED
+
+
+def _without_client() -> int:
+    return _unusable(f"the kubernetes package is missing: {install_command('live')}")
 
 
 def _unusable(message: str) -> int:
@@ -87,7 +89,7 @@ async def operate(options: Options, clock: Clock) -> int:
         from controller.client.config import ConfigError
         from controller.preflight import PreflightError
     except ModuleNotFoundError:
-        return _unusable(f"lora-controller needs the kubernetes package: {install_command('live')}")
+        return _without_client()
     async with AsyncExitStack() as stack:
         try:
             connected = await _connect(options, clock, log, stack)

@@ -75,7 +75,8 @@ async def show_plan(arguments: PlanArguments, clock: Clock) -> None:
     """Print the plan.
 
     Raises:
-        OptionError: a file cannot be read.
+        OptionError: a file cannot be read, or the kubeconfig.
+        ModuleNotFoundError: the kubernetes package is missing; files need none.
         ClientError: the API server did not answer.
     """
     options = arguments.options
@@ -160,8 +161,10 @@ def _read_files(files: Iterable[str]) -> tuple[list[Pod], list[ModelAdapter]]:
 def _items(file: str) -> list[dict[str, Any]]:
     try:
         body = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"--from-files={file}: {error}") from None
+    except OSError as error:
+        raise OptionError(f"--from-files={file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise OptionError(f"--from-files={file}: not UTF-8 ({error.reason})") from None
     except json.JSONDecodeError as error:
         hint = "allowed: what `kubectl get pods,modeladapters -A -o json` writes"
         raise OptionError(f"--from-files={file}: not JSON ({error}); {hint}") from None
@@ -172,14 +175,17 @@ def _items(file: str) -> list[dict[str, Any]]:
 
 
 async def _read_cluster(options: Options, clock: Clock) -> tuple[list[Pod], list[ModelAdapter]]:
-    from controller.client.config import find_config
+    from controller.client.config import ConfigError, find_config
     from controller.client.namespaced import NamespacedClient
     from controller.client.ratelimit import rate_limits
     from controller.client.rest import RestClient
     from controller.client.transport import Connection
 
     rng, log = Random(), logger(clock, sys.stderr, format="console", level="warning")
-    config = find_config(options.kubeconfig, options.context, clock)
+    try:
+        config = find_config(options.kubeconfig, options.context, clock)
+    except ConfigError as error:
+        raise OptionError(str(error)) from None
     async with AsyncExitStack() as stack:
         limits = rate_limits(options.kube_api_qps, options.kube_api_burst)
         connection = await stack.enter_async_context(
