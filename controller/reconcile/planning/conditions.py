@@ -61,8 +61,9 @@ class ConditionBuilder:
         problems: list[tuple[str, str]] = []
         if snapshot.problem is not None:
             problems.append((snapshot.problem.reason, snapshot.problem.message))
-        if (error := snapshot.publication_error) is not None:
-            problems.append((error.reason, error.message))
+        for error in (snapshot.publication_error, snapshot.adoption_error):
+            if error is not None:
+                problems.append((error.reason, error.message))
         if base := self._foreign_base():
             problems.append(("BaseModelNotServed", base))
         events = [EmitEvent("Warning", reason, note) for reason, note in problems if (reason, note) not in current]
@@ -85,6 +86,7 @@ class ConditionBuilder:
             message=message,
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
+            adoption_error=self.context.snapshot.adoption_error,
             foreign_base=self._foreign_base(),
             scaling=scaling_conditions(self.context.scaling, self.context.snapshot.scaling_error),
         )
