@@ -33,6 +33,7 @@ from controller.requests.slots import RequestSlots
 from controller.requests.tracker import RequestTracker
 from controller.runtime.recorder import EventRecorder
 from controller.runtime.workqueue import WorkQueue
+from controller.tracing.interface import Span
 
 _RESTART = 60.0
 """Seconds after which a part of the operator that ended with an error of its own begins again."""
@@ -54,10 +55,10 @@ class Controller:
         self._cache = Cache(client, log, wake, self._pod_changed, resync=settings.sync_period)
         self._adapter_metrics = AdapterMetrics(self._cache, clock, metrics)
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
-        engines = EngineClient(dependencies.transport, metrics.observe_engine_request)
+        engines = EngineClient(dependencies.transport, metrics.observe_engine_request, dependencies.tracer)
         policies = Policies(settings.policy, settings.policies)
         secrets = SecretCache(client, clock)
-        calls = EngineCalls(engines, secrets, settings)
+        calls = EngineCalls(engines, secrets, settings, dependencies.tracer)
         self._engine_records = calls.records
         self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
@@ -157,12 +158,13 @@ class Controller:
         while (key := await self._queue.get()) is not None:
             try:
                 if not self._stopping:
-                    await self._reconcile_once(key)
+                    with self._dependencies.tracer.reconcile(key) as span:
+                        await self._reconcile_once(key, span)
             finally:
                 self._slots.reconcile_finished(key)
                 self._queue.done(key)
 
-    async def _reconcile_once(self, key: str) -> None:
+    async def _reconcile_once(self, key: str, span: Span) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome, with_actions = "error", False
@@ -175,16 +177,21 @@ class Controller:
             self._queue.forget(key)
             if result.wake:
                 self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
-        except (Conflict, NotFound):
+        except (Conflict, NotFound) as error:
+            span.fail(type(error).__name__)
             self._queue.add_rate_limited(key)
         except ClientError as error:
+            span.fail(type(error).__name__)
             self._retry(key, error)
         except Exception as error:
+            span.fail(type(error).__name__)
             if not self._dependencies.isolates_errors:
                 raise
             self._report_own_error(key, error)
         finally:
             own_writes.end(key, written)
+        span.set("lora_controller.reconcile.result", outcome)
+        span.set("lora_controller.reconcile.with_actions", with_actions)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from controller.engine.errors import EngineError, classify, failure, name_unknown
 from controller.engine.flavors import VLLM, EngineFlavor
 from controller.engine.response_body import BodyError, read_body
+from controller.tracing.interface import NO_TRACES, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,15 @@ _ORDER_RESPONSE = msgspec.json.Decoder(_OrderResponse)
 class EngineClient:
     """Client of all engines. Every method raises `EngineError` if the request fails."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, observer: RequestObserver = lambda *_: None) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        observer: RequestObserver = lambda *_: None,
+        tracer: Tracer = NO_TRACES,
+    ) -> None:
         self._transport = transport
         self._observer = observer
+        self._tracer = tracer
         self._lists: dict[Address, httpx.Request] = {}
         self._bodies: dict[Address, tuple[bytes, AdapterList]] = {}
 
@@ -189,14 +196,19 @@ class EngineClient:
     ) -> tuple[httpx.Response, bytes]:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        try:
-            async with asyncio.timeout(timeout):
-                response = await self._transport.handle_async_request(request)
-                body = await read_body(response, limit)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, BodyError) as error:
-            classified = classify(error, timeout)
-            self._observer(verb, classified.reason, loop.time() - started)
-            raise classified from error
+        with self._tracer.engine_request(request) as span:
+            try:
+                async with asyncio.timeout(timeout):
+                    response = await self._transport.handle_async_request(request)
+                    body = await read_body(response, limit)
+            except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, BodyError) as error:
+                classified = classify(error, timeout)
+                span.fail(classified.reason)
+                self._observer(verb, classified.reason, loop.time() - started)
+                raise classified from error
+            span.set("http.response.status_code", response.status_code)
+            if response.status_code >= 400:
+                span.fail(str(response.status_code))
         self._observer(verb, str(response.status_code), loop.time() - started)
         return response, body
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from structlog.typing import FilteringBoundLogger
 
+from controller.sidecar import trace_context
 from controller.sidecar.adapters import AdapterService
 from controller.sidecar.artifacts.progress import DownloadTracker
 from controller.sidecar.engine import LocalEngine
@@ -118,6 +119,7 @@ class _Middleware:
 
     async def handle(self, handler: Handler, request: Request) -> Response:
         """Return the response of `handler`, or that of the error it raised."""
+        trace_context.receive(request.headers)
         try:
             return await handler(await _as_json(request))
         except SidecarError as error:
