@@ -61,11 +61,7 @@ def is_aibrix_folder(root: str, name: str) -> bool:
 
 def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
     """Return the timeout of a load in seconds: `additionalConfig.timeout` (`90`, `120s`, `1m30s`), else `default`."""
-    text = spec.additional_config.get("timeout", "").strip()
-    if not text:
-        return default
-    seconds = _seconds(text)
-    return default if seconds is None or seconds <= 0 else seconds
+    return _seconds(spec.additional_config.get("timeout", "").strip()) or default
 
 
 def rank_of(spec: ModelAdapterSpec) -> int:

@@ -211,6 +211,8 @@ class Recorder:
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
             placements=sorted(state.placements),
+            move=f"{state.move.source} > {state.move.target}" if state.move is not None else "",
+            moving=state.move is not None and state.move.under_way,
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )

@@ -149,8 +149,6 @@ def _split(
 
 def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
     """Return the `desired` best pods to keep: those that serve first, then those with the fewest other adapters."""
-    if len(healthy) <= desired:
-        return healthy
     serving = set(snapshot.adapter.status.instances)
 
     def rank(state: ReplicaState) -> tuple[bool, int, str]:
@@ -196,7 +194,7 @@ class _Chooser:
 
 def _may_wait(state: ReplicaState, now: float) -> bool:
     """Return whether a failing pod keeps its place unless a pod without recent errors takes it."""
-    return state.eager and not state.in_cooldown(now) and state.view is not None and state.view.ready
+    return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
