@@ -90,6 +90,13 @@ class ListAdapters:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """Let the pod's sidecar read the facts about the artifact."""
+
+    pod: PodView
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptSlices:
     """Mark the slices of the adapter's Service that another operator wrote, so that they are watched and replaced."""
 
@@ -113,6 +120,7 @@ Action = (
     | Load
     | Unload
     | ListAdapters
+    | Inspect
     | EmitEvent
 )
 

@@ -31,6 +31,7 @@ from controller.reconcile.actions import (
     Action,
     AdoptSlices,
     EmitEvent,
+    Inspect,
     ListAdapters,
     Load,
     Plan,
@@ -164,14 +165,14 @@ class PlanExecutor:
                 await self._adopt_slices()
             case PublishEndpoints():
                 await self._publish(action)
-            case Load() | Unload() | ListAdapters():
+            case Load() | Unload() | ListAdapters() | Inspect():
                 self._send(action)
             case EmitEvent(type=kind, reason=reason, note=note):
                 self._with_actions = True
                 self._dependencies.events.event(self._adapter, kind, reason, note)
         return True
 
-    def _send(self, request: Load | Unload | ListAdapters) -> None:
+    def _send(self, request: Load | Unload | ListAdapters | Inspect) -> None:
         """Start a request; it keeps the slot that was reserved for it."""
         self._with_actions = True
         tracker = self._dependencies.tracker
@@ -187,6 +188,8 @@ class PlanExecutor:
                 tracker.unload(self._adapter, pod)
             case ListAdapters(pod=pod):
                 tracker.list_adapters(self._adapter, pod)
+            case Inspect(pod=pod):
+                tracker.inspect(self._adapter, pod)
 
     async def _write_status(self, desired: ModelAdapterStatus) -> None:
         """Write the status if it differs.

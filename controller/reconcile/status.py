@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from controller.api.spec import rank_of
-from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
+from controller.api.types import ArtifactStatus, Condition, ModelAdapter, ModelAdapterStatus, json_value
 from controller.cache.refusals import Refusal
 from controller.cache.selector_index import candidate_selector
 
@@ -54,6 +53,10 @@ class StatusInput:
     """Last refusal to adopt slices that another operator wrote."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
+    artifact: ArtifactStatus | None = None
+    """None if nothing is known about the artifact."""
+    misfit: tuple[str, str] = ("", "")
+    """(reason, message) if the artifact does not fit some of the matching pods."""
     scaling: Sequence[Condition] = ()
     """Conditions of an adapter with autoscaling; a former one is reset without."""
 
@@ -73,7 +76,7 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
         desired_replicas=status_input.desired,
         ready_replicas=len(status_input.instances),
         selector=candidate_selector(adapter.spec.pod_selector),
-        rank=rank_of(adapter.spec),
+        artifact=status_input.artifact,
     )
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
@@ -127,6 +130,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
     yield from _adoption(adapter, status_input.adoption_error)
     yield from _base_model(adapter, status_input)
+    yield from _fit(adapter, status_input)
     yield from status_input.scaling or _not_scaled(adapter)
 
 
@@ -180,6 +184,15 @@ def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield _condition("BaseModelServed", "False", "BaseModelNotServed", status_input.foreign_base)
     elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
+
+
+def _fit(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
+    """Reported when the artifact does not fit some matching pods, and reset when it fits all."""
+    reason, message = status_input.misfit
+    if reason:
+        yield _condition("ArtifactFits", "False", reason, message)
+    elif any(condition.type == "ArtifactFits" for condition in adapter.status.conditions):
+        yield _condition("ArtifactFits", "True", "ArtifactFits", "the artifact fits all matching pods")
 
 
 def _not_scaled(adapter: ModelAdapter) -> Iterable[Condition]:

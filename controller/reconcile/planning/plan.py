@@ -13,7 +13,7 @@ request to a pod that has not left the status waits for the status. All other wo
 Nothing waits: `Plan.wake` is the time of the next plan.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from random import Random
 
@@ -36,12 +36,13 @@ from controller.reconcile.planning.conditions import ConditionBuilder
 from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.deletion import plan_deletion
 from controller.reconcile.planning.endpoints import leftovers, plan_withdrawal, publication
+from controller.reconcile.planning.inspection import inspection_due, is_inspecting
 from controller.reconcile.planning.moves import move_events, plan_move
 from controller.reconcile.planning.recovery import adopts_slices, plan_recovery
 from controller.reconcile.planning.scaling import plan_scaling, scaling_decision
 from controller.reconcile.planning.selection import Selection, select
 from controller.reconcile.planning.steps import PodStep, pod_steps
-from controller.reconcile.replica_state import replica_states
+from controller.reconcile.replica_state import ReplicaState, replica_states
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase
 from controller.settings import Settings
@@ -58,6 +59,8 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         return recovery
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
+    if (inspection := _plan_inspection(snapshot, states, now, settings)) is not None:
+        return inspection
     scaling = scaling_decision(snapshot, now, settings)
     if scaling is not None and (scaled := plan_scaling(snapshot, scaling, now)) is not None:
         return scaled
@@ -70,6 +73,19 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         selection = Selection(pods=snapshot.selected, desired=desired, move=persisted.move)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
     return _assemble(PlanContext(snapshot, states, selection, now, settings, scaling))
+
+
+def _plan_inspection(
+    snapshot: Snapshot, states: Mapping[str, ReplicaState], now: float, settings: Settings
+) -> Plan | None:
+    """Return the plan while the facts about the artifact are read; None if they are known, or cannot be."""
+    due = inspection_due(snapshot, now, settings)
+    if due is None and not is_inspecting(snapshot):
+        return None
+    context = PlanContext(snapshot, states, Selection(pods=snapshot.selected), now, settings)
+    is_new = not snapshot.adapter.status.phase
+    first = (WriteStatus(ConditionBuilder(context).initial()),) if is_new else ()
+    return Plan((*first, *((due,) if due is not None else ())), selection=snapshot.selected)
 
 
 def _assemble(context: PlanContext) -> Plan:

@@ -52,9 +52,9 @@ def _adoption(snapshot: Snapshot, now: float) -> Iterable[Action]:
     The condition comes before the placements: with these, nothing else would show a restarted operator that slices of
     another one are left.
     """
-    if adopts_slices(snapshot, now):
-        yield AdoptSlices()
     error = snapshot.adoption_error
+    if error is None or error.retry_at <= now:
+        yield AdoptSlices()
     if error is None:
         return
     if snapshot.status_error is None or snapshot.status_error.retry_at <= now:

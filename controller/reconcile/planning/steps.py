@@ -98,6 +98,8 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
             pass
         elif state.busy:
             replacing = True
+        elif state.presence is AdapterPresence.OTHER and not state.view.takes_rank(context.snapshot.artifact.rank):
+            pass  # the former artifact goes on serving; a condition says why
         elif state.presence is AdapterPresence.OTHER:
             if not context.serves(pod):  # not published, such as an adapter of `--lora-modules`
                 step = _unload(context, state, step)
