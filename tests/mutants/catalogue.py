@@ -234,8 +234,8 @@ MUTANTS = (
     Mutant(
         "a conflict ends the story",
         "controller.py",
-        "except (Conflict, NotFound):\n            self._queue.add_rate_limited(key)",
-        "except (Conflict, NotFound):\n            pass",
+        "span.fail(type(error).__name__)\n            self._queue.add_rate_limited(key)",
+        "span.fail(type(error).__name__)",
         "lost update: conflict swallowed",
     ),
     Mutant(

@@ -20,7 +20,7 @@ def plan_deletion(context: PlanContext) -> Plan:
     abandoned = [pod for pod in sorted(placements) if _is_abandoned(context, states[pod])]
     steps = [_step(context, states[pod]) for pod in sorted(placements) if pod not in abandoned]
     remaining = {step.pod: step.placement for step in steps if step.placement is not None}
-    actions: list[Action] = [] if context.status_waits() else [WriteStatus(ConditionBuilder(context).deleting())]
+    actions: list[Action] = [WriteStatus(ConditionBuilder(context).deleting())]
     endpoints = publication(snapshot, [])
     if endpoints is not None and context.publication_waits() and not _may_stay_published(context):
         assert snapshot.publication_error is not None

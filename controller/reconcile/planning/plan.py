@@ -50,6 +50,14 @@ from controller.settings import Settings
 
 def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """Return what to do for one adapter. `now`: seconds since 1970."""
+    planned, refused = _plan(snapshot, now, settings, policy, rng), snapshot.status_error
+    if refused is None or refused.retry_at <= now:
+        return planned
+    actions = tuple(action for action in planned.actions if not isinstance(action, WriteStatus))
+    return replace(planned, actions=actions, wake=min(planned.wake or refused.retry_at, refused.retry_at))
+
+
+def _plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     meta, persisted = snapshot.adapter.metadata, snapshot.persisted
     tracked = {*persisted.placements, *snapshot.selected, *snapshot.outcomes, *snapshot.in_flight}
     states = replica_states(snapshot, sorted(tracked), now, settings)
@@ -106,7 +114,7 @@ def _assemble(context: PlanContext) -> Plan:
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
-    actions: Sequence[Action] = (
+    actions: tuple[Action, ...] = (
         *([AdoptSlices()] if adopts_slices(snapshot, context.now) else []),
         *_writes_before_requests(context, conditions, serving),
         *_phases_before(context, conditions, serving, loads),
@@ -117,10 +125,8 @@ def _assemble(context: PlanContext) -> Plan:
         *_stale_prefixes(context, loads),
         *_events(context, conditions),
     )
-    if context.status_waits():
-        actions = [action for action in actions if not isinstance(action, WriteStatus)]
     return Plan(
-        actions=tuple(actions),
+        actions=actions,
         selection=selection.pods,
         wake=min((time for time in times if time > 0), default=0.0),
         waiting_for_slot=tuple(step.pod for step in steps if step.waits_for_slot),
@@ -163,7 +169,7 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
         yield now + snapshot.problem.recheck
     if snapshot.publication_error is not None and context.publication_waits():
         yield snapshot.publication_error.retry_at
-    for error in (snapshot.scaling_error, snapshot.status_error, snapshot.adoption_error):
+    for error in (snapshot.scaling_error, snapshot.adoption_error):
         if error is not None and error.retry_at > now:
             yield error.retry_at
     outcomes = [state.outcome for state in context.states.values()]

@@ -55,11 +55,9 @@ def _adoption(snapshot: Snapshot, now: float) -> Iterable[Action]:
     error = snapshot.adoption_error
     if error is None or error.retry_at <= now:
         yield AdoptSlices()
-    if error is None:
-        return
-    if snapshot.status_error is None or snapshot.status_error.retry_at <= now:
+    if error is not None:
         yield WriteStatus(with_adoption_error(snapshot.adapter, error, now))
-    yield EmitEvent("Warning", error.reason, error.message)
+        yield EmitEvent("Warning", error.reason, error.message)
 
 
 def adopts_slices(snapshot: Snapshot, now: float) -> bool:
