@@ -18,7 +18,7 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Write the status if it differs from the stored one. No other action depends on it: a refusal stops none."""
+    """Write the status if it differs from the stored one. A refusal cancels all further actions."""
 
     status: ModelAdapterStatus
 

@@ -43,6 +43,8 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         slices=[item for item in cache.slices_of(key) if is_owned(adapter, item)],
         publication_error=dependencies.publication_errors.get(key),
         scaling_error=dependencies.scaling_errors.get(key),
+        status_error=dependencies.status_errors.get(key),
+        adoption_error=dependencies.adoption_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or rank_problem(adapter, artifact, matching, dependencies.settings)

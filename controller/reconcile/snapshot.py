@@ -9,7 +9,7 @@ from controller.api.spec import SpecProblem
 from controller.api.types import ArtifactStatus, EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
@@ -53,10 +53,14 @@ class Snapshot:
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     """Service and slices are the adapter's own, or orphans that it adopts."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
-    scaling_error: PublicationError | None = None
+    scaling_error: Refusal | None = None
     """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
+    status_error: Refusal | None = None
+    """Last refusal of a status, unless one has succeeded since."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote, unless it has succeeded since."""
     problem: SpecProblem | None = None
     move: DecidedMove | None = None
     """Move that rebalancing has decided and that has not begun."""

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import msgspec
 
 from controller.api.types import ArtifactStatus, Condition, ModelAdapter, ModelAdapterStatus, json_value
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.cache.selector_index import candidate_selector
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
 SCALING = ("ScalingActive", "ScalingLimited")
 """Condition types of autoscaling, as HorizontalPodAutoscaler has them."""
+_ADOPTED = "SlicesAdopted"
 _OF_OTHERS = ("ResourceCreated", "Failed")
 """Condition types that only AIBrix's controller sets, and never resets."""
 
@@ -46,8 +47,10 @@ class StatusInput:
     message: str = ""
     progress: Progress | None = None
     """None only in the first status of all."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
     artifact: ArtifactStatus | None = None
@@ -78,6 +81,19 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
     return current if same == current else status
+
+
+def with_adoption_error(adapter: ModelAdapter, error: Refusal, now: float) -> ModelAdapterStatus:
+    """Return the current status with the condition of a refused adoption."""
+    conditions = list(adapter.status.conditions)
+    for condition in _adoption(adapter, error):
+        _put(conditions, condition, datetime.fromtimestamp(int(now), UTC), adapter.metadata.generation)
+    return msgspec.structs.replace(adapter.status, conditions=tuple(conditions))
+
+
+def is_adoption_refused(status: ModelAdapterStatus) -> bool:
+    """Return whether the last adoption of slices was refused."""
+    return any(condition.type == _ADOPTED and condition.status == "False" for condition in status.conditions)
 
 
 def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
@@ -112,6 +128,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
     else:
         yield from _scheduled_and_later(adapter, status_input)
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
+    yield from _adoption(adapter, status_input.adoption_error)
     yield from _base_model(adapter, status_input)
     yield from _fit(adapter, status_input)
     yield from status_input.scaling or _not_scaled(adapter)
@@ -143,7 +160,7 @@ def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> It
         yield _condition("FullyReplicated", "True" if complete else "False", reason, message)
 
 
-def _bound(phase: Phase, error: PublicationError | None) -> Iterable[Condition]:
+def _bound(phase: Phase, error: Refusal | None) -> Iterable[Condition]:
     """`Bound`; and `Ready` False while the API server refuses to publish an adapter that was not published before."""
     if error is None:
         yield _condition("Bound", "True", "Bound", "loaded and published" if phase == "Running" else "being published")
@@ -151,6 +168,14 @@ def _bound(phase: Phase, error: PublicationError | None) -> Iterable[Condition]:
     yield _condition("Bound", "False", error.reason, error.message)
     if phase == "Bound":
         yield _condition("Ready", "False", error.reason, error.message)
+
+
+def _adoption(adapter: ModelAdapter, error: Refusal | None) -> Iterable[Condition]:
+    """Reported when the API server refuses to let the slices of another operator be adopted, reset when it does not."""
+    if error is not None:
+        yield _condition(_ADOPTED, "False", error.reason, error.message)
+    elif any(condition.type == _ADOPTED for condition in adapter.status.conditions):
+        yield _condition(_ADOPTED, "True", _ADOPTED, "the slices that another operator wrote are adopted")
 
 
 def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:

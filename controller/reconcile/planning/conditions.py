@@ -64,8 +64,9 @@ class ConditionBuilder:
         problems: list[tuple[str, str]] = []
         if snapshot.problem is not None:
             problems.append((snapshot.problem.reason, snapshot.problem.message))
-        if (error := snapshot.publication_error) is not None:
-            problems.append((error.reason, error.message))
+        for error in (snapshot.publication_error, snapshot.adoption_error):
+            if error is not None:
+                problems.append((error.reason, error.message))
         if base := self._foreign_base():
             problems.append(("BaseModelNotServed", base))
         if (misfit := fit_problem(snapshot.artifact, snapshot.matching))[0] and snapshot.problem is None:
@@ -94,6 +95,7 @@ class ConditionBuilder:
             message=message,
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
+            adoption_error=self.context.snapshot.adoption_error,
             foreign_base=self._foreign_base(),
             artifact=self._artifact(),
             misfit=fit_problem(self.context.snapshot.artifact, self.context.snapshot.matching),

@@ -38,7 +38,7 @@ from controller.api.types import (
     json_value,
 )
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand, DemandSample
 from controller.engine.errors import EngineError, Scope
 from controller.engine.prefix_cache import PrefixCache
@@ -262,7 +262,7 @@ def _spoilt(rng: Random, item: EndpointSlice) -> EndpointSlice:
 
 
 def _others(rng: Random, names: Sequence[str], adapter: ModelAdapter) -> dict[str, Any]:
-    refused = PublicationError("QuotaExceeded", "exceeded quota", NOW + rng.choice((-5, 20)), rng.randint(1, 7))
+    refused = Refusal("QuotaExceeded", "exceeded quota", NOW + rng.choice((-5, 20)), rng.randint(1, 7))
     samples = [DemandSample(NOW - age, rng.choice((0.5, 4.0, 9.0, 30.0))) for age in range(330, -1, -15)]
     return {
         "publication_error": refused if rng.random() < 0.2 else None,
