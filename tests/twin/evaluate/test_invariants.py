@@ -515,6 +515,15 @@ NOBODYS_FAULT = {
     },
     "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
     "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
+    "a Secret that goes, and fewer replicas": {
+        "objects": [deployment(3), a_secret("api-key")],
+        "adapters": NAMES_A_SECRET,
+        "edits": [
+            {"at": "2m", "of": "Secret/keys", "delete": True},
+            {"at": "4m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 1}}},
+        ],
+        "duration": "10m",
+    },
     "retries": REFUSED,
     "no retries": {**REFUSED, "controller": {"retry": {"retries": 0}}},
     "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},
