@@ -272,7 +272,7 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
     come later than the deletion, because it is written while the finalizer is removed.
     """
 
-    kinds = AdapterInvariant.kinds | {EventLine}
+    kinds: ClassVar[Kinds] = AdapterInvariant.kinds | {EventLine}
     number = 6
 
     def __init__(self, state: ClusterState) -> None:
@@ -308,7 +308,7 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
 class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
-    kinds = EVERY_LINE
+    kinds: ClassVar[Kinds] = EVERY_LINE
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
