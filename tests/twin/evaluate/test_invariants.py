@@ -18,13 +18,14 @@ import controller.reconcile.planning.conditions as conditions_module
 import controller.reconcile.planning.deletion as deletion_module
 import controller.reconcile.planning.endpoints as endpoints_module
 import controller.reconcile.planning.plan as plan_module
+import controller.reconcile.reconciler as reconciler_module
 import controller.reconcile.replica_state as replica_state_module
 import controller.reconcile.status as status_module
 import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
 from controller.cache.pod_view import PodView
-from controller.cache.refusals import Refusal, RefusedWrites
+from controller.cache.refusals import Refusal
 from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
@@ -378,7 +379,8 @@ AWAY_AND_BACK: dict[str, Any] = {
 
 def a_refusal_is_pretended(patch: Patch) -> None:
     refused = Refusal("QuotaExceeded", "exceeded quota", retry_at=inf, failures=1)
-    patch.setattr(RefusedWrites, "get", lambda errors, key: refused)
+    observe = reconciler_module.observe
+    patch.setattr(reconciler_module, "observe", lambda *given: replace(observe(*given), publication_error=refused))
 
 
 def moves_follow_each_other(patch: Patch) -> None:
