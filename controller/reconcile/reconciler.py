@@ -32,6 +32,7 @@ class Reconciler:
             self._forget(key)
             return Result(with_actions=False)
         now = dependencies.clock.now().timestamp()
+        dependencies.secrets.use(key, secrets_of(adapter))
         if adapter.spec.api_key_secret_ref is not None:
             if (withdrawal := plan_withdrawal(observe(adapter, dependencies), {}, now)) is not None:
                 return await PlanExecutor(dependencies, adapter, withdrawal).run()
@@ -51,3 +52,4 @@ class Reconciler:
         self.dependencies.publication_errors.forget(key)
         self.dependencies.scaling_errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())
+        self.dependencies.secrets.use(key, ())
