@@ -39,7 +39,16 @@ from twin.trace.lines import (
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
 
-_EXPLAINING = ("Initialized", "Scheduled", "Loaded", "Bound", "BaseModelServed", "Ready", "FullyReplicated")
+_EXPLAINING = (
+    "Initialized",
+    "Scheduled",
+    "Loaded",
+    "Bound",
+    "SlicesAdopted",
+    "BaseModelServed",
+    "Ready",
+    "FullyReplicated",
+)
 """Conditions in the order in which an adapter passes them."""
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}

@@ -29,6 +29,7 @@ from controller.api.annotations import (
 )
 from controller.api.spec import SpecProblem, artifact_of
 from controller.api.types import (
+    ArtifactStatus,
     Autoscaling,
     AutoscalingTarget,
     Condition,
@@ -38,7 +39,7 @@ from controller.api.types import (
     json_value,
 )
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand, DemandSample
 from controller.engine.errors import EngineError, Scope
 from controller.engine.prefix_cache import PrefixCache
@@ -165,7 +166,7 @@ def _adapter(rng: Random, instances: Sequence[str]) -> ModelAdapter:
     )
     scaled = set_replicas(1, NOW - rng.choice(_AGES))["metadata"]["annotations"][LAST_SCALE_TIME]
     metadata = with_fields(adapter.metadata, annotations={LAST_SCALE_TIME: scaled} if spec.autoscaling else {})
-    status = with_fields(adapter.status, rank=rng.choice((0, 32)))
+    status = with_fields(adapter.status, artifact=rng.choice((None, ArtifactStatus(rank=32))))
     if rng.random() < 0.8:  # otherwise AIBrix's controller wrote it
         reason, message = rng.choice(
             (("Before", ""), ("UnknownScheduler", "unknown"), ("QuotaExceeded", "exceeded quota"))
@@ -262,7 +263,7 @@ def _spoilt(rng: Random, item: EndpointSlice) -> EndpointSlice:
 
 
 def _others(rng: Random, names: Sequence[str], adapter: ModelAdapter) -> dict[str, Any]:
-    refused = PublicationError("QuotaExceeded", "exceeded quota", NOW + rng.choice((-5, 20)), rng.randint(1, 7))
+    refused = Refusal("QuotaExceeded", "exceeded quota", NOW + rng.choice((-5, 20)), rng.randint(1, 7))
     samples = [DemandSample(NOW - age, rng.choice((0.5, 4.0, 9.0, 30.0))) for age in range(330, -1, -15)]
     return {
         "publication_error": refused if rng.random() < 0.2 else None,

@@ -24,7 +24,7 @@ import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError, PublicationErrors
+from controller.cache.refusals import Refusal, RefusedWrites
 from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
@@ -377,8 +377,8 @@ AWAY_AND_BACK: dict[str, Any] = {
 
 
 def a_refusal_is_pretended(patch: Patch) -> None:
-    refused = PublicationError("QuotaExceeded", "exceeded quota", retry_at=inf, failures=1)
-    patch.setattr(PublicationErrors, "get", lambda errors, key: refused)
+    refused = Refusal("QuotaExceeded", "exceeded quota", retry_at=inf, failures=1)
+    patch.setattr(RefusedWrites, "get", lambda errors, key: refused)
 
 
 def moves_follow_each_other(patch: Patch) -> None:
