@@ -31,6 +31,8 @@ class Reconciler:
         if adapter is None:
             self._forget(key)
             return Result(with_actions=False)
+        if warning := dependencies.other_operators.warning(adapter):
+            dependencies.events.event(adapter, "Warning", "AnotherOperator", warning)
         now = dependencies.clock.now().timestamp()
         dependencies.secrets.use(key, secrets_of(adapter))
         if adapter.spec.api_key_secret_ref is not None:
@@ -49,6 +51,7 @@ class Reconciler:
         """Drop what is kept for a deleted adapter."""
         self.dependencies.tracker.forget_adapter(key)
         self.dependencies.cache.occupancy.claim(key, ())
+        self.dependencies.other_operators.forget(key)
         for errors in self.dependencies.refused_writes:
             errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())

@@ -4,8 +4,9 @@ Those of requests to engines are in `requests.py`.
 """
 
 from collections.abc import Hashable, Iterable
+from typing import ClassVar
 
-from twin.evaluate.invariants.base import AdapterInvariant
+from twin.evaluate.invariants.base import EVERY_LINE, AdapterInvariant, Kinds
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
@@ -89,6 +90,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
 
     def _check(self, adapter: str, t: float) -> None:
         state, pods = self.state, self.state.endpoints(adapter)
+        bound = state.detection_bound(t)
         for pod in sorted(pods | self._known.get(adapter, set())):
             dead = pod in pods and state.is_unready(pod) and not state.holds(pod, adapter)
             key, message = (adapter, pod), f"an EndpointSlice names {pod}, which is gone or not ready,"
@@ -96,7 +98,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
                 self._since.setdefault(key, t)
             else:
                 self._since.pop(key, None)
-            self.deadlines.check(key, dead, t, state.detection_bound(t), adapter, message, (state.index,))
+            self.deadlines.check(key, dead, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
     def _restart(self, key: Hashable, t: float) -> tuple[float, float]:
@@ -121,12 +123,11 @@ class InstancesAreServing(AdapterInvariant):
         pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None else set()
         known = self._known.get(adapter, set())
         self._check_pods(adapter, pods, known, "status.instances", t)
+        bound = state.detection_bound(t)
         for pod in sorted(known | pods):
             wrong = pod in pods and state.is_unready(pod)
             message = f"status.instances names {pod}, which is gone or not ready,"
-            self.deadlines.check(
-                (adapter, pod, "ready"), wrong, t, state.detection_bound(t), adapter, message, (state.index,)
-            )
+            self.deadlines.check((adapter, pod, "ready"), wrong, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
 
@@ -271,6 +272,7 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
     come later than the deletion, because it is written while the finalizer is removed.
     """
 
+    kinds: ClassVar[Kinds] = AdapterInvariant.kinds | {EventLine}
     number = 6
 
     def __init__(self, state: ClusterState) -> None:
@@ -306,6 +308,8 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
 class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
+    kinds: ClassVar[Kinds] = EVERY_LINE
+
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(7)
@@ -321,6 +325,8 @@ class SingleLeader:
 
     A replica acts if it writes or sends an engine request. It must hold the Lease, which must not have expired.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({ApiLine, RequestLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
