@@ -54,7 +54,6 @@ class Controller:
         wake = self._queue.add
         wake_first = partial(self._queue.add, first=True)
         self._cache = Cache(client, log, wake, self._pod_changed, resync=settings.sync_period)
-        self._adapter_metrics = AdapterMetrics(self._cache, clock, metrics)
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
         engines = EngineClient(dependencies.transport, metrics.observe_engine_request, dependencies.tracer)
         policies = Policies(settings.policy, settings.policies)
@@ -65,6 +64,7 @@ class Controller:
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
         self._demand = DemandTracker(self._cache, clock, settings, wake)
+        self._adapter_metrics = AdapterMetrics(self._cache, self._demand, clock, metrics)
         sources = FleetSources(self._cache, policies, calls.records, self._demand)
         self._rebalancer = Rebalancer(sources, clock, settings, wake)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
