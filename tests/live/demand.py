@@ -74,7 +74,7 @@ class Client:
             print(f"   {adapter}: {type(error).__name__} {error}")
 
     async def keep_asking(self, adapters: list[str], streams: int, tokens: int, stop: asyncio.Event) -> None:
-        """Send requests for the adapters in turn, `streams` at once, until told to stop."""
+        """Send requests for the adapters in turn, `streams` at once, until `stop` is set."""
 
         async def stream(number: int) -> None:
             while not stop.is_set():
@@ -177,7 +177,9 @@ async def move_to_added_engines(world: World) -> None:
 async def story(world: World) -> None:
     def all_run() -> bool:
         found = adapters(world)
-        return len(found) == EVEN + 1 and all(item["status"].get("phase") == "Running" for item in found.values())
+        return len(found) == EVEN + 1 and all(
+            item.get("status", {}).get("phase") == "Running" for item in found.values()
+        )
 
     await until("all adapters are Running", all_run)
     await rise_and_fall(world)
