@@ -7,7 +7,7 @@ from tests.conformance_kubernetes.stage import Stage, Story
 _KINDS = ("Node", "ReplicaSet", "Pod")
 _LOST = 55  # seconds; kube-controller-manager's --node-monitor-grace-period of 50, and its period of 5
 _SOON = [
-    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
+    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 20}
     for state in ("unreachable", "not-ready")
 ]
 
@@ -36,7 +36,7 @@ async def _lost(stage: Stage) -> None:
     stage.cluster.silent.add(name)
     await stage.wait(_LOST)
     await stage.step("the node is silent")
-    await stage.wait(12)
+    await stage.wait(25)
     await stage.step("its pods are not tolerated any longer")
     stage.cluster.silent.discard(name)
     await stage.wait(9)
@@ -50,8 +50,51 @@ async def _not_ready(stage: Stage) -> None:
     stage.cluster.silent.add(name)
     await stage.report_node(name, "False")
     await stage.step("the kubelet reports that it is not ready")
+    await stage.wait(7)
+    await stage.step("seven seconds later")
     await stage.report_node(name, "True")
+    await stage.wait(7)
     await stage.step("and that it is ready again")
+    await _end(stage)
+
+
+async def _zone_lost(stage: Stage, nodes: int, lost: int) -> None:
+    """Lose nodes of a zone that has more of them."""
+    pool = stage.story.name
+    names = [f"{pool}-{number}" for number in range(1, nodes + 1)]
+    for name in names:
+        await start_node(stage.cluster, node(name, pool, **{"topology.kubernetes.io/zone": pool}))
+    await stage.step("nodes of a zone")
+    stage.cluster.silent.update(names[:lost])
+    await stage.wait(_LOST)
+    await stage.wait(10 * lost)  # one node of a zone is tainted in 10 s
+    await stage.step("some are silent")
+    stage.cluster.silent.difference_update(names)
+    await stage.wait(14)
+    await stage.step("and back")
+    await _end(stage)
+
+
+async def _all_lost(stage: Stage) -> None:
+    await _zone_lost(stage, 2, 2)
+
+
+async def _most_lost(stage: Stage) -> None:
+    await _zone_lost(stage, 4, 3)
+
+
+async def _under_pressure(stage: Stage) -> None:
+    name = await _started(stage, 1)
+    now = stage.cluster.now()
+    for type_ in ("MemoryPressure", "DiskPressure"):
+        condition = {"type": type_, "status": "True", "reason": "Pressure", "lastHeartbeatTime": now}
+        await stage.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+    await stage.step("memory and disk pressure")
+    await stage.scale("ReplicaSet", "web", 2)
+    await stage.step("scale to 2")
+    condition = {"type": "MemoryPressure", "status": "False", "reason": "Pressure", "lastHeartbeatTime": now}
+    await stage.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+    await stage.step("disk pressure only")
     await _end(stage)
 
 
@@ -138,6 +181,9 @@ async def _preemption(stage: Stage) -> None:
 STORIES = (
     Story("node-lost", _KINDS, _lost, alone=True),
     Story("node-not-ready", _KINDS, _not_ready, alone=True, quiet=3),
+    Story("node-zone-lost", ("Node",), _all_lost, alone=True),
+    Story("node-zone-mostly-lost", ("Node",), _most_lost, alone=True),
+    Story("node-pressure", _KINDS, _under_pressure, alone=True),
     Story("node-deleted", _KINDS, _deleted, alone=True),
     Story("node-taint-no-execute", _KINDS, _no_execute, alone=True),
     Story("node-taint-no-schedule", _KINDS, _no_schedule, alone=True),

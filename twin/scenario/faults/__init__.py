@@ -49,7 +49,17 @@ from twin.scenario.faults.engines import (
     Unauthorized,
 )
 from twin.scenario.faults.network import NetworkFault, NetworkLatency, Partition
-from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
+from twin.scenario.faults.pods import (
+    ImageRegistryDown,
+    NodeDown,
+    NodeDrain,
+    NodeLost,
+    NodeNotReady,
+    PodKill,
+    PodStuckTerminating,
+    ReadinessFlap,
+    Rollout,
+)
 from twin.scenario.faults.window import InstantFault, LastingFault
 
 __all__ = [
@@ -67,6 +77,7 @@ __all__ = [
     "EngineFault",
     "EngineRestart",
     "Fault",
+    "ImageRegistryDown",
     "InstantFault",
     "LastingFault",
     "LeaderLoss",
@@ -74,6 +85,8 @@ __all__ = [
     "NetworkLatency",
     "NodeDown",
     "NodeDrain",
+    "NodeLost",
+    "NodeNotReady",
     "Partition",
     "PodKill",
     "PodStuckTerminating",
@@ -106,10 +119,13 @@ Fault = Annotated[
     | PodStuckTerminating
     | Rollout
     | NodeDown
+    | NodeLost
+    | NodeNotReady
     | NodeDrain
     | Partition
     | NetworkLatency
     | AdapterFilesDeleted
+    | ImageRegistryDown
     | RegistryDown
     | RegistrySlow
     | ArtifactMissing

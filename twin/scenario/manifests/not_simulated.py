@@ -24,7 +24,6 @@ _GROUPS: Mapping[str, str] = {
     "storage.k8s.io": _STORAGE,
 }
 _KINDS: Mapping[str, str] = {
-    "HorizontalPodAutoscaler": _SCALES,
     "VerticalPodAutoscaler": "requests of pods stay as the manifests have them",
     "Ingress": _ROUTES,
     "MutatingWebhookConfiguration": _WEBHOOKS,

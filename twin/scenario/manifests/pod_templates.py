@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver.registry.group_pods import WORKER_INDEX
-from twin.apiserver.registry.ray_groups import NODE_TYPE, desired_workers
+from twin.apiserver.registry.groups.leader_worker_pods import WORKER_INDEX
+from twin.apiserver.registry.groups.ray_groups import NODE_TYPE, desired_workers
 from twin.scenario.errors import Path
 
 
