@@ -116,7 +116,8 @@ class World:
         self._pod_gc = PodGarbageCollector(context)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""
-        self._autoscalers = Autoscalers(context, settings.metrics or EngineMetrics(self.hosts))
+        metrics = settings.metrics or EngineMetrics(self.hosts, lambda: context.now().timestamp())
+        self._autoscalers = Autoscalers(context, metrics)
 
     def start(self) -> None:
         """Create the nodes."""

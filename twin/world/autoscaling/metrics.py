@@ -6,10 +6,11 @@ external metrics, and answers as such a cluster does. Numbers are thousandths, a
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from fake_vllm.engine.engine import Engine
+from fake_vllm.engine.prometheus import Histogram
 from twin.apiserver.meta.objects import Object, key
 from twin.apiserver.meta.selectors import label_selector
 from twin.world.network.engine_host import EngineHost
@@ -42,9 +43,10 @@ class Metrics(Protocol):
 class EngineMetrics:
     """The gauges of engines."""
 
-    def __init__(self, hosts: Mapping[str, EngineHost]) -> None:
-        """Read the metrics of these hosts, which are named by address."""
+    def __init__(self, hosts: Mapping[str, EngineHost], clock: Callable[[], float]) -> None:
+        """Read the metrics of these hosts, which are named by address; `clock` returns the seconds since 1970."""
         self._hosts = hosts
+        self._clock = clock
 
     def of_pods(self, metric: Object, namespace: str, pods: Sequence[Object]) -> dict[str, int]:  # noqa: ARG002
         matches = label_selector(metric.get("selector") or {})
@@ -54,10 +56,11 @@ class EngineMetrics:
             if host is None or host.pod != key(pod) or host.engine is None or not host.listening:
                 continue
             engines.append(host.engine)
-            chosen = [value for labels, value in _samples(host.engine, metric["name"]) if matches(labels)]
+            samples = self._samples(host.engine, metric["name"])
+            chosen = [value for labels, value in samples if matches(labels)]
             if chosen:
                 values[pod["metadata"]["name"]] = math.ceil(sum(chosen) * _MILLI)
-        if not values and engines and not _samples(engines[0], metric["name"]):
+        if not values and engines and not self._samples(engines[0], metric["name"]):
             raise MetricsError(f"{_CUSTOM}the server could not find the metric {metric['name']} for pods")
         if not values:
             raise MetricsError("no metrics returned from custom metrics API")
@@ -76,12 +79,13 @@ class EngineMetrics:
         resource = f"{metric['name']}.external.metrics.k8s.io"
         raise MetricsError(f"unable to fetch metrics from external metrics API: {_NOT_SERVED} (get {resource})")
 
-
-def _samples(engine: Engine, name: str) -> list[tuple[Mapping[str, str], float]]:
-    """Return labels and values of a gauge of an engine."""
-    return [
-        (sample.labels, sample.value)
-        for metric in engine.metrics()
-        if metric.type == "gauge" and name in (metric.name, metric.name.replace(":", "_"))
-        for sample in metric.samples
-    ]
+    def _samples(self, engine: Engine, name: str) -> list[tuple[dict[str, str], float]]:
+        """Return labels and values of a gauge of an engine."""
+        now = self._clock()
+        return [
+            (dict(labels), float(value))
+            for family in engine.runner.metric_families(now, now)
+            if family.kind == "gauge" and name in (family.name, family.name.replace(":", "_"))
+            for labels, value in family.values.items()
+            if not isinstance(value, Histogram)
+        ]
