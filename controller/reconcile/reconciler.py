@@ -48,6 +48,6 @@ class Reconciler:
         """Drop what is kept for a deleted adapter."""
         self.dependencies.tracker.forget_adapter(key)
         self.dependencies.cache.occupancy.claim(key, ())
-        self.dependencies.publication_errors.forget(key)
-        self.dependencies.scaling_errors.forget(key)
+        for errors in self.dependencies.refused_writes:
+            errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())

@@ -62,8 +62,8 @@ class ReplicaState:
     with `retry_switch: eager` after each."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
-    eager: bool = False
-    """True if only a pod without recent errors is preferred."""
+    elsewhere: bool = False
+    """True if the last load failed with an error that another pod may not have, so that any other pod is preferred."""
     unsent: bool = False
     """True if the request of the last announced attempt was never sent."""
     maybe_on_new_incarnation: bool = False
@@ -190,7 +190,7 @@ class _Evaluation:
             next_try=next_try,
             cooldown_until=cooldown_until,
             yields_until=max(cooldown_until, next_try if eager or self._failed_here() else 0.0),
-            eager=eager and not self._failed_here(),
+            elsewhere=self._failed_here(),
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
             unsent=self.unsent,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),

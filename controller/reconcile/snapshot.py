@@ -4,14 +4,16 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
+from controller.api.artifact import artifact_facts
 from controller.api.spec import SpecProblem
-from controller.api.types import EndpointSlice, ModelAdapter, Service
+from controller.api.types import ArtifactStatus, EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
+from controller.requests.inspections import Inspection
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -49,22 +51,32 @@ class Snapshot:
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     """Service and slices are the adapter's own, or orphans that it adopts."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
-    scaling_error: PublicationError | None = None
+    scaling_error: Refusal | None = None
     """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
+    status_error: Refusal | None = None
+    """Last refusal of a status, unless one has succeeded since."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote, unless it has succeeded since."""
     problem: SpecProblem | None = None
     move: DecidedMove | None = None
     """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
+    inspection: Inspection | None = None
+    """Request for the facts about the artifact, in flight or ended; None if there was none."""
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
     key: str = field(init=False, repr=False)
     """The adapter's `namespace/name`, stored because each candidate asks for it."""
+    artifact: ArtifactStatus = field(init=False, repr=False)
+    """What is known about the artifact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
+        facts = self.inspection.facts if self.inspection is not None else None
+        object.__setattr__(self, "artifact", artifact_facts(self.adapter, facts))
 
     @property
     def selected(self) -> tuple[str, ...]:

@@ -101,6 +101,10 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     """Pod to the number of retries (annotation `retry-count.POD`)."""
     placements: list[str] = []
     """Pods in the placements annotation."""
+    move: str = ""
+    """Pods of its last move by rebalancing, as `FROM > TO`."""
+    moving: bool = False
+    """True while this move is under way."""
     deleting: bool = False
     finalizer: bool = False
 

@@ -39,7 +39,16 @@ from twin.trace.lines import (
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
 
-_EXPLAINING = ("Initialized", "Scheduled", "Loaded", "Bound", "BaseModelServed", "Ready", "FullyReplicated")
+_EXPLAINING = (
+    "Initialized",
+    "Scheduled",
+    "Loaded",
+    "Bound",
+    "SlicesAdopted",
+    "BaseModelServed",
+    "Ready",
+    "FullyReplicated",
+)
 """Conditions in the order in which an adapter passes them."""
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
@@ -202,6 +211,8 @@ class Recorder:
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
             placements=sorted(state.placements),
+            move=f"{state.move.source} > {state.move.target}" if state.move is not None else "",
+            moving=state.move is not None and state.move.under_way,
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )

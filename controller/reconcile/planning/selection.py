@@ -12,7 +12,6 @@ from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS, MoveRecord
-from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
@@ -57,10 +56,10 @@ def select(
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
     yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    rank = rank_of(snapshot.adapter.spec)
+    rank = snapshot.artifact.rank
     if yielding or rank:
         candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
-    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
+    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name, rank)]
     requested = snapshot.adapter.spec.replicas
     step = _move_step(snapshot, states, able, now)
     if requested is None:
@@ -126,11 +125,16 @@ def _everywhere(kept: Sequence[ReplicaState], candidates: Sequence[PodView]) -> 
     return Selection(pods, desired=len(names), missing=rest, over_limit=rest)
 
 
-def _may_stay(state: ReplicaState | None, matching: Container[str]) -> bool:
-    """Return whether a selected pod still is the same pod, matches and is not being deleted."""
+def _may_stay(state: ReplicaState | None, matching: Container[str], rank: int) -> bool:
+    """Return whether a selected pod still is the same pod, matches, is not being deleted, and takes the rank.
+
+    One that has an adapter already stays whatever its rank: the rank may be stated wrongly.
+    """
     if state is None or not state.reachable or state.pod not in matching:
         return False
     placement, view = state.placement, state.view
+    if placement is None and view is not None and not view.takes_rank(rank):
+        return False
     return placement is None or view is None or placement.uid == view.uid
 
 
@@ -149,8 +153,6 @@ def _split(
 
 def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
     """Return the `desired` best pods to keep: those that serve first, then those with the fewest other adapters."""
-    if len(healthy) <= desired:
-        return healthy
     serving = set(snapshot.adapter.status.instances)
 
     def rank(state: ReplicaState) -> tuple[bool, int, str]:
@@ -189,14 +191,14 @@ class _Chooser:
             candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
             placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
             seed=self.seed,
-            rank=rank_of(self.snapshot.adapter.spec),
+            rank=self.snapshot.artifact.rank,
         )
         return choose(self.policy, view)
 
 
 def _may_wait(state: ReplicaState, now: float) -> bool:
     """Return whether a failing pod keeps its place unless a pod without recent errors takes it."""
-    return state.eager and not state.in_cooldown(now) and state.view is not None and state.view.ready
+    return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
 def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:

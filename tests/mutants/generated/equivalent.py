@@ -18,7 +18,7 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
     (
         "requests/engine_records.py",
         "EngineRecords.store",
-        "later or current is None or current.models is not adapters.adapters or current.unclear",
+        "current is None or current.models is not adapters.adapters or current.unclear",
         "True",
     ): "makes an equal inventory again instead of keeping the one that it has",
     (

@@ -29,6 +29,9 @@ from twin.trace.lines import (
 
 Endpoint = tuple[str, str, int]
 """Pod, its address and its port."""
+_PUBLICATION = ("services", "endpointslices")
+_REFUSALS = (403, 409, 422)
+"""Statuses of writes that a person has to make possible: forbidden, a name or version that is taken, invalid."""
 
 
 class EndpointsAreLoaded(AdapterInvariant):
@@ -131,8 +134,11 @@ class InstancesArePublished(AdapterInvariant):
     """11. The slices of an adapter's Service together are exactly `status.instances`, by address and port.
 
     A gateway or a client that resolves the Service would otherwise miss a replica, or reach another process. Each
-    address of a pod is in one slice; there is no other endpoint, and an empty slice only while nothing serves. A
-    publication that the API server refuses is not the operator's to complete, and its conditions have the reason.
+    address of a pod is in one slice; there is no other endpoint, and an empty slice only while nothing serves.
+
+    A refused publication is an excuse while the last write of the Service or its slices was refused and the conditions
+    have the reason: for missing endpoints in any case, for endpoints too many only if a slice that exists could not be
+    changed.
     """
 
     number = 11
@@ -140,13 +146,28 @@ class InstancesArePublished(AdapterInvariant):
     def __init__(self, state: ClusterState) -> None:
         super().__init__(state)
         self._known: dict[str, set[Endpoint]] = {}
+        self._refused: dict[str, set[str]] = {}
+        """Adapter to the verbs of its writes that were refused since the last one that succeeded."""
+
+    def see(self, line: Line) -> None:
+        if isinstance(line, ApiLine) and line.resource in _PUBLICATION:
+            self._write(line)
+        super().see(line)
+
+    def _write(self, line: ApiLine) -> None:
+        adapter = line.object if line.resource == "services" else line.object.rpartition("-")[0]
+        if line.code < 400:
+            self._refused.pop(adapter, None)
+        elif line.code in _REFUSALS and line.reason != "Conflict":
+            self._refused.setdefault(adapter, set()).add(line.verb)
+        self._check(adapter, line.t)
 
     def _check(self, adapter: str, t: float) -> None:
-        line = self.state.adapters.get(adapter)
-        if line is not None and says(line, REFUSED_PUBLICATION):
-            expected, published = set[Endpoint](), list[Endpoint]()
-        else:
-            expected, published = self._expected(line), self._published(adapter)
+        line, verbs = self.state.adapters.get(adapter), self._refused.get(adapter, set())
+        expected, published = self._expected(line), self._published(adapter)
+        if line is not None and verbs and says(line, REFUSED_PUBLICATION):
+            expected &= set(published) if verbs == {"create"} else set()
+            published = published if verbs == {"create"} else []
         bound, context = self.state.detection_bound(t), (self.state.index,)
         for endpoint in sorted(expected.union(published, self._known.get(adapter, ()))):
             pod, address, port = endpoint
