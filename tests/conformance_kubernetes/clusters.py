@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _HEARTBEAT = 8.0  # seconds; below the kubelet's 10
 _TIMEOUT = 30.0  # seconds
+_TAINT_POLLS = 60
 _DISCOVERED = 35.0  # seconds; kube-controller-manager looks for new APIs every 30
 
 
@@ -83,6 +84,7 @@ async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
     ) as http:
         cluster = Cluster(http, _versions, _wall_time)
         await start_node(cluster, node("general-1", "general"))
+        await _controllers_started(cluster)
         heartbeats = asyncio.create_task(_heartbeats(cluster))
         try:
             yield cluster
@@ -100,6 +102,16 @@ async def serve_metrics(cluster: Cluster) -> AsyncIterator[None]:
                 await api.create(manifest)
             await asyncio.sleep(_DISCOVERED)
             yield
+
+
+async def _controllers_started(cluster: Cluster) -> None:
+    """Wait until the first node has lost the taint that the API server gives to new ones."""
+    api = Api(cluster.http, "")
+    for _ in range(_TAINT_POLLS):
+        if all(not item["spec"].get("taints") for item in await api.list("Node")):
+            return
+        await asyncio.sleep(1)
+    raise TimeoutError("kube-controller-manager has not handled the first node within a minute")
 
 
 async def start_node(cluster: Cluster, manifest: Object) -> None:

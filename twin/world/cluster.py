@@ -17,6 +17,7 @@ from twin.world.autoscaling.metrics import EngineMetrics, Metrics
 from twin.world.context import WorldContext
 from twin.world.disruption import DisruptionBudgets
 from twin.world.groups.leader_worker_sets import LeaderWorkerSets
+from twin.world.groups.pod_sets import PodSets
 from twin.world.groups.ray_clusters import RayClusters
 from twin.world.groups.ray_services import RayServices
 from twin.world.groups.role_sets import RoleSets
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _CONTROLLERS = (
     *(StatefulSets, DaemonSets, Jobs),
-    *(LeaderWorkerSets, StormServices, RoleSets, RayServices, RayClusters),
+    *(LeaderWorkerSets, StormServices, RoleSets, PodSets, RayServices, RayClusters),
 )
 """Controllers that follow pods only once there is an object of their kind."""
 DEFAULT = "default"

@@ -178,6 +178,24 @@ async def _preemption(stage: Stage) -> None:
     await _end(stage)
 
 
+async def _protected(stage: Stage) -> None:
+    pool = stage.story.name
+    await stage.create({"kind": "PriorityClass", "metadata": {"name": f"{pool}-high"}, "value": 1000})
+    half = {"resources": {"limits": {"nvidia.com/gpu": "5"}}}
+    for number, app in enumerate(("guarded", "free"), 1):
+        await start_node(stage.cluster, node(f"{pool}-{number}", f"{pool}-{number}", all=pool))
+        await stage.create(bare_pod(app, {"app": app}, pool=f"{pool}-{number}", container=half))
+    budget = {"selector": {"matchLabels": {"app": "guarded"}}, "minAvailable": 1}
+    await stage.create({"kind": "PodDisruptionBudget", "metadata": {"name": "guard"}, "spec": budget})
+    await stage.kubelet.run()
+    await stage.step("two nodes, one pod has a budget")
+    for name in ("first", "second"):
+        spec = {"nodeSelector": {"all": pool}, "priorityClassName": f"{pool}-high", "container": half}
+        await stage.create(bare_pod(name, {"app": name}, **spec))
+        await stage.step(f"the {name} pod of higher priority")
+    await _end(stage)
+
+
 STORIES = (
     Story("node-lost", _KINDS, _lost, alone=True),
     Story("node-not-ready", _KINDS, _not_ready, alone=True, quiet=3),
@@ -189,5 +207,6 @@ STORIES = (
     Story("node-taint-no-schedule", _KINDS, _no_schedule, alone=True),
     Story("node-cordoned", _KINDS, _cordoned, alone=True),
     Story("node-full", _KINDS, _full, alone=True),
+    Story("node-preemption-budget", _KINDS, _protected, alone=True),
     Story("node-preemption", _KINDS, _preemption, alone=True),
 )

@@ -33,7 +33,6 @@ _KINDS: Mapping[str, str] = {
     "RayClusterFleet": "its pods are not simulated; write one RayCluster for each replica",
     "RayClusterReplicaSet": "its pods are not simulated; write one RayCluster for each replica",
     "RayJob": "its pods are not simulated",
-    "PodSet": "its pods are not simulated",
     "DisaggregatedSet": "its pods are not simulated; list the LeaderWorkerSets that it creates",
     "CronJob": "its pods are not simulated",
     "ReplicationController": "its pods are not simulated; use a Deployment",

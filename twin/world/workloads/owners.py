@@ -19,6 +19,7 @@ OWNERS = (
     "leaderworkersets.leaderworkerset.x-k8s.io",
     "stormservices.orchestration.aibrix.ai",
     "rolesets.orchestration.aibrix.ai",
+    "podsets.orchestration.aibrix.ai",
     "rayservices.ray.io",
     "rayclusters.ray.io",
 )
