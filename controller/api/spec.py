@@ -16,6 +16,8 @@ from formats.quantities import parse_size
 
 _LONGEST_RANK = 9
 """Digits of a rank."""
+_LARGEST_SIZE = 1 << 60
+"""Bytes; the status has 64 bits for them."""
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
 _CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
@@ -75,7 +77,8 @@ def size_of(spec: ModelAdapterSpec) -> int:
     """Return the bytes of the weights as `additionalConfig.size` says (`80Mi`); 0 if it says none."""
     text = spec.additional_config.get("size", "").strip()
     try:
-        return int(parse_size(text)) if text else 0
+        size = parse_size(text) if text else 0
+        return int(size) if size <= _LARGEST_SIZE else 0
     except FormatError:
         return 0
 

@@ -32,6 +32,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         matching=matching,
         engines=dependencies.engine_records.by_pod,
         adapters_by_pod=cache.occupancy.by_pod,
+        sizes=cache.sizes,
         full_pods=dependencies.slots.full,
         in_flight=requests.in_flight,
         outcomes=requests.outcomes,

@@ -22,9 +22,9 @@ from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 class Snapshot:
     """One adapter and everything that bears on it.
 
-    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `full_pods`) are read-only views of the
-    caches, valid until the reconcile waits for something: copying them would cost each reconcile the size of the
-    cluster.
+    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `sizes`, `full_pods`) are read-only
+    views of the caches, valid until the reconcile waits for something: copying them would cost each reconcile the size
+    of the cluster.
     """
 
     adapter: ModelAdapter
@@ -37,6 +37,8 @@ class Snapshot:
     """Results of requests to engines, by pod UID."""
     adapters_by_pod: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Adapters that occupy each pod (`namespace/name`)."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the weights of each adapter for which they are known."""
     full_pods: Set[str] = frozenset()
     """Pods (`namespace/name`) whose engines have as many requests in flight as they may."""
     in_flight: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +117,11 @@ class Snapshot:
         """Return the number of other adapters on the pod."""
         adapters = self.adapters_by_pod.get(pod.key)
         return len(adapters) - (self.key in adapters) if adapters else 0
+
+    def bytes_on(self, pod: PodView) -> int:
+        """Return the bytes of the other adapters on the pod, as far as they are known."""
+        others = self.adapters_by_pod.get(pod.key, ())
+        return sum(self.sizes.get(other, 0) for other in others if other != self.key)
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""

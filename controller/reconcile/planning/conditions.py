@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.labels import ENABLED_LABEL
+from controller.api.labels import ENABLED_LABEL, MEMORY_LABEL
 from controller.api.types import ArtifactStatus, ModelAdapterStatus
 from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
@@ -159,7 +159,10 @@ class ConditionBuilder:
             return "NoMatchingPod", f"no pod of the namespace has the label {label} and matches podSelector"
         if candidates:
             full = f"the policy {spec.scheduler_name!r} finds no capacity on {candidates} ready pods"
-            return "NoCapacity", f"{full}: add pods, or raise --max-cpu-loras of the engines"
+            limits = "--max-cpu-loras of the engines"
+            if any(pod.adapter_memory for pod in matching):
+                limits = f"{limits} and the pods' label {MEMORY_LABEL}"
+            return "NoCapacity", f"{full}: add pods, or raise {limits}"
         return "NoReadyPod", f"none of {len(matching)} matching pods is ready, stable and out of cooldown"
 
     # -- progress towards the desired replicas

@@ -5,7 +5,7 @@ cooldown after its retries, or waiting after an error that another pod may not h
 takes it. With `retry_switch: eager` a pod without recent errors takes the place of any that waits for a retry.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -183,15 +183,16 @@ class _Chooser:
     def _ask(self, pool: Sequence[PodView], count: int) -> Choice:
         if not pool or count <= 0:
             return Choice(())
-        metrics = bool(getattr(self.policy, "needs_metrics", False))
+        candidate = _candidate_maker(self.policy)
         placed = [state.view for state in self.healthy if state.view is not None]
         view = View(
             adapter=self.snapshot.adapter.key,
             count=count,
-            candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
-            placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
+            candidates=tuple(candidate(self.snapshot, pod) for pod in pool),
+            placed=tuple(candidate(self.snapshot, pod) for pod in placed),
             seed=self.seed,
             rank=self.snapshot.artifact.rank,
+            size=self.snapshot.artifact.size_bytes,
         )
         return choose(self.policy, view)
 
@@ -201,27 +202,29 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
     return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
-def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
-    if not metrics:
-        limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
-        return _candidate_without_metrics(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
-    return Candidate(
-        name=pod.name,
-        adapters=snapshot.adapters_on(pod),
-        max_loras=pod.max_loras,
-        max_cpu_loras=pod.max_cpu_loras,
-        max_lora_rank=pod.max_lora_rank,
-        node=pod.node,
-        zone=pod.zone,
-        load=snapshot.engine_load(pod),
-        expected_requests=snapshot.expected_requests(pod),
-    )
+def _candidate_maker(policy: Policy) -> Callable[[Snapshot, PodView], Candidate]:
+    """Return what makes a candidate of a pod, with all that the policy needs and nothing else."""
+    metrics, sizes = (bool(getattr(policy, name, False)) for name in ("needs_metrics", "needs_sizes"))
+
+    def make(snapshot: Snapshot, pod: PodView) -> Candidate:
+        candidate = _candidate(snapshot, pod)
+        if metrics:
+            load, expected = snapshot.engine_load(pod), snapshot.expected_requests(pod)
+            candidate = replace(candidate, load=load, expected_requests=expected)
+        if sizes:
+            candidate = replace(candidate, bytes=snapshot.bytes_on(pod), max_bytes=pod.adapter_memory)
+        return candidate
+
+    return make if metrics or sizes else _candidate
+
+
+def _candidate(snapshot: Snapshot, pod: PodView) -> Candidate:
+    limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
+    return _counted_candidate(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
 
 
 @lru_cache(maxsize=1 << 16)
-def _candidate_without_metrics(
-    name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str
-) -> Candidate:
+def _counted_candidate(name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str) -> Candidate:
     """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter.
 
     `limits`: `--max-loras`, `--max-cpu-loras` and `--max-lora-rank`.

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from controller.api.artifact import artifact_facts
 from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.cache.pod_index import EMPTY, PodIndex
@@ -59,7 +60,8 @@ def test_a_rank_above_every_limit_is_a_problem_that_names_the_largest(
     pods = [replace(a_pod(f"pod-{number}"), max_lora_rank=limit) for number, limit in enumerate(limits)]
     adapter = an_adapter(instances=serving)
     spec = msgspec.structs.replace(adapter.spec, additional_config={"rank": rank})
-    problem = rank_problem(msgspec.structs.replace(adapter, spec=spec), PodIndex(pods))
+    stated = msgspec.structs.replace(adapter, spec=spec)
+    problem = rank_problem(stated, artifact_facts(stated), PodIndex(pods), ON)
     assert (problem is not None) == bool(largest)
     assert problem is None or largest in problem.message
 

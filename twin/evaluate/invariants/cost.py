@@ -2,8 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import ClassVar
 
 from controller.cache.secrets import MISSING_TTL
+from twin.evaluate.invariants.base import EVERY_LINE, Kinds
 from twin.evaluate.invariants.causes import Causes, Mark
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.own_faults import OWN_FAULT, says
@@ -50,6 +52,8 @@ class RequestsHaveCauses:
     - In a minute in which nothing happens, the operator reconciles each adapter at most once and lists each engine as
       often as `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
     """
+
+    kinds: ClassVar[Kinds] = EVERY_LINE  # the line after a change tells whether the operator made it
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

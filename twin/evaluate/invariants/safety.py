@@ -4,12 +4,13 @@ Those of requests to engines are in `requests.py`.
 """
 
 from collections.abc import Hashable, Iterable
+from typing import ClassVar
 
-from twin.evaluate.invariants.base import AdapterInvariant
+from twin.evaluate.invariants.base import EVERY_LINE, AdapterInvariant, Kinds
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
-from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
+from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, WITHOUT_CREDENTIALS, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
@@ -89,6 +90,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
 
     def _check(self, adapter: str, t: float) -> None:
         state, pods = self.state, self.state.endpoints(adapter)
+        bound = state.detection_bound(t)
         for pod in sorted(pods | self._known.get(adapter, set())):
             dead = pod in pods and state.is_unready(pod) and not state.holds(pod, adapter)
             key, message = (adapter, pod), f"an EndpointSlice names {pod}, which is gone or not ready,"
@@ -96,7 +98,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
                 self._since.setdefault(key, t)
             else:
                 self._since.pop(key, None)
-            self.deadlines.check(key, dead, t, state.detection_bound(t), adapter, message, (state.index,))
+            self.deadlines.check(key, dead, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
     def _restart(self, key: Hashable, t: float) -> tuple[float, float]:
@@ -121,12 +123,11 @@ class InstancesAreServing(AdapterInvariant):
         pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None else set()
         known = self._known.get(adapter, set())
         self._check_pods(adapter, pods, known, "status.instances", t)
+        bound = state.detection_bound(t)
         for pod in sorted(known | pods):
             wrong = pod in pods and state.is_unready(pod)
             message = f"status.instances names {pod}, which is gone or not ready,"
-            self.deadlines.check(
-                (adapter, pod, "ready"), wrong, t, state.detection_bound(t), adapter, message, (state.index,)
-            )
+            self.deadlines.check((adapter, pod, "ready"), wrong, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
 
@@ -214,7 +215,7 @@ class ReplicasWithinLimit(AdapterInvariant):
 
     Counts the running and reachable engines that have the adapter loaded. An engine does not count if its unload has
     been sent, has failed and is waiting for a retry, or is waiting for a request slot, nor if a fault disturbs its
-    requests.
+    requests. Adapters whose credentials cannot be read are not judged.
     """
 
     number = 3
@@ -233,6 +234,8 @@ class ReplicasWithinLimit(AdapterInvariant):
         state = self.state
         line = state.adapters.get(adapter)
         desired = line.wanted if line is not None and not line.deleting else None
+        if line is not None and says(line, WITHOUT_CREDENTIALS):
+            desired = None
         counted = [] if desired is None else [pod for pod in state.holders(adapter) if self._counts(adapter, pod)]
         surprises = [pod for pod in counted if not self._answered(adapter, pod)]
         many = desired is not None and len(counted) > desired
@@ -271,6 +274,7 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
     come later than the deletion, because it is written while the finalizer is removed.
     """
 
+    kinds: ClassVar[Kinds] = AdapterInvariant.kinds | {EventLine}
     number = 6
 
     def __init__(self, state: ClusterState) -> None:
@@ -306,6 +310,8 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
 class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
+    kinds: ClassVar[Kinds] = EVERY_LINE
+
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(7)
@@ -321,6 +327,8 @@ class SingleLeader:
 
     A replica acts if it writes or sends an engine request. It must hold the Lease, which must not have expired.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({ApiLine, RequestLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

@@ -36,6 +36,7 @@ from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderL
 from twin.scenario.faults.engines import (
     ConnectionRefused,
     ConnectionReset,
+    EngineCoreCrash,
     EngineFault,
     EngineRestart,
     HttpError,
@@ -74,6 +75,7 @@ __all__ = [
     "ClockSkew",
     "ConflictStorm",
     "ControllerCrash",
+    "EngineCoreCrash",
     "EngineFault",
     "EngineRestart",
     "Fault",
@@ -114,6 +116,7 @@ Fault = Annotated[
     | MetricsStale
     | MetricsWrong
     | EngineRestart
+    | EngineCoreCrash
     | ReadinessFlap
     | PodKill
     | PodStuckTerminating
