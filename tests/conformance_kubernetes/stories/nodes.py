@@ -7,7 +7,7 @@ from tests.conformance_kubernetes.stage import Stage, Story
 _KINDS = ("Node", "ReplicaSet", "Pod")
 _LOST = 55  # seconds; kube-controller-manager's --node-monitor-grace-period of 50, and its period of 5
 _SOON = [
-    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 20}
+    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 10}
     for state in ("unreachable", "not-ready")
 ]
 
@@ -33,10 +33,11 @@ async def _end(stage: Stage) -> None:
 
 async def _lost(stage: Stage) -> None:
     name = await _started(stage, tolerations=_SOON)
+    await stage.report_node(name, "True")
     stage.cluster.silent.add(name)
     await stage.wait(_LOST)
     await stage.step("the node is silent")
-    await stage.wait(25)
+    await stage.wait(12)
     await stage.step("its pods are not tolerated any longer")
     stage.cluster.silent.discard(name)
     await stage.wait(9)

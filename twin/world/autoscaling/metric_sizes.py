@@ -95,7 +95,7 @@ class MetricSizes:
             raise UnreadableMetricError(failed[0], statuses)
         return Sizes(replicas, chosen, statuses)
 
-    def _pods_of(self, name: str, scale: Object) -> list[Object]:
+    def _pods_of(self, name: str, scale: Object) -> Sequence[Object]:
         """Return the pods of the target's selector.
 
         Raises:

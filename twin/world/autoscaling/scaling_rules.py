@@ -147,7 +147,7 @@ def _rate_limit(direction: int, current: int, rules: Object, history: History, n
     """Return the size that the policies allow; `direction` is 1 for up, -1 for down."""
     if rules["selectPolicy"] == "Disabled":
         return current
-    limits = []
+    limits: list[int] = []
     for policy in rules["policies"]:
         since = _ticks(now) - policy["periodSeconds"] * _SECOND
         start = current - _changed(history.added, since) + _changed(history.removed, since)

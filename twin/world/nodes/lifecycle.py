@@ -103,8 +103,8 @@ class NodeLifecycle:
         disrupted = all_are_disrupted(self._nodes.values())
         later = list(self._silent_at.values())
         for name, node in list(self._nodes.items()):
-            if (at := self._set_no_execute(name, node, disrupted)) is not None:
-                later.append(at)
+            again = self._set_no_execute(name, node, disrupted)
+            later += [] if again is None else [again]
         if later:
             self._wake(max(min(later), self._env.now + 1e-9))
 
