@@ -9,6 +9,7 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.routing import rank_problem, routing_problem
 from controller.cache.service_names import base_name_problem, name_problem
 from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.planning.activation import activation_problem
 from controller.reconcile.snapshot import Snapshot
 from controller.requests.engine_records import EngineRecords
 
@@ -21,6 +22,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
     service = cache.services.get(key)
     persisted = cache.persisted_state(adapter)
     pending = cache.occupancy.claimed_in(key, adapter.metadata.namespace)
+    on_demand = adapter.spec.on_demand and adapter.metadata.deletion_timestamp is None
     bases = _listed_bases(persisted.selected or pending, matching, dependencies.engine_records)
     return Snapshot(
         adapter=adapter,
@@ -40,6 +42,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         publication_error=dependencies.publication_errors.get(key),
         scaling_error=dependencies.scaling_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
+        or activation_problem(adapter.spec, dependencies.settings)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or rank_problem(adapter, matching)
         or secrets.error(adapter)
@@ -47,6 +50,9 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         or base_name_problem(adapter.metadata.name, matching, bases),
         move=dependencies.rebalancer.decided(key),
         demand=dependencies.demand.of(key) if adapter.spec.autoscaling is not None else None,
+        activator=dependencies.settings.activator if on_demand else None,
+        requested=on_demand and dependencies.wishes.wanted(key),
+        usage=dependencies.usage.of(key) if on_demand else None,
         secret=secrets.version(adapter),
     )
 

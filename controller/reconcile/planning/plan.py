@@ -29,6 +29,7 @@ from controller.reconcile.actions import (
     WriteAnnotations,
     WriteStatus,
 )
+from controller.reconcile.planning.activation import idle_scaling, is_idle, plan_activation
 from controller.reconcile.planning.conditions import ConditionBuilder
 from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.deletion import plan_deletion
@@ -36,7 +37,7 @@ from controller.reconcile.planning.endpoints import leftovers, plan_withdrawal, 
 from controller.reconcile.planning.moves import move_events, plan_move
 from controller.reconcile.planning.recovery import is_written_by_others, plan_recovery
 from controller.reconcile.planning.scaling import plan_scaling, scaling_decision
-from controller.reconcile.planning.selection import Selection, select
+from controller.reconcile.planning.selection import Selection, select, select_none
 from controller.reconcile.planning.steps import PodStep, pod_steps
 from controller.reconcile.replica_state import replica_states
 from controller.reconcile.snapshot import Snapshot
@@ -55,6 +56,11 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         return recovery
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
+    if (decided := plan_activation(snapshot, now, settings)) is not None:
+        return decided
+    if is_idle(snapshot) and snapshot.problem is None:
+        selection = select_none(snapshot, now, settings)
+        return _assemble(PlanContext(snapshot, states, selection, now, settings, idle_scaling(snapshot)))
     scaling = scaling_decision(snapshot, now, settings)
     if scaling is not None and (scaled := plan_scaling(snapshot, scaling, now)) is not None:
         return scaled
@@ -82,7 +88,7 @@ def _assemble(context: PlanContext) -> Plan:
         others = [request for request in others if not isinstance(request, Unload)]  # it may still be published
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
-    after = _persisted_after(selection, steps)
+    after = _persisted_after(snapshot, selection, steps)
     phase: Phase = "Running" if snapshot.publication_error is None else _phase_while_publishing(context)
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
@@ -118,13 +124,14 @@ def _phase_while_publishing(context: PlanContext) -> Phase:
     return "Running" if context.snapshot.adapter.status.phase == "Running" else "Bound"
 
 
-def _persisted_after(selection: Selection, steps: Sequence[PodStep]) -> PersistedState:
+def _persisted_after(snapshot: Snapshot, selection: Selection, steps: Sequence[PodStep]) -> PersistedState:
     """Return the state to persist before any request is sent."""
     return PersistedState(
         selected=selection.pods,
         placements={step.pod: step.placement for step in steps if step.placement is not None},
         attempts={pod_key(step.pod): step.attempt for step in steps if step.attempt is not None},
         move=selection.move,
+        activation=snapshot.persisted.activation if snapshot.adapter.spec.on_demand else None,
     )
 
 
@@ -192,7 +199,7 @@ def _phases_before(
     snapshot, phase = context.snapshot, context.snapshot.adapter.status.phase
     if serving:
         return
-    newly_selected = phase in ("", "Pending") and context.selection.pods and snapshot.problem is None
+    newly_selected = phase in ("", "Pending", "Idle") and context.selection.pods and snapshot.problem is None
     if newly_selected or (loads and phase == "Failed"):
         yield WriteStatus(conditions.serving("Scheduled", ()))
     if loads:

@@ -12,6 +12,7 @@ SAID_BY_ENGINE = frozenset(
 """Condition reasons that blame the adapter, its key or the engines' flags, and that only another attempt can clear."""
 
 OWN_FAULT = SAID_BY_ENGINE | {
+    "NoActivator",
     "UnknownScheduler",
     "UnsupportedArtifact",
     "InvalidTimeout",

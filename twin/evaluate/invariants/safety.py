@@ -9,6 +9,7 @@ from twin.evaluate.invariants.base import AdapterInvariant
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.on_demand import OnDemandKeepsItsPromises
 from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
@@ -339,5 +340,6 @@ SAFETY = (
     ClaimsHaveHappened,
     RequestsHaveCauses,
     DeadPodsAreWithdrawn,
+    OnDemandKeepsItsPromises,
 )
 """All invariants but liveness."""
