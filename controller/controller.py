@@ -14,9 +14,10 @@ from controller.activator.activator import Activator
 from controller.activator.wishes import Wishes
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.other_operators import OtherOperators
 from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationErrors
+from controller.cache.refusals import RefusedWrites
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import ClientError, Conflict, Forbidden, Invalid, NotFound
@@ -27,7 +28,6 @@ from controller.engine.client import EngineClient
 from controller.policies import Policies
 from controller.rebalance.rebalancer import FleetSources, Rebalancer
 from controller.reconcile.dependencies import ReconcilerDependencies
-from controller.reconcile.executor import Result
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
@@ -37,6 +37,7 @@ from controller.requests.slots import RequestSlots
 from controller.requests.tracker import RequestTracker
 from controller.runtime.recorder import EventRecorder
 from controller.runtime.workqueue import WorkQueue
+from controller.tracing.interface import Span
 
 _RESTART = 60.0
 """Seconds after which a part of the operator that ended with an error of its own begins again."""
@@ -58,10 +59,10 @@ class Controller:
         self._cache = Cache(client, log, wake, self._pod_changed, resync=settings.sync_period)
         self._adapter_metrics = AdapterMetrics(self._cache, clock, metrics)
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
-        engines = EngineClient(dependencies.transport, metrics.observe_engine_request)
+        engines = EngineClient(dependencies.transport, metrics.observe_engine_request, dependencies.tracer)
         policies = Policies(settings.policy, settings.policies)
         secrets = SecretCache(client, clock)
-        calls = EngineCalls(engines, secrets, settings)
+        calls = EngineCalls(engines, secrets, settings, dependencies.tracer)
         self._engine_records = calls.records
         self._slots = RequestSlots(settings.max_requests_per_pod, wake_first)
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
@@ -89,8 +90,11 @@ class Controller:
                 cache=self._cache,
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
-                publication_errors=PublicationErrors(clock, wake),
-                scaling_errors=PublicationErrors(clock, wake),
+                publication_errors=RefusedWrites(clock, wake),
+                scaling_errors=RefusedWrites(clock, wake),
+                status_errors=RefusedWrites(clock, wake),
+                adoption_errors=RefusedWrites(clock, wake),
+                other_operators=OtherOperators(dependencies.identity, settings.namespace, clock),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,
@@ -175,12 +179,13 @@ class Controller:
         while (key := await self._queue.get()) is not None:
             try:
                 if not self._stopping:
-                    await self._reconcile_once(key)
+                    with self._dependencies.tracer.reconcile(key) as span:
+                        await self._reconcile_once(key, span)
             finally:
                 self._slots.reconcile_finished(key)
                 self._queue.done(key)
 
-    async def _reconcile_once(self, key: str) -> None:
+    async def _reconcile_once(self, key: str, span: Span) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         outcome, with_actions = "error", False
@@ -189,23 +194,29 @@ class Controller:
         try:
             result = await self._reconciler.reconcile(key)
             with_actions, written = result.with_actions, result.written
-            if result.refusal is None:
-                outcome = "requeue_after" if result.wake else "success"
-            self._requeue(key, result)
-        except (Conflict, NotFound):
+            outcome = "requeue_after" if result.wake else "success"
+            self._queue.forget(key)
+            if result.wake:
+                self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
+        except (Conflict, NotFound) as error:
+            span.fail(type(error).__name__)
             self._queue.add_rate_limited(key)
         except ClientError as error:
+            span.fail(type(error).__name__)
             self._retry(key, error)
         except Exception as error:
+            span.fail(type(error).__name__)
             if not self._dependencies.isolates_errors:
                 raise
             self._report_own_error(key, error)
         finally:
             own_writes.end(key, written)
+        span.set("lora_controller.reconcile.result", outcome)
+        span.set("lora_controller.reconcile.with_actions", with_actions)
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:
-        """Try again later. A refusal is an event, since it may be that of the status, which cannot tell of it."""
+        """Try again later. A refusal is an event: it may be that of a patch of the adapter itself."""
         self._dependencies.log.warning(
             "reconcile failed",
             adapter=key,
@@ -225,14 +236,6 @@ class Controller:
             note = f"The operator cannot work on this adapter, because of an error of its own ({name}); see its log"
             self._events.event(adapter, "Warning", "OperatorError", note)
         self._queue.add_rate_limited(key)
-
-    def _requeue(self, key: str, result: Result) -> None:
-        if result.refusal is None:
-            self._queue.forget(key)
-        else:
-            self._retry(key, result.refusal)
-        if result.wake:
-            self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
 
     def _metrics_read(self, pages: Round) -> None:
         self._demand.observe(pages)

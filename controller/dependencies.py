@@ -10,6 +10,7 @@ from controller.client.interface import Client
 from controller.clock import Clock
 from controller.metrics.instruments import Metrics
 from controller.settings import Settings
+from controller.tracing.interface import NO_TRACES, Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Dependencies:
     log: FilteringBoundLogger
     metrics: Metrics = field(default_factory=Metrics)
     """May be shared with the server that exposes it."""
+    tracer: Tracer = NO_TRACES
     isolates_errors: bool = False
     """An error in the operator's own code stops the work for one adapter, which is tried again, and not the operator.
 

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from structlog.typing import FilteringBoundLogger
 from controller import plan_command
 from controller.activator import server as activator_server
 from controller.client.interface import Client, ClientError
+from controller.client.traced import TracedClient
 from controller.clock import Clock, SystemClock
 from controller.dependencies import Dependencies
 from controller.logging import logger
@@ -29,6 +30,8 @@ from controller.metrics.server import serve
 from controller.operator import Operator
 from controller.option_types import OptionError
 from controller.options import Options, flag, parse
+from controller.tracing.endpoint import EndpointError, traces_url
+from controller.tracing.interface import NO_TRACES, Tracer
 from formats.installation import install_command
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
@@ -86,6 +89,8 @@ def _unusable(message: str) -> int:
 async def operate(options: Options, clock: Clock) -> int:
     """Run the operator until it is stopped; return the exit code."""
     log = logger(clock, sys.stderr, format=options.log_format, level=options.log_level)  # type: ignore[arg-type]
+    if not options.leader_elect_identity:
+        options = replace(options, leader_elect_identity=f"{socket.gethostname()}_{uuid4().hex[:8]}")
     try:
         from controller.client.config import ConfigError
         from controller.preflight import PreflightError
@@ -93,8 +98,9 @@ async def operate(options: Options, clock: Clock) -> int:
         return _without_client()
     async with AsyncExitStack() as stack:
         try:
+            tracer = await _tracer(options, log, stack)
             connected = await _connect(options, clock, log, stack)
-            operator = _operator(options, connected, clock, log)
+            operator = _operator(options, connected, clock, log, tracer)
             await _serve_pages(options, operator, stack)
             await _serve_activator(options, operator, stack)
         except (ConfigError, PreflightError, OptionError) as error:
@@ -129,15 +135,40 @@ async def _connect(options: Options, clock: Clock, log: FilteringBoundLogger, st
     return _Connected(client, connection.server, namespace)
 
 
-def _operator(options: Options, connected: _Connected, clock: Clock, log: FilteringBoundLogger) -> Operator:
+async def _tracer(options: Options, log: FilteringBoundLogger, stack: AsyncExitStack) -> Tracer:
+    """Return the tracer; traces are sent until `stack` is closed.
+
+    Raises:
+        OptionError: traces cannot be sent as the options or variables say.
+    """
+    try:
+        url = traces_url(options.otlp_endpoint, os.environ)
+    except EndpointError as error:
+        raise OptionError(str(error)) from None
+    if not url:
+        return NO_TRACES
+    try:
+        from controller.tracing.otlp import TraceExport
+    except ModuleNotFoundError:
+        raise OptionError(f"the opentelemetry packages are missing: {install_command('otel')}") from None
+    export = TraceExport(url, options.leader_elect_identity, log)
+    stack.push_async_callback(asyncio.to_thread, export.close)
+    return export.tracer
+
+
+def _operator(
+    options: Options, connected: _Connected, clock: Clock, log: FilteringBoundLogger, tracer: Tracer
+) -> Operator:
+    client = connected.client if tracer is NO_TRACES else TracedClient(connected.client, tracer)
     dependencies = Dependencies(
-        client=connected.client,
+        client=client,
         transport=_engine_transport(options),
         clock=clock,
         rng=Random(),
         settings=options.settings(connected.lease_namespace),
-        identity=options.leader_elect_identity or f"{socket.gethostname()}_{uuid4().hex[:8]}",
+        identity=options.leader_elect_identity,
         log=log,
+        tracer=tracer,
         isolates_errors=True,
     )
     return Operator(dependencies)

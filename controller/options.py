@@ -212,7 +212,7 @@ class Options:
         POSITIVE_DURATION, 60.0, "Time for which a request is held while its adapter is loaded; then 503."
     )
 
-    # -- logs, metrics and probes
+    # -- logs, metrics, probes and traces
     log_format: str = _option(one_of("json", "console"), "json", "Log format: json or console.")
     log_level: str = _option(one_of(*LEVELS), "info", f"Minimum log level: {', '.join(LEVELS)}.")
     metrics_bind_address: tuple[str, int] | None = _option(
@@ -220,6 +220,12 @@ class Options:
     )
     health_probe_bind_address: tuple[str, int] | None = _option(
         ADDRESS, ("0.0.0.0", 8081), "Address of /healthz and /readyz. 0 disables them."
+    )
+    otlp_endpoint: str = _option(
+        URL,
+        "",
+        "Base URL of an OpenTelemetry receiver (OTLP over HTTP, such as http://otel-collector:4318) that gets traces. "
+        "If empty, OTEL_EXPORTER_OTLP_ENDPOINT; without both, nothing is traced.",
     )
 
     def settings(self, namespace: str) -> Settings:

@@ -7,6 +7,7 @@ Engines are vLLM or SGLang (`flavors.py`). An engine may be behind the runtime s
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import httpx
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from controller.engine.errors import EngineError, classify, failure, name_unknown
 from controller.engine.flavors import VLLM, EngineFlavor
 from controller.engine.response_body import BodyError, read_body
+from controller.tracing.interface import NO_TRACES, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,15 @@ class _OrderResponse(msgspec.Struct):
     local_path: str
 
 
+class InspectedArtifact(msgspec.Struct, frozen=True):
+    """Facts about an artifact, as a sidecar answers them; None if unknown."""
+
+    rank: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] | None = None
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)] | None = None
+    target_modules: tuple[str, ...] | None = None
+    base_model: str | None = None
+
+
 RequestObserver = Callable[[str, str, float], None]
 """Called after each request with its verb, status (or the reason of its error without an answer) and seconds."""
 
@@ -83,15 +94,22 @@ _MAX_CACHED = 64 << 10
 """Bytes of a list of models up to which it is kept, since there may be thousands of engines."""
 
 _MODELS = msgspec.json.Decoder(_Models)
+_INSPECTED = msgspec.json.Decoder(InspectedArtifact)
 _ORDER_RESPONSE = msgspec.json.Decoder(_OrderResponse)
 
 
 class EngineClient:
     """Client of all engines. Every method raises `EngineError` if the request fails."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, observer: RequestObserver = lambda *_: None) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        observer: RequestObserver = lambda *_: None,
+        tracer: Tracer = NO_TRACES,
+    ) -> None:
         self._transport = transport
         self._observer = observer
+        self._tracer = tracer
         self._lists: dict[Address, httpx.Request] = {}
         self._bodies: dict[Address, tuple[bytes, AdapterList]] = {}
 
@@ -164,6 +182,17 @@ class EngineClient:
                 "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
             ) from None
 
+    async def inspect(self, address: Address, order: LoadOrder, timeout: float) -> InspectedArtifact:
+        """Let the sidecar read the facts about an artifact, without its weights."""
+        body: dict[str, object] = {"artifact_url": order.url}
+        if order.credentials:
+            body["credentials"] = order.credentials
+        answer = await self._post(address, "inspect", "/v1/lora_adapter/inspect", body, timeout)
+        try:
+            return _INSPECTED.decode(answer)
+        except (msgspec.MsgspecError, RecursionError):
+            raise EngineError("InvalidAnswer", "the sidecar's facts are not valid", retriable=True) from None
+
     async def cancel(self, address: Address, name: str, timeout: float) -> None:
         """Let the sidecar unload `name` and delete its files; a name that is not loaded is success."""
         body: dict[str, object] = {"lora_name": name, "cleanup_local": True}
@@ -189,14 +218,19 @@ class EngineClient:
     ) -> tuple[httpx.Response, bytes]:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        try:
-            async with asyncio.timeout(timeout):
-                response = await self._transport.handle_async_request(request)
-                body = await read_body(response, limit)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, BodyError) as error:
-            classified = classify(error, timeout)
-            self._observer(verb, classified.reason, loop.time() - started)
-            raise classified from error
+        with self._tracer.engine_request(request) as span:
+            try:
+                async with asyncio.timeout(timeout):
+                    response = await self._transport.handle_async_request(request)
+                    body = await read_body(response, limit)
+            except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, BodyError) as error:
+                classified = classify(error, timeout)
+                span.fail(classified.reason)
+                self._observer(verb, classified.reason, loop.time() - started)
+                raise classified from error
+            span.set("http.response.status_code", response.status_code)
+            if response.status_code >= 400:
+                span.fail(str(response.status_code))
         self._observer(verb, str(response.status_code), loop.time() - started)
         return response, body
 

@@ -4,7 +4,7 @@ Labels are those of client-go's `rest_client_requests_total`; a request without 
 """
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from controller.api.types import Kind, Resource
 from controller.client.delegating import DelegatingClient, Method
@@ -37,7 +37,7 @@ class InstrumentedClient(DelegatingClient):
         else:
             self._metrics.observe_api_request("GET", "200")
 
-    async def _request(self, method: Method, request: Awaitable[R]) -> R:
+    async def _request(self, method: Method, kind: Kind[Any], request: Awaitable[R]) -> R:  # noqa: ARG002
         try:
             result = await request
         except ClientError as error:

@@ -4,15 +4,17 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
+from controller.api.artifact import artifact_facts
 from controller.api.spec import SpecProblem
-from controller.api.types import EndpointSlice, ModelAdapter, Service
+from controller.api.types import ArtifactStatus, EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
 from controller.demand.usage import Usage
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
+from controller.requests.inspections import Inspection
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 from controller.settings import ActivatorSettings
@@ -22,9 +24,9 @@ from controller.settings import ActivatorSettings
 class Snapshot:
     """One adapter and everything that bears on it.
 
-    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `full_pods`) are read-only views of the
-    caches, valid until the reconcile waits for something: copying them would cost each reconcile the size of the
-    cluster.
+    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `sizes`, `full_pods`) are read-only
+    views of the caches, valid until the reconcile waits for something: copying them would cost each reconcile the size
+    of the cluster.
     """
 
     adapter: ModelAdapter
@@ -37,6 +39,8 @@ class Snapshot:
     """Results of requests to engines, by pod UID."""
     adapters_by_pod: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Adapters that occupy each pod (`namespace/name`)."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the weights of each adapter for which they are known."""
     full_pods: Set[str] = frozenset()
     """Pods (`namespace/name`) whose engines have as many requests in flight as they may."""
     in_flight: Mapping[str, str] = field(default_factory=dict)
@@ -51,10 +55,14 @@ class Snapshot:
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     """Service and slices are the adapter's own, or orphans that it adopts."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
-    scaling_error: PublicationError | None = None
+    scaling_error: Refusal | None = None
     """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
+    status_error: Refusal | None = None
+    """Last refusal of a status, unless one has succeeded since."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote, unless it has succeeded since."""
     problem: SpecProblem | None = None
     move: DecidedMove | None = None
     """Move that rebalancing has decided and that has not begun."""
@@ -66,13 +74,19 @@ class Snapshot:
     """True if the activator has had a request since the adapter became idle, or holds one."""
     usage: Usage | None = None
     """Measured use, for an adapter on demand; None if metrics are missing."""
+    inspection: Inspection | None = None
+    """Request for the facts about the artifact, in flight or ended; None if there was none."""
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
     key: str = field(init=False, repr=False)
     """The adapter's `namespace/name`, stored because each candidate asks for it."""
+    artifact: ArtifactStatus = field(init=False, repr=False)
+    """What is known about the artifact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
+        facts = self.inspection.facts if self.inspection is not None else None
+        object.__setattr__(self, "artifact", artifact_facts(self.adapter, facts))
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -111,6 +125,11 @@ class Snapshot:
         """Return the number of other adapters on the pod."""
         adapters = self.adapters_by_pod.get(pod.key)
         return len(adapters) - (self.key in adapters) if adapters else 0
+
+    def bytes_on(self, pod: PodView) -> int:
+        """Return the bytes of the other adapters on the pod, as far as they are known."""
+        others = self.adapters_by_pod.get(pod.key, ())
+        return sum(self.sizes.get(other, 0) for other in others if other != self.key)
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""

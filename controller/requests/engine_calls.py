@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from controller.api.artifact import READ, artifact_hash
 from controller.api.spec import artifact_of, load_timeout, lora_path
-from controller.api.types import ModelAdapter
+from controller.api.types import ArtifactStatus, ModelAdapter
 from controller.cache.pod_view import PodView
 from controller.cache.routing import route_port, uses_sidecar
 from controller.cache.secrets import SecretCache
@@ -21,6 +22,7 @@ from controller.engine.prefix_cache import PrefixCache
 from controller.requests.engine_records import EngineRecords
 from controller.requests.outcomes import SEND_WITHIN
 from controller.settings import Settings
+from controller.tracing.interface import NO_TRACES, Span, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,21 @@ class CallResult:
 
 
 _UNSENT = CallResult(sent=False)
+_INSPECT_SECONDS = 10.0
+"""Timeout of a request for the facts about an artifact, for which a first load waits."""
 
 
 class EngineCalls:
     """Requests to engines for one operator."""
 
-    def __init__(self, client: EngineClient, secrets: SecretCache, settings: Settings) -> None:
+    def __init__(
+        self, client: EngineClient, secrets: SecretCache, settings: Settings, tracer: Tracer = NO_TRACES
+    ) -> None:
         self.records = EngineRecords()
         self._client = client
         self._secrets = secrets
         self._settings = settings
+        self._tracer = tracer
 
     async def prepare(self, adapter: ModelAdapter, pod: PodView) -> PreparedLoad:
         """Read the keys and credentials for a load.
@@ -69,13 +76,38 @@ class EngineCalls:
         order = await self._order(adapter, pod)
         return PreparedLoad(adapter, pod, address, order, self._secrets.version(adapter))
 
+    async def inspect(self, adapter: ModelAdapter, pod: PodView) -> ArtifactStatus | None:
+        """Return the facts that the pod's sidecar reads about the artifact; None if it can tell none.
+
+        Raises:
+            EngineError: the sidecar does not answer, cannot read the artifact, or is too old for the request.
+        """
+        order = await self._order(adapter, pod)
+        if order is None:
+            return None
+        address = Address(pod.ip, route_port(pod, self._settings))
+        facts = await self._client.inspect(address, order, _INSPECT_SECONDS)
+        if not (facts.rank or facts.size_bytes or facts.base_model):
+            return None
+        return ArtifactStatus(
+            hash=artifact_hash(adapter.spec),
+            rank=facts.rank or 0,
+            size_bytes=facts.size_bytes or 0,
+            target_modules=facts.target_modules or (),
+            base_model=facts.base_model or "",
+            source=READ,
+        )
+
     async def load(self, prepared: PreparedLoad, confirmed: float) -> CallResult:
         """Send a load whose announcement was confirmed at `confirmed` (loop time)."""
-        return self._recorded(prepared.adapter, prepared.pod, await self._load(prepared, confirmed))
+        adapter, pod = prepared.adapter, prepared.pod
+        with self._tracer.engine_call("load", adapter.key, pod.key) as span:
+            return self._recorded(adapter, pod, await self._load(prepared, confirmed), span)
 
     async def unload(self, adapter: ModelAdapter, pod: PodView) -> CallResult:
         """Send an unload."""
-        return self._recorded(adapter, pod, await self._unload(adapter, pod))
+        with self._tracer.engine_call("unload", adapter.key, pod.key) as span:
+            return self._recorded(adapter, pod, await self._unload(adapter, pod), span)
 
     async def list(self, adapter: ModelAdapter, pod: PodView) -> Mapping[str, str]:
         """List the engine's adapters with the adapter's key, and store them as the pod's inventory.
@@ -83,7 +115,8 @@ class EngineCalls:
         Raises:
             EngineError: the engine did not answer, or the key is missing.
         """
-        return await self._list(await self._address(adapter, pod), pod)
+        with self._tracer.engine_call("list", adapter.key, pod.key):
+            return await self._list(await self._address(adapter, pod), pod)
 
     async def list_changed_names(self, adapter: ModelAdapter, pod: PodView) -> set[str] | None:
         """List the engine's adapters; return the names that changed since the last list, None without an answer."""
@@ -104,7 +137,10 @@ class EngineCalls:
         self.records.forget(pod)
         self._client.forget(pod.ip)
 
-    def _recorded(self, adapter: ModelAdapter, pod: PodView, result: CallResult) -> CallResult:
+    def _recorded(self, adapter: ModelAdapter, pod: PodView, result: CallResult, span: Span) -> CallResult:
+        span.set("lora_controller.sent", result.sent)
+        if result.error is not None:
+            span.fail(result.error.reason)
         self._check_key(adapter, result.error)
         if result.error is not None and result.error.ambiguous:
             self.records.mark_unclear(pod, adapter.metadata.name)

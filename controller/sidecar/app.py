@@ -18,15 +18,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from structlog.typing import FilteringBoundLogger
 
+from controller.sidecar import trace_context
 from controller.sidecar.adapters import AdapterService
 from controller.sidecar.artifacts.progress import DownloadTracker
 from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.metrics import CONTENT_TYPE, MetricsEndpoint
 from controller.sidecar.protocol import (
+    INSPECT_PATH,
     LOAD_PATH,
     UNLOAD_PATH,
     ErrorResponse,
+    InspectRequest,
+    InspectResponse,
     LoadRequest,
     LoadResponse,
     Status,
@@ -118,6 +122,7 @@ class _Middleware:
 
     async def handle(self, handler: Handler, request: Request) -> Response:
         """Return the response of `handler`, or that of the error it raised."""
+        trace_context.receive(request.headers)
         try:
             return await handler(await _as_json(request))
         except SidecarError as error:
@@ -144,6 +149,12 @@ def _adapters(services: Services, middleware: _Middleware) -> APIRouter:
         message = f"adapter {result.name} {'was loaded already' if result.already else 'is loaded'}"
         response = LoadResponse(lora_name=result.name, local_path=result.path, message=message)
         return JSONResponse(response.model_dump())
+
+    @router.post(INSPECT_PATH, response_model=InspectResponse)
+    async def inspect(body: InspectRequest) -> Response:
+        """Return the rank, size, target modules and base model of an artifact, without loading it."""
+        facts = await services.adapters.inspect(body.artifact_url, body.credentials or {})
+        return JSONResponse(InspectResponse.of(facts).model_dump())
 
     @router.post(UNLOAD_PATH, response_model=UnloadResponse)
     async def unload(body: UnloadRequest, authorization: Authorization = "") -> Response:

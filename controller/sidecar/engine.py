@@ -16,6 +16,7 @@ import msgspec
 from controller.engine.flavors import EngineFlavor
 from controller.engine.response_body import BodyError, read_body
 from controller.sidecar.errors import Code, SidecarError
+from controller.sidecar.trace_context import trace_headers
 
 _CONNECT_TIMEOUT = 5.0  # seconds; the engine is in the same pod
 _LIST_TIMEOUT = 10.0
@@ -142,7 +143,9 @@ class LocalEngine:
         authorization = key or self._authorization
         if not authorization.isascii():
             raise SidecarError(Code.INVALID_REQUEST, "the header Authorization has characters that are not ASCII")
-        headers = {"authorization": authorization} if authorization else {}
+        headers = dict(trace_headers())
+        if authorization:
+            headers["authorization"] = authorization
         if body is not None:
             headers["content-type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None

@@ -16,6 +16,7 @@ from controller.clock import SystemClock
 from controller.dependencies import Dependencies
 from controller.operator import Operator
 from controller.settings import Settings
+from controller.tracing.interface import NO_TRACES, Tracer
 from tests.contract.worlds import World, a_log
 from tests.controller.mock_engines import Engines
 from twin.apiserver import Object
@@ -50,7 +51,7 @@ class Cluster:
 
     @asynccontextmanager
     async def operating(
-        self, settings: Settings | None = None, *, isolates_errors: bool = False
+        self, settings: Settings | None = None, *, isolates_errors: bool = False, tracer: Tracer = NO_TRACES
     ) -> AsyncIterator[None]:
         """Run the operator until the end of the block."""
         settings = settings or Settings(stable_for=0)
@@ -64,6 +65,7 @@ class Cluster:
                 identity="operator",
                 log=a_log(),
                 isolates_errors=isolates_errors,
+                tracer=tracer,
             )
         )
         running = asyncio.ensure_future(operator.run())

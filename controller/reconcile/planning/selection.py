@@ -5,14 +5,13 @@ cooldown after its retries, or waiting after an error that another pod may not h
 takes it. With `retry_switch: eager` a pod without recent errors takes the place of any that waits for a retry.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS, MoveRecord
-from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
@@ -57,10 +56,10 @@ def select(
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
     yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    rank = rank_of(snapshot.adapter.spec)
+    rank = snapshot.artifact.rank
     if yielding or rank:
         candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
-    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
+    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name, rank)]
     requested = snapshot.adapter.spec.replicas
     step = _move_step(snapshot, states, able, now)
     if requested is None:
@@ -132,11 +131,16 @@ def _everywhere(kept: Sequence[ReplicaState], candidates: Sequence[PodView]) -> 
     return Selection(pods, desired=len(names), missing=rest, over_limit=rest)
 
 
-def _may_stay(state: ReplicaState | None, matching: Container[str]) -> bool:
-    """Return whether a selected pod still is the same pod, matches and is not being deleted."""
+def _may_stay(state: ReplicaState | None, matching: Container[str], rank: int) -> bool:
+    """Return whether a selected pod still is the same pod, matches, is not being deleted, and takes the rank.
+
+    One that has an adapter already stays whatever its rank: the rank may be stated wrongly.
+    """
     if state is None or not state.reachable or state.pod not in matching:
         return False
     placement, view = state.placement, state.view
+    if placement is None and view is not None and not view.takes_rank(rank):
+        return False
     return placement is None or view is None or placement.uid == view.uid
 
 
@@ -155,8 +159,6 @@ def _split(
 
 def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
     """Return the `desired` best pods to keep: those that serve first, then those with the fewest other adapters."""
-    if len(healthy) <= desired:
-        return healthy
     serving = set(snapshot.adapter.status.instances)
 
     def rank(state: ReplicaState) -> tuple[bool, int, str]:
@@ -187,45 +189,48 @@ class _Chooser:
     def _ask(self, pool: Sequence[PodView], count: int) -> Choice:
         if not pool or count <= 0:
             return Choice(())
-        metrics = bool(getattr(self.policy, "needs_metrics", False))
+        candidate = _candidate_maker(self.policy)
         placed = [state.view for state in self.healthy if state.view is not None]
         view = View(
             adapter=self.snapshot.adapter.key,
             count=count,
-            candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
-            placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
+            candidates=tuple(candidate(self.snapshot, pod) for pod in pool),
+            placed=tuple(candidate(self.snapshot, pod) for pod in placed),
             seed=self.seed,
-            rank=rank_of(self.snapshot.adapter.spec),
+            rank=self.snapshot.artifact.rank,
+            size=self.snapshot.artifact.size_bytes,
         )
         return choose(self.policy, view)
 
 
 def _may_wait(state: ReplicaState, now: float) -> bool:
     """Return whether a failing pod keeps its place unless a pod without recent errors takes it."""
-    return state.eager and not state.in_cooldown(now) and state.view is not None and state.view.ready
+    return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
-def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
-    if not metrics:
-        limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
-        return _candidate_without_metrics(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
-    return Candidate(
-        name=pod.name,
-        adapters=snapshot.adapters_on(pod),
-        max_loras=pod.max_loras,
-        max_cpu_loras=pod.max_cpu_loras,
-        max_lora_rank=pod.max_lora_rank,
-        node=pod.node,
-        zone=pod.zone,
-        load=snapshot.engine_load(pod),
-        expected_requests=snapshot.expected_requests(pod),
-    )
+def _candidate_maker(policy: Policy) -> Callable[[Snapshot, PodView], Candidate]:
+    """Return what makes a candidate of a pod, with all that the policy needs and nothing else."""
+    metrics, sizes = (bool(getattr(policy, name, False)) for name in ("needs_metrics", "needs_sizes"))
+
+    def make(snapshot: Snapshot, pod: PodView) -> Candidate:
+        candidate = _candidate(snapshot, pod)
+        if metrics:
+            load, expected = snapshot.engine_load(pod), snapshot.expected_requests(pod)
+            candidate = replace(candidate, load=load, expected_requests=expected)
+        if sizes:
+            candidate = replace(candidate, bytes=snapshot.bytes_on(pod), max_bytes=pod.adapter_memory)
+        return candidate
+
+    return make if metrics or sizes else _candidate
+
+
+def _candidate(snapshot: Snapshot, pod: PodView) -> Candidate:
+    limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
+    return _counted_candidate(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
 
 
 @lru_cache(maxsize=1 << 16)
-def _candidate_without_metrics(
-    name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str
-) -> Candidate:
+def _counted_candidate(name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str) -> Candidate:
     """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter.
 
     `limits`: `--max-loras`, `--max-cpu-loras` and `--max-lora-rank`.

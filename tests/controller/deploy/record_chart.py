@@ -25,6 +25,7 @@ CASES = {
     "whole-cluster": ("lora-system", ["crd.install=false"]),
     "single-namespace": ("models", ["namespaces={models}", "replicas=1", "crd.install=false"]),
     "monitoring": ("lora-system", ["crd.install=false", "monitoring.enabled=true", "dashboard.enabled=true"]),
+    "tracing": ("lora-system", ["crd.install=false", "tracing.endpoint=http://otel-collector.observability:4318"]),
     "settings": (
         "lora-system",
         ["settings.LORA_CONTROLLER_RETRIES=7", "image.tag=1.2.3", "networkPolicy.enabled=false",

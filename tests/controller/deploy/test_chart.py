@@ -102,6 +102,16 @@ def test_values_reach_the_objects_and_the_crd_survives_the_release() -> None:
     assert definition == original
 
 
+def test_with_tracing_the_operator_gets_the_receiver_and_may_reach_its_port() -> None:
+    objects = recorded("tracing")
+    variables = {item["name"]: item.get("value") for item in container(objects)["env"]}
+    assert variables["LORA_CONTROLLER_OTLP_ENDPOINT"] == "http://otel-collector.observability:4318"
+    (policy,) = of_kind(objects, "NetworkPolicy")
+    (without,) = of_kind(recorded("whole-cluster"), "NetworkPolicy")
+    added = [rule for rule in policy["spec"]["egress"] if rule not in without["spec"]["egress"]]
+    assert added == [{"ports": [{"port": 4318}]}]
+
+
 def test_the_schema_knows_every_value_and_nothing_else() -> None:
     values = YAML(typ="safe").load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())

@@ -8,11 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from controller.engine.flavors import VLLM
+from controller.sidecar import trace_context
+from controller.sidecar.engine import LocalEngine
 from tests.controller.sidecar.worlds import LOAD, UNLOAD, a_sidecar, run
 
 ADAPTER = {"lora_name": "a", "artifact_url": "/models/a"}
 OTHER = {"lora_name": "a", "artifact_url": "/models/b"}
 JSON = {"content-type": "application/json"}
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def success(message: str, **more: str) -> str:
@@ -120,3 +124,26 @@ def test_the_schema_and_its_page_are_served(tmp_path: Path) -> None:
     }
     assert schema.json()["components"]["schemas"]["LoadRequest"]["required"] == ["lora_name", "artifact_url"]
     assert page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"traceparent": TRACEPARENT}, {"traceparent": TRACEPARENT}),
+        ({"traceparent": TRACEPARENT, "tracestate": "a=b"}, {"traceparent": TRACEPARENT, "tracestate": "a=b"}),
+        ({"traceparent": "00-x", "tracestate": "a=b"}, {}),
+        ({"tracestate": "a=b"}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_engine_gets_the_trace_headers_of_the_request(sent: dict[str, str], expected: dict[str, str]) -> None:
+    trace_context.receive({"traceparent": TRACEPARENT})
+    trace_context.receive(sent)
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    asyncio.run(LocalEngine("http://127.0.0.1:8000", VLLM, httpx.MockTransport(answer)).load("a", "/models/a", ""))
+    assert {name: value for name, value in seen[0].headers.items() if name.startswith("trace")} == expected

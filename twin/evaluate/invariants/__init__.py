@@ -7,7 +7,7 @@ eventually. `own_faults.py` and `placement.py` have what is not the operator's f
 reacts to; each bound is documented where it is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,7 +39,7 @@ def check(lines: Sequence[Line]) -> InvariantReport:
     state = ClusterState(run)
     rules = [rule(state) for rule in SAFETY]
     liveness = Liveness(state)
-    observers = [rule.see for rule in rules]
+    observers: dict[type[Line], list[Callable[[Line], None]]] = {}
     now = run.t
     for index, line in enumerate(islice(lines, 1, None), start=1):
         if line.t > now:  # no deadline is over at the moment in which it begins
@@ -48,7 +48,10 @@ def check(lines: Sequence[Line]) -> InvariantReport:
         state.see(line, index)
         if rules[0].deadlines.stopped != state.is_blind or state.resumed:
             _stop_or_restart(state, rules, line.t)
-        for see in observers:
+        kind = type(line)
+        if kind not in observers:
+            observers[kind] = [rule.see for rule in rules if kind in rule.kinds]
+        for see in observers[kind]:
             see(line)
         liveness.see(line, index)
     end = lines[-1].t
@@ -71,7 +74,9 @@ def _advance(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
         state.end_patience(grace_end)
         _stop_or_restart(state, rules, grace_end)
     for rule in rules:
-        rule.deadlines.advance(t)
+        due = rule.deadlines.due
+        if due and due[0][0] < t:
+            rule.deadlines.advance(t)
 
 
 def _stop_or_restart(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
