@@ -1,5 +1,8 @@
 """Invariant of adapters on demand (16): requests that wait are answered, and what is in use is not unloaded."""
 
+from typing import ClassVar
+
+from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, HeldLine, IdleLine, Line
@@ -15,6 +18,8 @@ class OnDemandKeepsItsPromises:
     idle only when no engine has had a request for it in its idle time, and a pinned one never. A request that was sent
     less than the detection bound before is excused: the metrics that decided did not have it.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({HeldLine, AdapterLine, IdleLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
