@@ -34,6 +34,7 @@ class Reconciler:
         if warning := dependencies.other_operators.warning(adapter):
             dependencies.events.event(adapter, "Warning", "AnotherOperator", warning)
         now = dependencies.clock.now().timestamp()
+        dependencies.secrets.use(key, secrets_of(adapter))
         if adapter.spec.api_key_secret_ref is not None:
             if (withdrawal := plan_withdrawal(observe(adapter, dependencies), {}, now)) is not None:
                 return await PlanExecutor(dependencies, adapter, withdrawal).run()
@@ -54,3 +55,4 @@ class Reconciler:
         for errors in self.dependencies.refused_writes:
             errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())
+        self.dependencies.secrets.use(key, ())
