@@ -81,7 +81,7 @@ def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: An
         ({"autoscaling": {"target": {"concurrency": 8}}}, "spec.autoscaling.max: Required value"),
         (
             {"autoscaling": {"min": 0, "max": 2, "target": {"concurrency": 8}}},
-            "spec.autoscaling.min: Invalid value: 0: min is below 1: give at least 1; to unload the adapter when idle, set",
+            "spec.autoscaling.min: Invalid value: 0: min is below 1: give at least 1; to unload the adapter when",
         ),
         ({"activation": {"mode": "Sometimes"}}, 'spec.activation.mode: Unsupported value: "Sometimes"'),
         (
