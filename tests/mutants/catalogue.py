@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(
         "a pod known to be bad gets the next adapter",
         "reconcile/planning/selection.py",
-        "failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}",
+        "failing = self.snapshot.failed(pool, self.recent)",
         "failing: set[str] = set()",
         "what was learned is not used",
     ),
