@@ -12,6 +12,7 @@ from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.other_operators import OtherOperators
 from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
 from controller.cache.refusals import RefusedWrites
@@ -83,6 +84,7 @@ class Controller:
                 scaling_errors=RefusedWrites(clock, wake),
                 status_errors=RefusedWrites(clock, wake),
                 adoption_errors=RefusedWrites(clock, wake),
+                other_operators=OtherOperators(dependencies.identity, settings.namespace, clock),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from controller.cache.cache import Cache
+from controller.cache.other_operators import OtherOperators
 from controller.cache.refusals import RefusedWrites
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
@@ -39,6 +40,7 @@ class ReconcilerDependencies:
     """Refused statuses."""
     adoption_errors: RefusedWrites
     """Refused adoptions of slices that another operator wrote."""
+    other_operators: OtherOperators
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker

@@ -243,7 +243,7 @@ class PlanExecutor:
             after = _announced_at(after, self._prepared, self._announced)
         metadata: dict[str, Any] = {}
         if patch := annotations.changes(action.before, after):
-            metadata["annotations"] = patch
+            metadata["annotations"] = patch | {annotations.WRITER: self._dependencies.other_operators.signature()}
         if action.add_finalizer:
             metadata["finalizers"] = [*self._adapter.metadata.finalizers, FINALIZER]
         if metadata:

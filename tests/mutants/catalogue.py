@@ -571,6 +571,20 @@ MUTANTS = (
         "request before the refused write that announces it",
     ),
     Mutant(
+        "a second operator stays unnoticed",
+        "reconcile/executor.py",
+        "patch | {annotations.WRITER: self._dependencies.other_operators.signature()}",
+        "patch",
+        "conflict between writers without a word",
+    ),
+    Mutant(
+        "an operator takes itself for a second one",
+        "cache/other_operators.py",
+        "if before is None or before.uid != uid or writer is None or writer.identity == self._identity:",
+        "if before is None or before.uid != uid or writer is None:",
+        "alarm without a cause",
+    ),
+    Mutant(
         "slices of another operator stay after a refusal",
         "reconcile/planning/recovery.py",
         "return snapshot.adoption_error.retry_at <= now",

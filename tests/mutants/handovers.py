@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.harness.story import ADAPTERS, Action, run_story
+from tests.harness.story import ADAPTERS, SLICES, Action, run_story
 from tests.harness.test_takeover import as_aibrix_leaves_it, load_copies
 from tests.mutants.judging import ONE, run_world
 from tests.mutants.placing import command_of
@@ -88,6 +88,50 @@ def _edit(at: int, of: str, **change: Any) -> dict[str, Any]:
     return {"at": f"{at}s", "of": of, **change}
 
 
+def _spoilt(change: dict[str, Any], resource: str) -> Callable[[Path], str]:
+    """Return a world in which a person changes the operator's objects, and later deletes the adapter."""
+
+    def spoil(simulation: Simulation) -> None:
+        for item in simulation.store.list(resource, namespace="default").items:
+            if item["metadata"]["name"].startswith("a-"):
+                simulation.store.patch(resource, "default", item["metadata"]["name"], change)
+
+    return _taken_over((60, spoil), (100, _delete), copies=0, adapters=[adapters(1)])
+
+
+def _stopped(at: float, *faults: dict[str, Any], **sections: Any) -> Callable[[Path], str]:
+    """Return a world in which the operator gets SIGTERM, as from a kubelet, and starts again 15 s later."""
+
+    def stop(simulation: Simulation) -> None:
+        simulation.replicas[0].retire()
+
+    def start(simulation: Simulation) -> None:
+        if not simulation.replicas[0].alive:
+            simulation.replicas[0].start()
+
+    arriving = [adapters(4, replicas=1, arrive={"at": "30s"})]
+    world = {"adapters": arriving, "faults": list(faults), "pods": 1} | sections
+    return _taken_over((at, stop), (at + 15, start), copies=0, **world)
+
+
+def _restarted(fault: dict[str, Any], timeout: str = "") -> Callable[[Path], str]:
+    """Return a world in which an engine restarts in its pod while it is sent loads."""
+    restarts = [{"kind": "engine-restart", "pods": {"count": 1}, "at": f"{at}s"} for at in (30.3, 33, 36)]
+    spec = {"additionalConfig": {"timeout": timeout}} if timeout else {}
+    arriving = [adapters(3, replicas=1, arrive={"at": "30s"}, spec=spec)]
+    return _plain(pods=1, adapters=arriving, faults=[fault, *restarts])
+
+
+def _on_port_9000() -> dict[str, Any]:
+    engines = deployment(1)
+    command_of(engines).extend(["--port", "9000"])
+    container = engines["spec"]["template"]["spec"]["containers"][0]
+    container["readinessProbe"] = {**container["readinessProbe"], "httpGet": {"path": "/health", "port": 9000}}
+    return engines
+
+
+_ORPHANED = {"metadata": {"ownerReferences": None}}
+_FLAP = {"kind": "readiness-flap", "pods": {"count": 1}, "ready_for": "15s", "unready_for": "15s"}
 _NO_SLICES = {"kind": "api-forbidden", "resources": ["endpointslices"], "from": "80s", "until": "150s"}
 _FAMILIES = {"engines": {"default": {"startup": "2s", "load": "700ms", "unload": "50ms"}}}
 
@@ -130,6 +174,29 @@ HANDOVER_WORLDS: dict[str, Callable[[Path], str]] = {
     "addresses of version 6": _plain(
         cluster=_FAMILIES | {"ip_families": ["IPv6"]}, adapters=[adapters(1)], duration="2m"
     ),
+    "another owner of slices": _spoilt(_ORPHANED, SLICES),
+    "another owner of services": _spoilt(_ORPHANED, "services"),
+    "labels of slices": _spoilt({"metadata": {"labels": {"adapter.model.aibrix.ai/name": "x"}}}, SLICES),
+    "the operator is stopped": _stopped(30.4),
+    "the operator is stopped while it waits": _stopped(
+        33.0, {"kind": "connection-refused", "from": "1s", "until": "50s"}
+    ),
+    "a stopped leader": _stopped(30.4, controller={"replicas": 2}),
+    "retries at random": _plain(
+        pods=1,
+        controller={"retry": {"jitter": 0.5}},
+        adapters=[adapters(3, replicas=1, arrive={"at": "30s"})],
+        faults=[{"kind": "connection-refused", "from": "1s", "until": "2m"}],
+    ),
+    "engines on another port come and go": _plain(
+        objects=[_on_port_9000()],
+        faults=[{**_FLAP, "from": "60s", "until": "150s"}],
+    ),
+    "a restart that is noticed late": _restarted({"kind": "stale-reads", "lag": "4s", "from": "5s"}),
+    "a restart while loads hang": _restarted(
+        {"kind": "timeout", "adapters": ["a-0"], "from": "25s", "until": "32s"}, timeout="3s"
+    ),
+    "a restart while loads are slow": _restarted({"kind": "slow", "factor": 10, "from": "25s", "until": "60s"}),
     "addresses of both versions": _plain(
         cluster=_FAMILIES | {"ip_families": ["IPv6", "IPv4"]}, adapters=[adapters(1)], duration="2m"
     ),

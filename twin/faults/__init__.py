@@ -16,6 +16,7 @@ from twin.scenario.faults import (
     ClockSkew,
     ConflictStorm,
     ControllerCrash,
+    EngineCoreCrash,
     EngineFault,
     EngineRestart,
     LeaderLoss,
@@ -69,7 +70,7 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return cluster.node_down(active, fault)
         case NodeDrain():
             return cluster.node_drain(active, fault)
-        case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
+        case EngineRestart() | EngineCoreCrash() | PodKill() | PodStuckTerminating() | Rollout():
             return cluster.repeat(active, fault)
         case ApiFault():
             return api.respond(active, fault)

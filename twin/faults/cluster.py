@@ -10,6 +10,7 @@ from twin.apiserver import ApiError
 from twin.apiserver.meta.objects import key
 from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Undo
 from twin.scenario.faults import (
+    EngineCoreCrash,
     EngineRestart,
     NodeDown,
     NodeDrain,
@@ -20,7 +21,7 @@ from twin.scenario.faults import (
 )
 
 _RESTARTABLE = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
-PodFault = EngineRestart | PodKill | PodStuckTerminating | Rollout
+PodFault = EngineRestart | EngineCoreCrash | PodKill | PodStuckTerminating | Rollout
 
 
 def flap(active: ActiveFault, fault: ReadinessFlap) -> Process:
@@ -108,6 +109,8 @@ def _apply(active: ActiveFault, fault: PodFault) -> list[str]:
             match fault:
                 case EngineRestart():
                     world.restart_engine(pod)
+                case EngineCoreCrash():
+                    world.kill_engine_core(pod)
                 case PodStuckTerminating():
                     world.hold_termination(pod, fault.duration)
                 case PodKill():

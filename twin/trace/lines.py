@@ -216,6 +216,17 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     """True if the object already was what the write asked for."""
 
 
+class RefusedLine(_Line, frozen=True, kw_only=True, tag="refused"):
+    """The API server refuses a user's request of the scenario: an adapter that arrives, an edit, a manifest."""
+
+    object: str
+    verb: Literal["create", "patch", "delete"]
+    resource: str
+    code: int
+    reason: str = ""
+    message: str = ""
+
+
 class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
     """Results of users' requests for an adapter that ended in the `seconds` before `t`."""
 
@@ -307,6 +318,7 @@ Line = (
     | TrafficLine
     | AnswerLine
     | ApiLine
+    | RefusedLine
     | ControllerLine
     | LeaseLine
     | EventLine

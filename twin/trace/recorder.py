@@ -31,6 +31,7 @@ from twin.trace.lines import (
     Line,
     LogLine,
     PodLine,
+    RefusedLine,
     RequestLine,
     SecretLine,
     SliceLine,
@@ -78,6 +79,10 @@ def decode(data: bytes) -> list[Line]:
         msgspec.MsgspecError: a line is not valid.
     """
     return [_decoder.decode(line) for line in data.splitlines() if line]
+
+
+_WITH_TEXTS = AdapterLine | EventLine | LogLine | PodLine | RefusedLine | SliceLine
+"""Lines whose texts may contain a secret."""
 
 
 class Recorder:
@@ -319,7 +324,9 @@ class Recorder:
     def _redact(self, line: Line) -> Line:
         """Return the line with secrets redacted."""
         line = _without_url_secrets(line)
-        if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
+        if not self._secrets or not isinstance(
+            line, AdapterLine | EventLine | LogLine | RefusedLine | SliceLine | PodLine
+        ):
             return line
         text = _encoder.encode(line).decode()
         if not any(secret in text for secret in self._secrets):

@@ -139,6 +139,14 @@ class World:
         """
         self._worker(pod).exit_engine()
 
+    def kill_engine_core(self, pod: str) -> None:
+        """Kill the engine core in a pod: its server ends by itself after some seconds, and restarts in place.
+
+        Raises:
+            ValueError: if the pod is not on a node.
+        """
+        self._worker(pod).host.kill_core()
+
     def force_unready(self, pod: str, unready: bool) -> None:
         """Make the pod unready regardless of its probe, or leave its readiness to the probe again.
 

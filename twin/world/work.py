@@ -37,6 +37,11 @@ class Timer:
         """Cancel the call."""
         self.set(None)
 
+    @property
+    def is_set(self) -> bool:
+        """True if a call is to come."""
+        return self._set_for is not None
+
     def _fire(self, event: simpy.Event) -> None:
         if event is self._timeout:
             self._timeout = self._set_for = None

@@ -29,6 +29,7 @@ from controller.api.annotations import (
 )
 from controller.api.spec import SpecProblem, artifact_of
 from controller.api.types import (
+    ArtifactStatus,
     Autoscaling,
     AutoscalingTarget,
     Condition,
@@ -165,7 +166,7 @@ def _adapter(rng: Random, instances: Sequence[str]) -> ModelAdapter:
     )
     scaled = set_replicas(1, NOW - rng.choice(_AGES))["metadata"]["annotations"][LAST_SCALE_TIME]
     metadata = with_fields(adapter.metadata, annotations={LAST_SCALE_TIME: scaled} if spec.autoscaling else {})
-    status = adapter.status
+    status = with_fields(adapter.status, artifact=rng.choice((None, ArtifactStatus(rank=32))))
     if rng.random() < 0.8:  # otherwise AIBrix's controller wrote it
         reason, message = rng.choice(
             (("Before", ""), ("UnknownScheduler", "unknown"), ("QuotaExceeded", "exceeded quota"))

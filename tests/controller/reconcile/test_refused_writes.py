@@ -1,4 +1,4 @@
-"""What is planned after the API server has refused a write: everything that does not depend on it."""
+"""Plans after a write that the API server has refused: everything that does not depend on it goes on."""
 
 from collections.abc import Sequence
 from dataclasses import replace

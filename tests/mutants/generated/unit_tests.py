@@ -27,7 +27,7 @@ _PACKAGES = (
     "requests",
     "runtime",
 )
-_ALONE = ("test_backoff.py", "test_operator_stop.py")
+_ALONE = ("test_small_decisions.py", "test_backoff.py", "test_operator_stop.py")
 _SERVED = ("test_operator_errors.py",)
 """Stories of the operator against a served API, in which its own code raises errors."""
 _LEFT_OUT = ("test_crashes.py", "test_races.py")

@@ -32,8 +32,24 @@ SHIPPED = (
     "faults/metrics-wrong.yaml",
     "kubernetes/statefulset.yaml",
     "demand/flash-crowd.yaml",
+    "quickstart.yaml",
+    "burst.yaml",
+    "flapping-readiness.yaml",
+    "node-loss.yaml",
+    "kubernetes/drain.yaml",
+    "kubernetes/leader-worker-set.yaml",
+    "kubernetes/registry-outage.yaml",
+    "outages/control-plane-down.yaml",
+    "outages/cut-off-and-crowded.yaml",
+    "outages/no-registry-in-a-burst.yaml",
+    "retries/leave-at-once.yaml",
+    "retries/one-bad-pod.yaml",
+    "retries/short-outage.yaml",
+    "retries/too-little-patience.yaml",
+    "stability/a-grace-for-blips.yaml",
+    "stability/restarts-all-around.yaml",
 )
-"""Scenarios that are shipped and show what the small worlds do not; they have to pass, as with `twin run`."""
+"""Scenarios that are shipped, take a second or two, and have to pass, as with `twin run`."""
 Check = Callable[[Path, Records], str]
 """Takes a folder for its files, and what keeps its records; returns what it found, or an empty text."""
 FIRST_SEED = 1000

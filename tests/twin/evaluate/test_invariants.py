@@ -18,13 +18,14 @@ import controller.reconcile.planning.conditions as conditions_module
 import controller.reconcile.planning.deletion as deletion_module
 import controller.reconcile.planning.endpoints as endpoints_module
 import controller.reconcile.planning.plan as plan_module
+import controller.reconcile.reconciler as reconciler_module
 import controller.reconcile.replica_state as replica_state_module
 import controller.reconcile.status as status_module
 import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
 from controller.cache.pod_view import PodView
-from controller.cache.refusals import Refusal, RefusedWrites
+from controller.cache.refusals import Refusal
 from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
@@ -378,7 +379,8 @@ AWAY_AND_BACK: dict[str, Any] = {
 
 def a_refusal_is_pretended(patch: Patch) -> None:
     refused = Refusal("QuotaExceeded", "exceeded quota", retry_at=inf, failures=1)
-    patch.setattr(RefusedWrites, "get", lambda errors, key: refused)
+    observe = reconciler_module.observe
+    patch.setattr(reconciler_module, "observe", lambda *given: replace(observe(*given), publication_error=refused))
 
 
 def moves_follow_each_other(patch: Patch) -> None:
@@ -515,6 +517,15 @@ NOBODYS_FAULT = {
     },
     "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
     "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
+    "a Secret that goes, and fewer replicas": {
+        "objects": [deployment(3), a_secret("api-key")],
+        "adapters": NAMES_A_SECRET,
+        "edits": [
+            {"at": "2m", "of": "Secret/keys", "delete": True},
+            {"at": "4m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 1}}},
+        ],
+        "duration": "10m",
+    },
     "retries": REFUSED,
     "no retries": {**REFUSED, "controller": {"retry": {"retries": 0}}},
     "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},

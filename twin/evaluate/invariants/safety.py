@@ -10,7 +10,7 @@ from twin.evaluate.invariants.base import EVERY_LINE, AdapterInvariant, Kinds
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
-from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
+from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, WITHOUT_CREDENTIALS, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
@@ -215,7 +215,7 @@ class ReplicasWithinLimit(AdapterInvariant):
 
     Counts the running and reachable engines that have the adapter loaded. An engine does not count if its unload has
     been sent, has failed and is waiting for a retry, or is waiting for a request slot, nor if a fault disturbs its
-    requests.
+    requests. Adapters whose credentials cannot be read are not judged.
     """
 
     number = 3
@@ -234,6 +234,8 @@ class ReplicasWithinLimit(AdapterInvariant):
         state = self.state
         line = state.adapters.get(adapter)
         desired = line.wanted if line is not None and not line.deleting else None
+        if line is not None and says(line, WITHOUT_CREDENTIALS):
+            desired = None
         counted = [] if desired is None else [pod for pod in state.holders(adapter) if self._counts(adapter, pod)]
         surprises = [pod for pod in counted if not self._answered(adapter, pod)]
         many = desired is not None and len(counted) > desired

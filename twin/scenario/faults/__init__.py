@@ -36,6 +36,7 @@ from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderL
 from twin.scenario.faults.engines import (
     ConnectionRefused,
     ConnectionReset,
+    EngineCoreCrash,
     EngineFault,
     EngineRestart,
     HttpError,
@@ -64,6 +65,7 @@ __all__ = [
     "ClockSkew",
     "ConflictStorm",
     "ControllerCrash",
+    "EngineCoreCrash",
     "EngineFault",
     "EngineRestart",
     "Fault",
@@ -101,6 +103,7 @@ Fault = Annotated[
     | MetricsStale
     | MetricsWrong
     | EngineRestart
+    | EngineCoreCrash
     | ReadinessFlap
     | PodKill
     | PodStuckTerminating
