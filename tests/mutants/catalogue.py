@@ -375,8 +375,8 @@ MUTANTS = (
     Mutant(
         "a burst lands on one pod",
         "reconcile/planning/selection.py",
-        "adapters=snapshot.adapters_on(pod),",
-        "adapters=0,",
+        "zip(pods, snapshot.adapters_on_each(pods), strict=True)",
+        "zip(pods, [0] * len(pods), strict=True)",
         "stale count of adapters",
     ),
     Mutant(
