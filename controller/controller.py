@@ -12,9 +12,10 @@ from functools import partial
 
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
+from controller.cache.other_operators import OtherOperators
 from controller.cache.own_writes import Version
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationErrors
+from controller.cache.refusals import RefusedWrites
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import ClientError, Conflict, Forbidden, Invalid, NotFound
@@ -24,7 +25,6 @@ from controller.engine.client import EngineClient
 from controller.policies import Policies
 from controller.rebalance.rebalancer import FleetSources, Rebalancer
 from controller.reconcile.dependencies import ReconcilerDependencies
-from controller.reconcile.executor import Result
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
@@ -80,8 +80,11 @@ class Controller:
                 cache=self._cache,
                 secrets=secrets,
                 secret_watcher=SecretWatcher(client, secrets, wake, self._tasks, log),
-                publication_errors=PublicationErrors(clock, wake),
-                scaling_errors=PublicationErrors(clock, wake),
+                publication_errors=RefusedWrites(clock, wake),
+                scaling_errors=RefusedWrites(clock, wake),
+                status_errors=RefusedWrites(clock, wake),
+                adoption_errors=RefusedWrites(clock, wake),
+                other_operators=OtherOperators(dependencies.identity, settings.namespace, clock),
                 engine_records=calls.records,
                 slots=self._slots,
                 tracker=self._tracker,
@@ -172,11 +175,10 @@ class Controller:
         try:
             result = await self._reconciler.reconcile(key)
             with_actions, written = result.with_actions, result.written
-            if result.refusal is None:
-                outcome = "requeue_after" if result.wake else "success"
-            else:
-                span.fail(type(result.refusal).__name__)
-            self._requeue(key, result)
+            outcome = "requeue_after" if result.wake else "success"
+            self._queue.forget(key)
+            if result.wake:
+                self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
         except (Conflict, NotFound) as error:
             span.fail(type(error).__name__)
             self._queue.add_rate_limited(key)
@@ -195,7 +197,7 @@ class Controller:
         self._dependencies.metrics.observe_reconcile(outcome, loop.time() - started, with_actions=with_actions)
 
     def _retry(self, key: str, error: ClientError) -> None:
-        """Try again later. A refusal is an event, since it may be that of the status, which cannot tell of it."""
+        """Try again later. A refusal is an event: it may be that of a patch of the adapter itself."""
         self._dependencies.log.warning(
             "reconcile failed",
             adapter=key,
@@ -215,14 +217,6 @@ class Controller:
             note = f"The operator cannot work on this adapter, because of an error of its own ({name}); see its log"
             self._events.event(adapter, "Warning", "OperatorError", note)
         self._queue.add_rate_limited(key)
-
-    def _requeue(self, key: str, result: Result) -> None:
-        if result.refusal is None:
-            self._queue.forget(key)
-        else:
-            self._retry(key, result.refusal)
-        if result.wake:
-            self._queue.add_after(key, result.wake - self._dependencies.clock.now().timestamp())
 
     def _restarted(self, pod: PodView) -> None:
         """Ask an engine whose process has restarted what it holds."""

@@ -7,7 +7,8 @@
 `read` parses them into a `PersistedState`; `changes` returns the merge patch from one `PersistedState` to another. A
 value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
 it; the next change removes it. `last-scale-time` is the time at which the operator itself set `spec.replicas`, and
-`move` (JSON) the last replica that rebalancing has moved, or is moving, to another pod.
+`move` (JSON) the last replica that rebalancing has moved, or is moving, to another pod. `written-by` (JSON) is the
+operator that wrote the annotations last, and when.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 LAST_SCALE_TIME = f"{DOMAIN}/last-scale-time"
 MOVE = f"{DOMAIN}/move"
+WRITER = f"{DOMAIN}/written-by"
 
 _LONGEST_POD = 63 - len("last-retry-time.")
 """The name part of an annotation key has at most 63 characters (Kubernetes, "Labels and Selectors", syntax)."""
@@ -71,6 +73,18 @@ class MoveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     def under_way(self) -> bool:
         """True if it has neither ended nor been cancelled."""
         return not self.finished
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The operator that wrote the annotations."""
+
+    identity: str
+    """Name of the replica."""
+    namespace: str
+    """Namespace of its Lease."""
+    timestamp: float
+    """Time of the write, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,29 @@ def set_replicas(replicas: int, at: float) -> dict[str, Any]:
     """Return the merge patch that sets `spec.replicas` at a time in seconds since 1970."""
     timestamp = format_micro_time(datetime.fromtimestamp(at, UTC))
     return {"metadata": {"annotations": {LAST_SCALE_TIME: timestamp}}, "spec": {"replicas": replicas}}
+
+
+class _WriterText(msgspec.Struct, frozen=True):
+    """A writer as it is stored."""
+
+    identity: str
+    namespace: str
+    time: str
+
+
+def write_writer(writer: Writer) -> str:
+    """Return the text that is stored."""
+    time = format_micro_time(datetime.fromtimestamp(writer.timestamp, UTC))
+    return msgspec.json.encode(_WriterText(writer.identity, writer.namespace, time)).decode()
+
+
+def read_writer(text: str) -> Writer | None:
+    """Parse a stored writer; None without a text that can be parsed."""
+    try:
+        stored = msgspec.json.decode(text, type=_WriterText)
+        return Writer(stored.identity, stored.namespace, parse_timestamp(stored.time).timestamp())
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        return None
 
 
 def _attempt(count: str, announced: str) -> Attempt | None:

@@ -11,6 +11,8 @@ ENGINE_LABEL = f"{GROUP}/engine"
 """Kind of engine in a pod, a key of `engine.flavors.FLAVORS`; vLLM if absent."""
 PORT_LABEL = f"{GROUP}/port"
 """Port of a pod's engine."""
+MEMORY_LABEL = f"{DOMAIN}/memory"
+"""Memory of a pod that adapters may take together (`8Gi`); policy `bin-pack` keeps to it."""
 
 NAME_LABEL = f"{DOMAIN}/name"
 """Adapter that a Service or EndpointSlice belongs to."""

@@ -12,9 +12,12 @@ from hashlib import sha256
 from controller.api.types import ModelAdapterSpec
 from formats.durations import parse_duration
 from formats.errors import FormatError
+from formats.quantities import parse_size
 
 _LONGEST_RANK = 9
 """Digits of a rank."""
+_LARGEST_SIZE = 1 << 60
+"""Bytes; the status has 64 bits for them."""
 _HUGGING_FACE = ("huggingface://", "hf://")
 _NEEDS_SIDECAR = ("s3://", "gs://", "gcs://", "tos://")
 _CACHED_ARTIFACT = re.compile(r"/.*/([0-9a-f]{64})/[0-9a-f]{1,64}")
@@ -61,17 +64,23 @@ def is_aibrix_folder(root: str, name: str) -> bool:
 
 def load_timeout(spec: ModelAdapterSpec, default: float) -> float:
     """Return the timeout of a load in seconds: `additionalConfig.timeout` (`90`, `120s`, `1m30s`), else `default`."""
-    text = spec.additional_config.get("timeout", "").strip()
-    if not text:
-        return default
-    seconds = _seconds(text)
-    return default if seconds is None or seconds <= 0 else seconds
+    return _seconds(spec.additional_config.get("timeout", "").strip()) or default
 
 
 def rank_of(spec: ModelAdapterSpec) -> int:
     """Return the adapter's rank as `additionalConfig.rank` says; 0 if it says none, or no number above 0."""
     text = spec.additional_config.get("rank", "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_RANK else 0
+
+
+def size_of(spec: ModelAdapterSpec) -> int:
+    """Return the bytes of the weights as `additionalConfig.size` says (`80Mi`); 0 if it says none."""
+    text = spec.additional_config.get("size", "").strip()
+    try:
+        size = parse_size(text) if text else 0
+        return int(size) if size <= _LARGEST_SIZE else 0
+    except FormatError:
+        return 0
 
 
 def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem | None:
@@ -84,6 +93,9 @@ def problem_of(spec: ModelAdapterSpec, policies: frozenset[str]) -> SpecProblem 
         return SpecProblem(
             "InvalidTimeout", f"additionalConfig.timeout {timeout!r} is not a duration; allowed: seconds, or 120s, 2m"
         )
+    size = spec.additional_config.get("size", "").strip()
+    if size and not size_of(spec):
+        return SpecProblem("InvalidSize", f"additionalConfig.size {size!r} is not a size; allowed: 80Mi, 1Gi, 500M")
     return None
 
 

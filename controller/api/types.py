@@ -124,6 +124,22 @@ class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     """True if no replica is ever moved to another pod that is as good."""
 
 
+class ArtifactStatus(_Object, frozen=True, kw_only=True):
+    """Facts about an artifact; 0 or empty if unknown."""
+
+    hash: str = ""
+    """Short hash of the artifact whose facts these are, see `spec.artifact_of`."""
+    rank: int = 0
+    """Largest rank of its weights."""
+    size_bytes: int = 0
+    """Size of its weights."""
+    target_modules: tuple[str, ...] = ()
+    base_model: str = ""
+    """Model that it was trained on, as its configuration names it."""
+    source: str = ""
+    """`Artifact` or `Spec`."""
+
+
 class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
@@ -133,8 +149,8 @@ class ModelAdapterStatus(_Object, frozen=True, kw_only=True):
     ready_replicas: int = 0
     selector: str = ""
     """Selector of the pods that may hold the adapter, as text: autoscalers read it through the scale subresource."""
-    rank: int = 0
-    """Rank of the adapter; 0 if unknown."""
+    artifact: ArtifactStatus | None = None
+    """None if nothing is known about the artifact."""
 
 
 class ModelAdapter(Resource, frozen=True, kw_only=True):

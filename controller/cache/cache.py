@@ -6,11 +6,13 @@ Each pod is reduced to a `PodView` once per change. A changed pod wakes only the
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
 from controller.api import annotations
 from controller.api.annotations import MoveRecord, PersistedState
+from controller.api.artifact import artifact_facts
 from controller.api.labels import MANAGED_BY, MANAGER
 from controller.api.ownership import adapter_name_of
 from controller.api.types import (
@@ -72,6 +74,9 @@ class Cache:
         self._on_pod = on_pod
         self._views: dict[str, dict[str, PodView]] = {}
         self._selectors = SelectorIndex()
+        self._sizes: dict[str, int] = {}
+        self.sizes: Mapping[str, int] = MappingProxyType(self._sizes)
+        """Bytes of the weights of each adapter (`namespace/name`) for which they are known; read-only."""
         self._persisted: dict[str, tuple[dict[str, str], PersistedState]] = {}
         self._slices_of: dict[str, dict[str, EndpointSlice]] = {}
         self.adapters.on_change(self._adapter_changed)
@@ -123,6 +128,7 @@ class Cache:
             key = old.key
             self._selectors.remove(key)
             self._persisted.pop(key, None)
+            self._sizes.pop(key, None)
             left = self.occupancy.hold(key, ())
             self.unsettled.discard(key)
             self.short_of_capacity.discard(key)
@@ -130,6 +136,10 @@ class Cache:
             self.moves.pop(key, None)
         else:
             key, namespace = new.key, new.metadata.namespace
+            if size := artifact_facts(new).size_bytes:
+                self._sizes[key] = size
+            else:
+                self._sizes.pop(key, None)
             if new.spec.autoscaling is not None and new.metadata.deletion_timestamp is None:
                 self.autoscaled.add(key)
             else:

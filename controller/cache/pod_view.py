@@ -6,13 +6,14 @@ It is built once per change of the pod, because hundreds of adapters look at the
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, PORT_LABEL
+from controller.api.labels import ENABLED_LABEL, ENGINE_LABEL, MEMORY_LABEL, PORT_LABEL
 from controller.api.types import Container, Pod
 from controller.engine.flavors import FLAVORS, VLLM, EngineFlavor
 from controller.engine.prefix_cache import PrefixCache, prefix_cache_of
 from formats.engine_command import EngineArgs, expand_environment, read_engine_args
 from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, container_label_problem, engine_container
 from formats.errors import FormatError
+from formats.quantities import parse_size
 
 _MAX_PORT = 65535
 _ENDED = ("Failed", "Succeeded")
@@ -57,6 +58,8 @@ class PodView:
     """Names of the base model: as served, and the model's own, as far as the command line has them."""
     max_lora_rank: int = 0
     """Largest rank that the engine takes (`--max-lora-rank`); 0 if unknown."""
+    adapter_memory: int = 0
+    """Bytes that adapters may take together, by the pod's label; 0 if there is no limit but their number."""
     prefix_cache: PrefixCache = PrefixCache.SEPARATE
     """Fate of cached prefixes when another artifact is loaded under the same name."""
     key: str = field(init=False, repr=False, compare=False)
@@ -112,6 +115,7 @@ def pod_view(pod: Pod, zone: str) -> PodView:
         max_loras=args.max_loras,
         max_cpu_loras=args.capacity,
         max_lora_rank=args.max_lora_rank or 0,
+        adapter_memory=_memory(meta.labels) if not problem else 0,
         container=container.name if container is not None else "",
         sidecar=any(item.name == RUNTIME_SIDECAR for item in _running_containers(pod)),
         owned=any(owner.controller for owner in meta.owner_references),
@@ -136,7 +140,20 @@ def label_problem(labels: Mapping[str, str], containers: Sequence[str]) -> str:
     port = labels.get(PORT_LABEL)
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= _MAX_PORT):
         return f"label {PORT_LABEL}: {port!r} is not a port; allowed are 1 to {_MAX_PORT}"
+    try:
+        _memory(labels)
+    except FormatError as error:
+        return f"label {MEMORY_LABEL}: {error}"
     return ""
+
+
+def _memory(labels: Mapping[str, str]) -> int:
+    """Return the bytes that adapters may take.
+
+    Raises:
+        FormatError: the label is not a size.
+    """
+    return int(parse_size(labels[MEMORY_LABEL])) if MEMORY_LABEL in labels else 0
 
 
 def _engine_container(pod: Pod) -> Container | None:

@@ -4,8 +4,9 @@ The route depends on the pod's containers and the operator's setting alone. What
 which pods can load it, and whether a spec can be served at all.
 """
 
-from controller.api.spec import SpecProblem, rank_of, sidecar_needed
-from controller.api.types import ModelAdapter, ModelAdapterSpec
+from controller.api.artifact import READ
+from controller.api.spec import SpecProblem, sidecar_needed
+from controller.api.types import ArtifactStatus, ModelAdapter, ModelAdapterSpec
 from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import PodView
 from controller.settings import Settings
@@ -48,11 +49,16 @@ def routing_problem(spec: ModelAdapterSpec, matching: PodIndex, settings: Settin
     return SpecProblem("UnsupportedArtifact", f"{need}: no matching pod has its container, {RUNTIME_SIDECAR}")
 
 
-def rank_problem(adapter: ModelAdapter, matching: PodIndex) -> SpecProblem | None:
+def rank_problem(
+    adapter: ModelAdapter, artifact: ArtifactStatus, matching: PodIndex, settings: Settings
+) -> SpecProblem | None:
     """Return why no matching engine takes the adapter's rank; None if one does, or if the adapter is served anyhow."""
-    rank = rank_of(adapter.spec)
+    rank = artifact.rank
     if not rank or not matching or adapter.status.instances or any(pod.takes_rank(rank) for pod in matching):
         return None
     largest = max(pod.max_lora_rank for pod in matching)
     message = f"rank {rank} is above --max-lora-rank of all matching engines, at most {largest}"
+    if artifact.source == READ:  # a new version may be published at the same URL
+        remedy = "raise it there, or correct podSelector or artifactURL"
+        return SpecProblem("RankTooLarge", f"{message}: {remedy}", recheck=settings.pod_cooldown)
     return SpecProblem("RankTooLarge", f"{message}: raise it there, or correct podSelector or additionalConfig.rank")

@@ -3,9 +3,11 @@
 An engine's key may also be in the object itself (`additionalConfig.api-key`). Its Secret is read with `get` when it is
 needed and cached for a while, so that many adapters and audits do not read it many times. A missing Secret is read
 again sooner, and one whose key an engine has refused is read again at once, so that a rotated key is soon in use.
-Credentials for a store are read for each load. Values are kept in memory only and appear in no message.
+Credentials for a store are read for each load. Values are kept in memory only, as long as an adapter names their
+Secret, and appear in no message.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from controller.api.spec import SpecProblem
@@ -47,6 +49,22 @@ class SecretCache:
         self._entries: dict[_EngineKey, _Entry] = {}
         self._versions: dict[SecretKey, str] = {}
         """Last observed version of each Secret; empty if it did not exist."""
+        self._named: dict[str, tuple[SecretKey, ...]] = {}
+        """Adapter (`namespace/name`) to the Secrets that it names, if any."""
+        self._users: Counter[SecretKey] = Counter()
+
+    def use(self, adapter: str, secrets: tuple[SecretKey, ...]) -> None:
+        """Record which Secrets an adapter names; what is kept of one that no adapter names any more is dropped."""
+        before = self._named.pop(adapter, ())
+        if secrets:
+            self._named[adapter] = secrets
+        self._users.update(secrets)
+        self._users.subtract(before)
+        for secret in before:
+            if not self._users[secret]:
+                del self._users[secret]
+                self._versions.pop(secret, None)
+                self._drop_key(secret)
 
     async def refresh(self, adapter: ModelAdapter) -> None:
         """Read the adapter's engine key again if it is not fresh.
@@ -76,9 +94,12 @@ class SecretCache:
         if self._versions.get(secret, "") == version:
             return False
         self._versions[secret] = version
+        self._drop_key(secret)
+        return True
+
+    def _drop_key(self, secret: SecretKey) -> None:
         for entry in [entry for entry in self._entries if entry[:2] == secret]:
             del self._entries[entry]
-        return True
 
     def error(self, adapter: ModelAdapter) -> SpecProblem | None:
         """Return what is wrong with the adapter's engine key, if anything."""

@@ -7,6 +7,7 @@ Engines are vLLM or SGLang (`flavors.py`). An engine may be behind the runtime s
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import httpx
 import msgspec
@@ -68,6 +69,15 @@ class _OrderResponse(msgspec.Struct):
     local_path: str
 
 
+class InspectedArtifact(msgspec.Struct, frozen=True):
+    """Facts about an artifact, as a sidecar answers them; None if unknown."""
+
+    rank: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] | None = None
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)] | None = None
+    target_modules: tuple[str, ...] | None = None
+    base_model: str | None = None
+
+
 RequestObserver = Callable[[str, str, float], None]
 """Called after each request with its verb, status (or the reason of its error without an answer) and seconds."""
 
@@ -84,6 +94,7 @@ _MAX_CACHED = 64 << 10
 """Bytes of a list of models up to which it is kept, since there may be thousands of engines."""
 
 _MODELS = msgspec.json.Decoder(_Models)
+_INSPECTED = msgspec.json.Decoder(InspectedArtifact)
 _ORDER_RESPONSE = msgspec.json.Decoder(_OrderResponse)
 
 
@@ -170,6 +181,17 @@ class EngineClient:
             raise EngineError(
                 "InvalidAnswer", "the sidecar's answer is not valid", retriable=True, ambiguous=True
             ) from None
+
+    async def inspect(self, address: Address, order: LoadOrder, timeout: float) -> InspectedArtifact:
+        """Let the sidecar read the facts about an artifact, without its weights."""
+        body: dict[str, object] = {"artifact_url": order.url}
+        if order.credentials:
+            body["credentials"] = order.credentials
+        answer = await self._post(address, "inspect", "/v1/lora_adapter/inspect", body, timeout)
+        try:
+            return _INSPECTED.decode(answer)
+        except (msgspec.MsgspecError, RecursionError):
+            raise EngineError("InvalidAnswer", "the sidecar's facts are not valid", retriable=True) from None
 
     async def cancel(self, address: Address, name: str, timeout: float) -> None:
         """Let the sidecar unload `name` and delete its files; a name that is not loaded is success."""

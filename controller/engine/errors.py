@@ -57,11 +57,17 @@ class EngineError(Exception):
         """Seconds from the response's `Retry-After`; 0 without this header."""
 
     @property
+    def no_route(self) -> bool:
+        """True if the engine has no route for the request, so that it changes no adapters at all."""
+        return self.reason == _NO_ROUTE
+
+    @property
     def of_engine(self) -> bool:
         """True if other adapters would meet it on this engine too."""
         return self.scope is Scope.POD and self.reason not in _OF_ADAPTER
 
 
+_NO_ROUTE = "RuntimeUpdatingOff"
 _OF_ADAPTER = frozenset(
     {
         "NameTaken",
@@ -233,7 +239,7 @@ def _not_found(detail: _Detail, message: str) -> EngineError:
         scope = Scope.POD if _PATH_NOT_FOUND.search(detail.message) else Scope.ADAPTER
         return EngineError("ArtifactNotFound", message, retriable=False, scope=scope)
     return EngineError(
-        "RuntimeUpdatingOff",
+        _NO_ROUTE,
         "404 the engine has no such route: set VLLM_ALLOW_RUNTIME_LORA_UPDATING=True on it; for SGLang, set the pod's"
         " label model.aibrix.ai/engine",
         retriable=False,

@@ -43,11 +43,20 @@ class Candidate:
     """Expected requests in flight for its adapters, from metrics; set only for policies with `needs_metrics`."""
     max_lora_rank: int = 0
     """Largest rank that the engine takes (`--max-lora-rank`); 0 if unknown."""
+    bytes: int = 0
+    """Bytes of those adapters, as far as they are known; set only for policies with `needs_sizes`."""
+    max_bytes: int = 0
+    """Bytes that adapters may take together (label `adapter.model.aibrix.ai/memory`), 0 if there is no such limit; set
+    only for policies with `needs_sizes`."""
 
     @property
     def full(self) -> bool:
         """True if one more adapter would evict another from the engine's memory."""
         return self.adapters >= self.max_cpu_loras
+
+    def has_memory_for(self, size: int) -> bool:
+        """Return whether an adapter of so many bytes keeps the pod within its limit, as far as sizes are known."""
+        return not self.max_bytes or self.bytes + size <= self.max_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,9 @@ class View:
     seed: int = 0
     """Seed of random choices, different for each choice."""
     rank: int = 0
-    """Rank of the adapter (`additionalConfig.rank`); 0 if unknown."""
+    """Rank of the adapter; 0 if unknown."""
+    size: int = 0
+    """Bytes of its weights; 0 if unknown."""
 
     def random(self) -> Random:
         """Return a generator for this choice."""
@@ -73,7 +84,10 @@ class View:
 
 
 class Policy(Protocol):
-    """A placement policy. `twin policies` prints its docstring."""
+    """A placement policy. `twin policies` prints its docstring.
+
+    A class with `needs_sizes = True` is shown the bytes of adapters and pods as well.
+    """
 
     name: ClassVar[str]
     """Value of `schedulerName`."""

@@ -43,6 +43,6 @@ class Rendezvous:
     def choose(self, view: View) -> Sequence[str]:
         def rank(pod: Candidate) -> tuple[float | str, ...]:
             digest = sha256(f"{view.adapter}\0{pod.name}".encode()).digest()
-            return pod.full, -int.from_bytes(digest[:8]), pod.name
+            return pod.full, -int.from_bytes(digest), pod.name
 
         return first(view.candidates, view.count, rank)

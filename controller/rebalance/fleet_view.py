@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.api.annotations import PersistedState
-from controller.api.spec import rank_of, sidecar_needed
+from controller.api.artifact import artifact_facts
+from controller.api.spec import sidecar_needed
 from controller.api.types import ModelAdapter
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
@@ -88,7 +89,7 @@ class FleetReader:
             names = names - {persisted.move.source} | {persisted.move.target}
         pods = frozenset(f"{namespace}/{name}" for name in names)
         sidecar, movable = bool(sidecar_needed(adapter.spec)), self._is_movable(adapter, persisted, now)
-        return _Facts(adapter, pods, rank_of(adapter.spec), sidecar, movable)
+        return _Facts(adapter, pods, artifact_facts(adapter).rank, sidecar, movable)
 
     def _is_movable(self, adapter: ModelAdapter, persisted: PersistedState, now: float) -> bool:
         """Return whether all replicas of an adapter serve, and one of them may be moved."""

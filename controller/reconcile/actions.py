@@ -18,7 +18,7 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class WriteStatus:
-    """Write the status if it differs from the stored one. No other action depends on it: a refusal stops none."""
+    """Write the status if it differs from the stored one. A refusal cancels all further actions."""
 
     status: ModelAdapterStatus
 
@@ -90,6 +90,13 @@ class ListAdapters:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """Let the pod's sidecar read the facts about the artifact."""
+
+    pod: PodView
+
+
+@dataclass(frozen=True, slots=True)
 class AdoptSlices:
     """Mark the slices of the adapter's Service that another operator wrote, so that they are watched and replaced."""
 
@@ -113,6 +120,7 @@ Action = (
     | Load
     | Unload
     | ListAdapters
+    | Inspect
     | EmitEvent
 )
 

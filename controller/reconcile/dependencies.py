@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from random import Random
 
 from controller.cache.cache import Cache
-from controller.cache.publication_errors import PublicationErrors
+from controller.cache.other_operators import OtherOperators
+from controller.cache.refusals import RefusedWrites
 from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import Client
@@ -32,9 +33,14 @@ class ReconcilerDependencies:
     cache: Cache
     secrets: SecretCache
     secret_watcher: SecretWatcher
-    publication_errors: PublicationErrors
-    scaling_errors: PublicationErrors
+    publication_errors: RefusedWrites
+    scaling_errors: RefusedWrites
     """Refused changes of `spec.replicas`."""
+    status_errors: RefusedWrites
+    """Refused statuses."""
+    adoption_errors: RefusedWrites
+    """Refused adoptions of slices that another operator wrote."""
+    other_operators: OtherOperators
     engine_records: EngineRecords
     slots: RequestSlots
     tracker: RequestTracker
@@ -42,3 +48,8 @@ class ReconcilerDependencies:
     demand: DemandTracker
     rebalancer: Rebalancer
     events: EventRecorder
+
+    @property
+    def refused_writes(self) -> tuple[RefusedWrites, ...]:
+        """All kinds of refused writes."""
+        return self.publication_errors, self.scaling_errors, self.status_errors, self.adoption_errors

@@ -1,7 +1,7 @@
 """Executes a plan: writes in its order, and stops at the first write that fails.
 
-Each action may depend on those before it (a load on its announcement, an unload on the withdrawal), except on the
-status: a status that the API server refuses by rule is tried again later, and the rest of the plan goes on.
+Each action may depend on those before it: a load on its announcement, an unload on the withdrawal. A write that the API
+server refuses by rule is recorded, and the next plan is made at once, without it.
 """
 
 import asyncio
@@ -24,13 +24,14 @@ from controller.api.types import (
 )
 from controller.cache.own_writes import Version, version_of
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import REFUSALS
-from controller.client.interface import AlreadyExists, ClientError, Conflict, Forbidden, Invalid, NotFound
+from controller.cache.refusals import REFUSALS
+from controller.client.interface import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from controller.reconcile import status
 from controller.reconcile.actions import (
     Action,
     AdoptSlices,
     EmitEvent,
+    Inspect,
     ListAdapters,
     Load,
     Plan,
@@ -59,12 +60,10 @@ class Result:
     """Time of the next reconcile, in seconds since 1970; 0 if only a change requires it."""
     written: frozenset[Version] = frozenset()
     """Writes after which nothing is left to do: those of a plan that was executed in full."""
-    refusal: ClientError | None = None
-    """The API server refused the status, which has to be written later."""
 
 
 class _Refused(Exception):
-    """A write of the Service, a slice or the replicas was refused."""
+    """A write was refused, which is recorded."""
 
 
 class PlanExecutor:
@@ -83,8 +82,6 @@ class PlanExecutor:
         """True if another plan has to be made from what this one writes."""
         self._outdated = False
         """True if a pod has changed since the plan was made."""
-        self._refusal: ClientError | None = None
-        """Refusal of a status of this plan."""
         self._prepared: dict[str, PreparedLoad] = {}
         """Loads that are not sent yet, by pod name."""
         self._announced = 0.0
@@ -101,7 +98,7 @@ class PlanExecutor:
                 if not await self._execute(action):
                     return self._plan_again()
         except _Refused:
-            return self._plan_again()  # the next plan says it in the conditions
+            return self._plan_again()  # the next plan takes account of it
         except Conflict:
             if not self._written:
                 raise
@@ -112,9 +109,9 @@ class PlanExecutor:
         return self._plan_again() if self._outdated else self._done()
 
     def _done(self) -> Result:
-        """Return the result of a plan that was executed in full, apart from a refused status."""
+        """Return the result of a plan that was executed in full."""
         written = frozenset[Version]() if self._continues else frozenset(self._versions)
-        return Result(with_actions=self._with_actions, wake=self._plan.wake, written=written, refusal=self._refusal)
+        return Result(with_actions=self._with_actions, wake=self._plan.wake, written=written)
 
     def _plan_again(self) -> Result:
         return Result(with_actions=True, wake=self._dependencies.clock.now().timestamp())
@@ -168,14 +165,14 @@ class PlanExecutor:
                 await self._adopt_slices()
             case PublishEndpoints():
                 await self._publish(action)
-            case Load() | Unload() | ListAdapters():
+            case Load() | Unload() | ListAdapters() | Inspect():
                 self._send(action)
             case EmitEvent(type=kind, reason=reason, note=note):
                 self._with_actions = True
                 self._dependencies.events.event(self._adapter, kind, reason, note)
         return True
 
-    def _send(self, request: Load | Unload | ListAdapters) -> None:
+    def _send(self, request: Load | Unload | ListAdapters | Inspect) -> None:
         """Start a request; it keeps the slot that was reserved for it."""
         self._with_actions = True
         tracker = self._dependencies.tracker
@@ -191,15 +188,26 @@ class PlanExecutor:
                 tracker.unload(self._adapter, pod)
             case ListAdapters(pod=pod):
                 tracker.list_adapters(self._adapter, pod)
+            case Inspect(pod=pod):
+                tracker.inspect(self._adapter, pod)
 
     async def _write_status(self, desired: ModelAdapterStatus) -> None:
-        """Write the status, unless the API server has refused one of this plan."""
-        if desired == self._adapter.status or self._refusal is not None:
+        """Write the status if it differs.
+
+        Raises:
+            _Refused: the API server refused it, which is recorded.
+        """
+        if desired == self._adapter.status:
             return
+        errors, key = self._dependencies.status_errors, self._adapter.key
         try:
             await self._patch(status.patch(self._adapter.status, desired), subresource=True)
         except (Forbidden, Invalid) as error:
-            self._refusal = error
+            errors.record(key, error)
+            note = f"The API server refused the status: {error}"
+            self._dependencies.events.event(self._adapter, "Warning", "FailedUpdate", note)
+            raise _Refused from error
+        errors.succeeded(key)
 
     async def _set_replicas(self, replicas: int, at: float) -> None:
         """Change the replicas.
@@ -235,7 +243,7 @@ class PlanExecutor:
             after = _announced_at(after, self._prepared, self._announced)
         metadata: dict[str, Any] = {}
         if patch := annotations.changes(action.before, after):
-            metadata["annotations"] = patch
+            metadata["annotations"] = patch | {annotations.WRITER: self._dependencies.other_operators.signature()}
         if action.add_finalizer:
             metadata["finalizers"] = [*self._adapter.metadata.finalizers, FINALIZER]
         if metadata:
@@ -259,6 +267,20 @@ class PlanExecutor:
         self._dependencies.cache.adapters.apply_local(self._adapter)
 
     async def _adopt_slices(self) -> None:
+        """Adopt the slices that another operator wrote.
+
+        Raises:
+            _Refused: the API server refused it, which is recorded.
+        """
+        errors, key = self._dependencies.adoption_errors, self._adapter.key
+        try:
+            await self._label_slices()
+        except (Forbidden, Invalid) as error:
+            errors.record(key, error)
+            raise _Refused from error
+        errors.succeeded(key)
+
+    async def _label_slices(self) -> None:
         """Label the slices that the adapter owns and that are not watched."""
         cache, client = self._dependencies.cache, self._dependencies.client
         meta = self._adapter.metadata

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence, Set
 
+from controller.api.artifact import artifact_facts, artifact_hash
 from controller.api.ownership import is_owned
 from controller.api.spec import problem_of
 from controller.api.types import ModelAdapter
@@ -21,6 +22,8 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
     service = cache.services.get(key)
     persisted = cache.persisted_state(adapter)
     pending = cache.occupancy.claimed_in(key, adapter.metadata.namespace)
+    inspection = dependencies.tracker.inspections.of(key, artifact_hash(adapter.spec))
+    artifact = artifact_facts(adapter, inspection.facts if inspection is not None else None)
     bases = _listed_bases(persisted.selected or pending, matching, dependencies.engine_records)
     return Snapshot(
         adapter=adapter,
@@ -29,6 +32,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         matching=matching,
         engines=dependencies.engine_records.by_pod,
         adapters_by_pod=cache.occupancy.by_pod,
+        sizes=cache.sizes,
         full_pods=dependencies.slots.full,
         in_flight=requests.in_flight,
         outcomes=requests.outcomes,
@@ -39,14 +43,17 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         slices=[item for item in cache.slices_of(key) if is_owned(adapter, item)],
         publication_error=dependencies.publication_errors.get(key),
         scaling_error=dependencies.scaling_errors.get(key),
+        status_error=dependencies.status_errors.get(key),
+        adoption_error=dependencies.adoption_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
         or routing_problem(adapter.spec, matching, dependencies.settings)
-        or rank_problem(adapter, matching)
+        or rank_problem(adapter, artifact, matching, dependencies.settings)
         or secrets.error(adapter)
         or name_problem(service, adapter)
         or base_name_problem(adapter.metadata.name, matching, bases),
         move=dependencies.rebalancer.decided(key),
         demand=dependencies.demand.of(key) if adapter.spec.autoscaling is not None else None,
+        inspection=inspection,
         secret=secrets.version(adapter),
     )
 

@@ -31,7 +31,10 @@ class Reconciler:
         if adapter is None:
             self._forget(key)
             return Result(with_actions=False)
+        if warning := dependencies.other_operators.warning(adapter):
+            dependencies.events.event(adapter, "Warning", "AnotherOperator", warning)
         now = dependencies.clock.now().timestamp()
+        dependencies.secrets.use(key, secrets_of(adapter))
         if adapter.spec.api_key_secret_ref is not None:
             if (withdrawal := plan_withdrawal(observe(adapter, dependencies), {}, now)) is not None:
                 return await PlanExecutor(dependencies, adapter, withdrawal).run()
@@ -48,6 +51,8 @@ class Reconciler:
         """Drop what is kept for a deleted adapter."""
         self.dependencies.tracker.forget_adapter(key)
         self.dependencies.cache.occupancy.claim(key, ())
-        self.dependencies.publication_errors.forget(key)
-        self.dependencies.scaling_errors.forget(key)
+        self.dependencies.other_operators.forget(key)
+        for errors in self.dependencies.refused_writes:
+            errors.forget(key)
         self.dependencies.secret_watcher.watch(key, ())
+        self.dependencies.secrets.use(key, ())

@@ -49,6 +49,9 @@ class ReplicaState:
     attempt: Attempt | None
     """The same if it belongs to the current series; None if no attempt counts."""
     outcome: RequestOutcome | None
+    """Outcome of the last request, unless the spec or the Secret has changed since a final error."""
+    last: RequestOutcome | None
+    """Outcome of the current incarnation's last request, whatever has changed since."""
     busy: str
     """Verb of the request in flight, or empty."""
     next_try: float
@@ -62,8 +65,8 @@ class ReplicaState:
     with `retry_switch: eager` after each."""
     attempts_expire_at: float
     """Time from which the current series may be dropped if the pod is no longer used."""
-    eager: bool = False
-    """True if only a pod without recent errors is preferred."""
+    elsewhere: bool = False
+    """True if the last load failed with an error that another pod may not have, so that any other pod is preferred."""
     unsent: bool = False
     """True if the request of the last announced attempt was never sent."""
     maybe_on_new_incarnation: bool = False
@@ -90,15 +93,18 @@ class ReplicaState:
         """True if the engine neither has the adapter nor may still load it.
 
         An inventory without it is not enough: a load that was abandoned may still end. An unload settles it, since
-        engines process loads and unloads of one name in turn; so does a clear refusal of every attempt.
+        engines process loads and unloads of one name in turn; so does a clear refusal of every attempt, and an engine
+        without the route.
         """
         if self.presence is AdapterPresence.GONE:
             return not self.maybe_on_new_incarnation
-        done = self.outcome
+        done = self.last
         if self.presence is not AdapterPresence.ABSENT or self.busy or done is None:
             return False
         if done.error is None:
             return done.verb == "unload"
+        if done.error.no_route:
+            return True
         return done.verb == "load" and not done.doubtful and done.failures >= self.used_attempts
 
     @property
@@ -186,11 +192,12 @@ class _Evaluation:
             announced=self.announced,
             attempt=attempt,
             outcome=self.outcome,
+            last=self.last if self._of_this_incarnation() else None,
             busy=busy,
             next_try=next_try,
             cooldown_until=cooldown_until,
             yields_until=max(cooldown_until, next_try if eager or self._failed_here() else 0.0),
-            eager=eager and not self._failed_here(),
+            elsewhere=self._failed_here(),
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
             unsent=self.unsent,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),
@@ -205,10 +212,14 @@ class _Evaluation:
     def _restarted(self) -> ReplicaState:
         return _Evaluation(self.snapshot, self.pod, self.now, self.settings, ignore_placement=True).state()
 
+    def _of_this_incarnation(self) -> bool:
+        """Return whether the last request was sent to the current incarnation."""
+        return self.view is not None and self.last is not None and self.last.engine == self.view.engine
+
     def _outcome_matters(self) -> bool:
         """An outcome is void for another incarnation; a final error also once the spec or the Secret has changed."""
         outcome, snapshot = self.last, self.snapshot
-        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+        if outcome is None or not self._of_this_incarnation():
             return False
         unchanged = (outcome.generation, outcome.secret) == (snapshot.adapter.metadata.generation, snapshot.secret)
         return unchanged or not outcome.is_final
@@ -216,7 +227,7 @@ class _Evaluation:
     def _secret_changed(self) -> bool:
         """Return whether the Secrets have changed since a refusal: a new series of attempts begins at once."""
         outcome = self.last
-        if self.view is None or outcome is None or outcome.engine != self.view.engine:
+        if outcome is None or not self._of_this_incarnation():
             return False
         return outcome.is_final and outcome.secret != self.snapshot.secret
 
@@ -243,9 +254,9 @@ class _Evaluation:
         return AdapterPresence.DESIRED if held == self.artifact else AdapterPresence.OTHER
 
     def _presence_by_outcome(self) -> AdapterPresence:
-        """Return the presence without an inventory."""
-        outcome, placement = self.outcome, self.placement
-        if outcome is None or placement is None:
+        """Return the presence without an inventory, by the last request."""
+        outcome, placement = self.last, self.placement
+        if outcome is None or placement is None or not self._of_this_incarnation():
             return AdapterPresence.UNKNOWN
         if outcome.error is not None:
             refused = outcome.verb == "load" and not outcome.error.ambiguous

@@ -1,17 +1,19 @@
 """Everything that a plan is made from: values read from the caches at one instant. Nothing is fetched."""
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
+from controller.api.artifact import artifact_facts
 from controller.api.spec import SpecProblem
-from controller.api.types import EndpointSlice, ModelAdapter, Service
+from controller.api.types import ArtifactStatus, EndpointSlice, ModelAdapter, Service
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
+from controller.requests.inspections import Inspection
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 
@@ -20,9 +22,9 @@ from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
 class Snapshot:
     """One adapter and everything that bears on it.
 
-    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `full_pods`) are read-only views of the
-    caches, valid until the reconcile waits for something: copying them would cost each reconcile the size of the
-    cluster.
+    The mappings that many adapters share (`pods`, `engines`, `adapters_by_pod`, `sizes`, `full_pods`) are read-only
+    views of the caches, valid until the reconcile waits for something: copying them would cost each reconcile the size
+    of the cluster.
     """
 
     adapter: ModelAdapter
@@ -35,6 +37,8 @@ class Snapshot:
     """Results of requests to engines, by pod UID."""
     adapters_by_pod: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Adapters that occupy each pod (`namespace/name`)."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of the weights of each adapter for which they are known."""
     full_pods: Set[str] = frozenset()
     """Pods (`namespace/name`) whose engines have as many requests in flight as they may."""
     in_flight: Mapping[str, str] = field(default_factory=dict)
@@ -49,22 +53,32 @@ class Snapshot:
     service: Service | None = None
     slices: Sequence[EndpointSlice] = ()
     """Service and slices are the adapter's own, or orphans that it adopts."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice, unless one has succeeded since."""
-    scaling_error: PublicationError | None = None
+    scaling_error: Refusal | None = None
     """Last refusal of a change of the replicas by demand, unless one has succeeded since."""
+    status_error: Refusal | None = None
+    """Last refusal of a status, unless one has succeeded since."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote, unless it has succeeded since."""
     problem: SpecProblem | None = None
     move: DecidedMove | None = None
     """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
+    inspection: Inspection | None = None
+    """Request for the facts about the artifact, in flight or ended; None if there was none."""
     secret: str = ""
     """Versions of the Secrets that the adapter names; empty if it names none."""
     key: str = field(init=False, repr=False)
     """The adapter's `namespace/name`, stored because each candidate asks for it."""
+    artifact: ArtifactStatus = field(init=False, repr=False)
+    """What is known about the artifact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
+        facts = self.inspection.facts if self.inspection is not None else None
+        object.__setattr__(self, "artifact", artifact_facts(self.adapter, facts))
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -95,6 +109,17 @@ class Snapshot:
             return False
         return (record.failed_engine == pod.engine and record.failed_at > since) or record.unanswered == pod.engine
 
+    def failed(self, pods: Iterable[PodView], since: float) -> Set[str]:
+        """Return the names of those pods for which `has_failed` is true."""
+        engines = self.engines
+        return {
+            pod.name
+            for pod in pods
+            if (record := engines.get(pod.uid)) is not None
+            and (record.failed_at > since or record.unanswered == pod.engine)
+            and self.has_failed(pod, since)
+        }
+
     def has_slot(self, pod: PodView) -> bool:
         """Return whether the pod's engine may be sent one more request now."""
         return pod.key not in self.full_pods
@@ -103,6 +128,16 @@ class Snapshot:
         """Return the number of other adapters on the pod."""
         adapters = self.adapters_by_pod.get(pod.key)
         return len(adapters) - (self.key in adapters) if adapters else 0
+
+    def bytes_on(self, pod: PodView) -> int:
+        """Return the bytes of the other adapters on the pod, as far as they are known."""
+        others = self.adapters_by_pod.get(pod.key, ())
+        return sum(self.sizes.get(other, 0) for other in others if other != self.key)
+
+    def adapters_on_each(self, pods: Iterable[PodView]) -> list[int]:
+        """Return `adapters_on` of each pod."""
+        held, key, nothing = self.adapters_by_pod, self.key, ()
+        return [len(adapters) - (key in adapters) for pod in pods for adapters in (held.get(pod.key, nothing),)]
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""

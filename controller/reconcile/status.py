@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from controller.api.spec import rank_of
-from controller.api.types import Condition, ModelAdapter, ModelAdapterStatus, json_value
-from controller.cache.publication_errors import PublicationError
+from controller.api.types import ArtifactStatus, Condition, ModelAdapter, ModelAdapterStatus, json_value
+from controller.cache.refusals import Refusal
 from controller.cache.selector_index import candidate_selector
 
 Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
 SCALING = ("ScalingActive", "ScalingLimited")
 """Condition types of autoscaling, as HorizontalPodAutoscaler has them."""
+_ADOPTED = "SlicesAdopted"
 _OF_OTHERS = ("ResourceCreated", "Failed")
 """Condition types that only AIBrix's controller sets, and never resets."""
 
@@ -47,10 +47,16 @@ class StatusInput:
     message: str = ""
     progress: Progress | None = None
     """None only in the first status of all."""
-    publication_error: PublicationError | None = None
+    publication_error: Refusal | None = None
     """Last refusal of a write of the Service or a slice."""
+    adoption_error: Refusal | None = None
+    """Last refusal to adopt slices that another operator wrote."""
     foreign_base: str = ""
     """Message if the engines do not serve the base model that the spec names."""
+    artifact: ArtifactStatus | None = None
+    """None if nothing is known about the artifact."""
+    misfit: tuple[str, str] = ("", "")
+    """(reason, message) if the artifact does not fit some of the matching pods."""
     scaling: Sequence[Condition] = ()
     """Conditions of an adapter with autoscaling; a former one is reset without."""
 
@@ -70,11 +76,24 @@ def status_of(adapter: ModelAdapter, status_input: StatusInput, now: float) -> M
         desired_replicas=status_input.desired,
         ready_replicas=len(status_input.instances),
         selector=candidate_selector(adapter.spec.pod_selector),
-        rank=rank_of(adapter.spec),
+        artifact=status_input.artifact,
     )
     # A change of `candidates` alone is not written: with 1000 adapters each flap of a pod would be 1000 writes.
     same = msgspec.structs.replace(status, candidates=current.candidates)
     return current if same == current else status
+
+
+def with_adoption_error(adapter: ModelAdapter, error: Refusal, now: float) -> ModelAdapterStatus:
+    """Return the current status with the condition of a refused adoption."""
+    conditions = list(adapter.status.conditions)
+    for condition in _adoption(adapter, error):
+        _put(conditions, condition, datetime.fromtimestamp(int(now), UTC), adapter.metadata.generation)
+    return msgspec.structs.replace(adapter.status, conditions=tuple(conditions))
+
+
+def is_adoption_refused(status: ModelAdapterStatus) -> bool:
+    """Return whether the last adoption of slices was refused."""
+    return any(condition.type == _ADOPTED and condition.status == "False" for condition in status.conditions)
 
 
 def patch(before: ModelAdapterStatus, after: ModelAdapterStatus) -> dict[str, Any]:
@@ -109,7 +128,9 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
     else:
         yield from _scheduled_and_later(adapter, status_input)
     yield _condition("Progressing", "True" if progress.active else "False", progress.reason, progress.message)
+    yield from _adoption(adapter, status_input.adoption_error)
     yield from _base_model(adapter, status_input)
+    yield from _fit(adapter, status_input)
     yield from status_input.scaling or _not_scaled(adapter)
 
 
@@ -139,7 +160,7 @@ def _scheduled_and_later(adapter: ModelAdapter, status_input: StatusInput) -> It
         yield _condition("FullyReplicated", "True" if complete else "False", reason, message)
 
 
-def _bound(phase: Phase, error: PublicationError | None) -> Iterable[Condition]:
+def _bound(phase: Phase, error: Refusal | None) -> Iterable[Condition]:
     """`Bound`; and `Ready` False while the API server refuses to publish an adapter that was not published before."""
     if error is None:
         yield _condition("Bound", "True", "Bound", "loaded and published" if phase == "Running" else "being published")
@@ -149,12 +170,29 @@ def _bound(phase: Phase, error: PublicationError | None) -> Iterable[Condition]:
         yield _condition("Ready", "False", error.reason, error.message)
 
 
+def _adoption(adapter: ModelAdapter, error: Refusal | None) -> Iterable[Condition]:
+    """Reported when the API server refuses to let the slices of another operator be adopted, reset when it does not."""
+    if error is not None:
+        yield _condition(_ADOPTED, "False", error.reason, error.message)
+    elif any(condition.type == _ADOPTED for condition in adapter.status.conditions):
+        yield _condition(_ADOPTED, "True", _ADOPTED, "the slices that another operator wrote are adopted")
+
+
 def _base_model(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
     """Reported when the engines serve another base model, and reset when they no longer do."""
     if status_input.foreign_base:
         yield _condition("BaseModelServed", "False", "BaseModelNotServed", status_input.foreign_base)
     elif any(condition.type == "BaseModelServed" for condition in adapter.status.conditions):
         yield _condition("BaseModelServed", "True", "BaseModelServed", "the engines serve the base model")
+
+
+def _fit(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Condition]:
+    """Reported when the artifact does not fit some matching pods, and reset when it fits all."""
+    reason, message = status_input.misfit
+    if reason:
+        yield _condition("ArtifactFits", "False", reason, message)
+    elif any(condition.type == "ArtifactFits" for condition in adapter.status.conditions):
+        yield _condition("ArtifactFits", "True", "ArtifactFits", "the artifact fits all matching pods")
 
 
 def _not_scaled(adapter: ModelAdapter) -> Iterable[Condition]:

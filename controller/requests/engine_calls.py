@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from controller.api.artifact import READ, artifact_hash
 from controller.api.spec import artifact_of, load_timeout, lora_path
-from controller.api.types import ModelAdapter
+from controller.api.types import ArtifactStatus, ModelAdapter
 from controller.cache.pod_view import PodView
 from controller.cache.routing import route_port, uses_sidecar
 from controller.cache.secrets import SecretCache
@@ -49,6 +50,8 @@ class CallResult:
 
 
 _UNSENT = CallResult(sent=False)
+_INSPECT_SECONDS = 10.0
+"""Timeout of a request for the facts about an artifact, for which a first load waits."""
 
 
 class EngineCalls:
@@ -72,6 +75,28 @@ class EngineCalls:
         address = await self._address(adapter, pod)
         order = await self._order(adapter, pod)
         return PreparedLoad(adapter, pod, address, order, self._secrets.version(adapter))
+
+    async def inspect(self, adapter: ModelAdapter, pod: PodView) -> ArtifactStatus | None:
+        """Return the facts that the pod's sidecar reads about the artifact; None if it can tell none.
+
+        Raises:
+            EngineError: the sidecar does not answer, cannot read the artifact, or is too old for the request.
+        """
+        order = await self._order(adapter, pod)
+        if order is None:
+            return None
+        address = Address(pod.ip, route_port(pod, self._settings))
+        facts = await self._client.inspect(address, order, _INSPECT_SECONDS)
+        if not (facts.rank or facts.size_bytes or facts.base_model):
+            return None
+        return ArtifactStatus(
+            hash=artifact_hash(adapter.spec),
+            rank=facts.rank or 0,
+            size_bytes=facts.size_bytes or 0,
+            target_modules=facts.target_modules or (),
+            base_model=facts.base_model or "",
+            source=READ,
+        )
 
     async def load(self, prepared: PreparedLoad, confirmed: float) -> CallResult:
         """Send a load whose announcement was confirmed at `confirmed` (loop time)."""

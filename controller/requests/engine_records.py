@@ -43,7 +43,7 @@ class EngineRecords:
             for name, change in record.recent.items()
             if change.number > changes and change.engine == pod.engine
         }
-        if later or current is None or current.models is not adapters.adapters or current.unclear:
+        if current is None or current.models is not adapters.adapters or current.unclear:
             current = _with_changes(Inventory(pod.engine, adapters.adapters, adapters.bases), later)
         stored = replace(record, inventory=current, unanswered="", listed_after=changes, recent=later)
         if stored != record:

@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from controller.api.types import ModelAdapter
+from controller.api.artifact import artifact_hash
+from controller.api.types import ArtifactStatus, ModelAdapter
 from controller.cache.pod_view import PodView
 from controller.cache.secrets import SecretCache
 from controller.client.interface import Unavailable
 from controller.clock import Clock
 from controller.engine.errors import EngineError
 from controller.requests.engine_calls import CallResult, EngineCalls, PreparedLoad
+from controller.requests.inspections import Inspection, Inspections
 from controller.requests.outcomes import RequestOutcome
 from controller.requests.slots import RequestSlots
 
@@ -32,6 +34,10 @@ class AdapterRequests:
     """Outcome of the last request that ended."""
     unsent: dict[str, float] = field(default_factory=dict)
     """Time of the last announced attempt whose request was not sent, in seconds since 1970."""
+
+
+_MAX_INSPECTIONS = 32
+"""Requests for facts about artifacts at once: stores limit the rate of requests."""
 
 
 class RequestTracker:
@@ -57,6 +63,8 @@ class RequestTracker:
         self._adapters: dict[str, AdapterRequests] = {}
         self._listing: dict[str, set[str]] = {}
         """Adapters that wait for a list of a pod's engine, by pod UID."""
+        self.inspections = Inspections()
+        self._inspecting = asyncio.Semaphore(_MAX_INSPECTIONS)
 
     @property
     def in_flight(self) -> int:
@@ -105,12 +113,18 @@ class RequestTracker:
         self._listing[pod.uid] = {adapter.key}
         self._spawn(self._list(adapter, pod), f"list {pod.name}")
 
+    def inspect(self, adapter: ModelAdapter, pod: PodView) -> None:
+        """Let a pod's sidecar read the facts about the adapter's artifact."""
+        self.inspections.store(adapter.key, Inspection(artifact_hash(adapter.spec), finished_at=0.0))
+        self._spawn(self._inspect(adapter, pod), f"inspect {adapter.key} on {pod.name}")
+
     def record_unsent(self, adapter: str, pod: str, announced: float) -> None:
         """Record that an attempt that may have been announced will not be sent: it does not count as an attempt."""
         self._adapters.setdefault(adapter, AdapterRequests()).unsent[pod] = announced
 
     def forget_adapter(self, adapter: str) -> None:
         """Drop the outcomes of a deleted adapter."""
+        self.inspections.forget(adapter)
         requests = self._adapters.get(adapter)
         if requests is not None:
             requests.outcomes.clear()
@@ -191,6 +205,18 @@ class RequestTracker:
         requests = self._adapters[adapter]
         if not (requests.in_flight or requests.outcomes or requests.unsent):
             del self._adapters[adapter]
+
+    async def _inspect(self, adapter: ModelAdapter, pod: PodView) -> None:
+        facts: ArtifactStatus | None = None
+        try:
+            async with self._inspecting:
+                facts = await self._calls.inspect(adapter, pod)
+        except EngineError:
+            pass  # the load reports it
+        finally:
+            finished = Inspection(artifact_hash(adapter.spec), self._clock.now().timestamp(), facts)
+            self.inspections.store(adapter.key, finished)
+        self._wake(adapter.key)
 
     async def _list(self, adapter: ModelAdapter, pod: PodView) -> None:
         try:

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.engine.flavors import VLLM
 from controller.sidecar.artifacts.credentials import Credentials
+from controller.sidecar.artifacts.facts import ArtifactFacts
 from controller.sidecar.artifacts.provider import ArtifactProvider
 from controller.sidecar.artifacts.singleflight import Cancelled, SingleFlight
 from controller.sidecar.artifacts.url import Artifact, parse
@@ -60,6 +61,10 @@ class AdapterService:
         except Cancelled:
             message = f"the load of {name} was cancelled by an unload"
             raise SidecarError(Code.SUPERSEDED, message) from None
+
+    async def inspect(self, url: str, credentials: Mapping[str, str]) -> ArtifactFacts:
+        """Return what is known about the artifact of `url` without loading it."""
+        return await self._provider.facts(parse(url), Credentials(credentials))
 
     async def unload(self, name: str, clean: bool, key: str) -> bool:
         """Unload `name` and cancel loads of it; return whether it was loaded."""

@@ -25,9 +25,12 @@ from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.metrics import CONTENT_TYPE, MetricsEndpoint
 from controller.sidecar.protocol import (
+    INSPECT_PATH,
     LOAD_PATH,
     UNLOAD_PATH,
     ErrorResponse,
+    InspectRequest,
+    InspectResponse,
     LoadRequest,
     LoadResponse,
     Status,
@@ -146,6 +149,12 @@ def _adapters(services: Services, middleware: _Middleware) -> APIRouter:
         message = f"adapter {result.name} {'was loaded already' if result.already else 'is loaded'}"
         response = LoadResponse(lora_name=result.name, local_path=result.path, message=message)
         return JSONResponse(response.model_dump())
+
+    @router.post(INSPECT_PATH, response_model=InspectResponse)
+    async def inspect(body: InspectRequest) -> Response:
+        """Return the rank, size, target modules and base model of an artifact, without loading it."""
+        facts = await services.adapters.inspect(body.artifact_url, body.credentials or {})
+        return JSONResponse(InspectResponse.of(facts).model_dump())
 
     @router.post(UNLOAD_PATH, response_model=UnloadResponse)
     async def unload(body: UnloadRequest, authorization: Authorization = "") -> Response:

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from controller.sidecar.artifacts.facts import ArtifactFacts
 from controller.sidecar.errors import SidecarError
 
+INSPECT_PATH = "/v1/lora_adapter/inspect"
 LOAD_PATH = "/v1/lora_adapter/load"
 UNLOAD_PATH = "/v1/lora_adapter/unload"
 
@@ -40,6 +42,18 @@ class LoadRequest(_Request):
     additional_config: dict[Text, Text] | None = None
 
 
+class InspectRequest(_Request):
+    """Body of `POST /v1/lora_adapter/inspect`.
+
+    Attributes:
+        artifact_url: URL of the artifact.
+        credentials: data of a Secret, by key.
+    """
+
+    artifact_url: Text
+    credentials: dict[Text, Text] | None = None
+
+
 class UnloadRequest(_Request):
     """Body of `POST /v1/lora_adapter/unload`.
 
@@ -58,6 +72,26 @@ class UnloadResponse(BaseModel):
     status: Literal["success"] = "success"
     lora_name: str
     message: str
+
+
+class InspectResponse(BaseModel):
+    """Facts about an artifact; null for what is not known."""
+
+    status: Literal["success"] = "success"
+    rank: int | None
+    size_bytes: int | None
+    target_modules: list[str] | None
+    base_model: str | None
+
+    @classmethod
+    def of(cls, facts: ArtifactFacts) -> "InspectResponse":
+        """Return the body for the facts."""
+        return cls(
+            rank=facts.rank or None,
+            size_bytes=facts.size or None,
+            target_modules=list(facts.target_modules) or None,
+            base_model=facts.base_model or None,
+        )
 
 
 class LoadResponse(BaseModel):

@@ -98,7 +98,7 @@ def test_a_rank_above_the_limit_of_all_engines_is_failed_before_anything_is_sent
     story = run_story(tmp_path, pods=2, adapters=one(additionalConfig={"rank": "64"}), duration="3m")
     assert tried(story) == []
     assert story.adapter()["status"]["phase"] == "Failed"
-    assert story.adapter()["status"]["rank"] == 64
+    assert story.adapter()["status"]["artifact"]["rank"] == 64
     reason, message = story.conditions()["Ready"][1:]
     assert reason == "RankTooLarge"
     assert message.startswith("rank 64 is above --max-lora-rank of all matching engines, at most 16: raise it there")

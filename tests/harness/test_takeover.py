@@ -10,6 +10,7 @@ from controller.runtime.leaderelection import LeaderElector
 from tests.harness.story import ADAPTERS, SLICES, engines, one, run_story
 from tests.twin.worlds import SELECTOR
 from twin.sim.simulation import Simulation
+from twin.trace.lines import ControllerLine
 
 FINALIZER = "adapter.model.aibrix.ai/finalizer"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -143,7 +144,7 @@ def test_what_aibrix_moved_after_going_back_is_taken_over_where_it_is(tmp_path: 
 def test_two_operators_without_leader_election_repeat_requests_and_serve_nevertheless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each overwrites the other's status, and sends the load again that it does not know of."""
+    """Each overwrites the other's status, and sends the load again that it does not know of; an event says so."""
 
     async def lead_at_once(self: LeaderElector, work: Any, stopping: Any) -> None:
         await work()
@@ -153,6 +154,32 @@ def test_two_operators_without_leader_election_repeat_requests_and_serve_neverth
     assert story.published() == story.holders() == sorted(story.adapter()["status"]["instances"])
     assert len(story.published()) == 2
     assert len(story.sent("load")) <= 4
+    warnings = [note for reason, note in story.event_notes() if reason == "AnotherOperator"]
+    assert 1 <= len(warnings) <= 2, "each operator warns once in ten minutes"
+    assert all("Stop one of them" in note for note in warnings)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "controller-crash", "at": "46s", "restart_after": "30s"},
+        {"kind": "leader-loss", "at": "46s"},
+    ],
+    ids=["restarted", "handed over"],
+)
+def test_an_operator_and_its_successor_are_not_two_operators(fault: dict[str, Any], tmp_path: Path) -> None:
+    edits = [
+        {"at": f"{at}s", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": replicas}}}
+        for at, replicas in ((45, 2), (80, 3), (100, 1))
+    ]
+    story = run_story(
+        tmp_path, adapters=one(), edits=edits, faults=[fault], controller={"replicas": 2}, duration="130s"
+    )
+    leaders = {line.by for line in story.lines if isinstance(line, ControllerLine) and line.event == "leading"}
+    assert len(leaders) == 2
+    assert "AnotherOperator" not in [reason for reason, _ in story.event_notes()]
+    assert "adapter.model.aibrix.ai/written-by" in story.adapter()["metadata"]["annotations"]
+    assert story.violations == []
 
 
 def test_an_adapter_whose_name_no_service_can_have_is_reported_and_can_be_deleted(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Accounts of the small worlds: what their users read, and what the operator asked for; not a test.
+"""Accounts of the small worlds: what their users read, what the operator asked for, and what it cost; not a test.
 
 `accounts.txt` has the account of each world. A line that changes on purpose is reviewed there:
 
@@ -15,13 +15,15 @@ from pathlib import Path
 
 from tests.mutants.clusters import CLUSTER_WORLDS
 from tests.mutants.control import CONTROL_WORLDS
+from tests.mutants.handovers import HANDOVER_WORLDS
 from tests.mutants.placing import POLICY_WORLDS
 from tests.mutants.private import PRIVATE_WORLDS
+from tests.mutants.rarely import RARE_WORLDS
 from tests.mutants.records import Records
 from tests.mutants.scaled import DEMAND_WORLDS
 from tests.mutants.small import POD_WORLDS
 from tests.mutants.weights import WEIGHT_WORLDS
-from twin.trace.lines import AdapterLine, ApiLine, EventLine, Line, RequestLine, SliceLine
+from twin.trace.lines import AdapterLine, ApiLine, Counts, EngineLine, EventLine, Line, RequestLine, SliceLine
 
 World = Callable[[Path], str]
 WORLDS: Mapping[str, World] = {
@@ -32,6 +34,8 @@ WORLDS: Mapping[str, World] = {
     **POLICY_WORLDS,
     **PRIVATE_WORLDS,
     **WEIGHT_WORLDS,
+    **HANDOVER_WORLDS,
+    **RARE_WORLDS,
 }
 FILE = Path(__file__).with_name("accounts.txt")
 _NAMED = 1
@@ -41,10 +45,11 @@ _LONGEST = 40
 
 
 def account(lines: Sequence[Line]) -> list[str]:
-    """Return what a user reads of a run: phases and when, conditions, Events, and how many requests there were."""
+    """Return what a user reads of a run: phases and when, conditions, Events, how it ends, and what it costs."""
     names = sorted({line.object for line in lines if isinstance(line, AdapterLine)})[:_NAMED]
     told = dict.fromkeys(text for name in names for text in _statuses(lines, name))
-    return [*islice(told, _LONGEST), *_events(lines, names), *_requests(lines)]
+    sent = (text for name in names for text in _sent(lines, name))
+    return [*islice(told, _LONGEST), *islice(sent, _LONGEST), *_events(lines, names), *_ends(lines), *_costs(lines)]
 
 
 def _statuses(lines: Sequence[Line], name: str) -> Iterator[str]:
@@ -52,7 +57,8 @@ def _statuses(lines: Sequence[Line], name: str) -> Iterator[str]:
     for line in lines:
         if isinstance(line, SliceLine) and line.adapter == name and len(line.pods) != published:
             published = len(line.pods)
-            yield f"{short} at {line.t:.0f} s: {published} endpoints in a slice"
+            where = f", the first at {line.addresses[0]} port {line.port}" if published else ""
+            yield f"{short} at {line.t:.0f} s: {published} endpoints in a slice{where}"
         if not isinstance(line, AdapterLine) or line.object != name:
             continue
         now = f"{line.phase or line.event} on {len(line.instances)} pods" if line.event != "deleted" else "deleted"
@@ -71,7 +77,30 @@ def _events(lines: Sequence[Line], names: Sequence[str]) -> Iterator[str]:
         yield f"{name.partition('/')[2]} Event {line.type} {reason} x{line.count}: {note}"
 
 
-def _requests(lines: Sequence[Line]) -> Iterator[str]:
+def _sent(lines: Sequence[Line], name: str) -> Iterator[str]:
+    """Yield the loads and unloads of an adapter."""
+    namespace, short = name.split("/")
+    requests = (line for line in lines if isinstance(line, RequestLine) and line.event == "sent")
+    for line in requests:
+        space, pod = line.object.split("/")
+        if (space, line.adapter) == (namespace, short):
+            yield f"{short} at {line.t:.1f} s: {line.verb} on {pod}"
+
+
+def _ends(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield how many adapters end in which phase on how many pods, and which reasons their conditions then have."""
+    last = {line.object: line for line in lines if isinstance(line, AdapterLine)}
+    counts: Counter[str] = Counter()
+    for line in last.values():
+        if line.event == "deleted":
+            counts["in the end deleted"] += 1
+            continue
+        counts[f"in the end {line.phase or 'no phase'} on {len(line.instances)} pods"] += 1
+        counts.update(f"in the end {kind} {' '.join(why)}".rstrip() for kind, why in line.conditions.items())
+    yield from (f"{number} {what}" for what, number in sorted(counts.items()))
+
+
+def _costs(lines: Sequence[Line]) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for line in lines:
         match line:
@@ -83,6 +112,12 @@ def _requests(lines: Sequence[Line]) -> Iterator[str]:
                 counts[f"Events {line.reason}"] += 1
             case AdapterLine():
                 counts[f"changes of adapters to {line.phase or 'no phase'}"] += 1
+            case SliceLine():
+                counts[f"slices {line.event}"] += 1
+            case EngineLine(event="loaded" | "unloaded"):
+                counts[f"adapters {line.event} in engines"] += 1
+            case Counts():
+                counts.update({f"{name} in all": number for name, number in line.counts.items()})
     yield from (f"{number} {what}" for what, number in sorted(counts.items()))
 
 

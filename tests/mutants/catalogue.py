@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "a load that is unknown after a crash",
         "reconcile/planning/plan.py",
-        "*_persist(context, serving, after),\n            *loads,\n",
-        "*loads,\n            *_persist(context, serving, after),\n",
+        "*_persist(context, serving, after),\n        *loads,\n",
+        "*loads,\n        *_persist(context, serving, after),\n",
         "announced after it was sent",
     ),
     Mutant(
@@ -178,7 +178,7 @@ MUTANTS = (
     Mutant(
         "a retry is never made",
         "reconcile/planning/steps.py",
-        "return replace(persisted, wake=state.next_try)",
+        "return replace(persisted, wake=wait)",
         "return persisted",
         "missing requeue",
     ),
@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(
         "a pod known to be bad gets the next adapter",
         "reconcile/planning/selection.py",
-        "failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}",
+        "failing = self.snapshot.failed(pool, self.recent)",
         "failing: set[str] = set()",
         "what was learned is not used",
     ),
@@ -234,8 +234,8 @@ MUTANTS = (
     Mutant(
         "a conflict ends the story",
         "controller.py",
-        "except (Conflict, NotFound):\n            self._queue.add_rate_limited(key)",
-        "except (Conflict, NotFound):\n            pass",
+        "span.fail(type(error).__name__)\n            self._queue.add_rate_limited(key)",
+        "span.fail(type(error).__name__)",
         "lost update: conflict swallowed",
     ),
     Mutant(
@@ -375,8 +375,8 @@ MUTANTS = (
     Mutant(
         "a burst lands on one pod",
         "reconcile/planning/selection.py",
-        "adapters=snapshot.adapters_on(pod),",
-        "adapters=0,",
+        "zip(pods, snapshot.adapters_on_each(pods), strict=True)",
+        "zip(pods, [0] * len(pods), strict=True)",
         "stale count of adapters",
     ),
     Mutant(
@@ -559,9 +559,51 @@ MUTANTS = (
     Mutant(
         "a refused status keeps an adapter from being loaded",
         "reconcile/executor.py",
-        "except (Forbidden, Invalid) as error:\n            self._refusal = error",
-        "except ZeroDivisionError as error:\n            self._refusal = error",
+        "except (Forbidden, Invalid) as error:\n            errors.record(key, error)\n            note",
+        "except ZeroDivisionError as error:\n            errors.record(key, error)\n            note",
         "step stopped by one that it does not depend on",
+    ),
+    Mutant(
+        "an engine is unloaded while the status names its pod",
+        "reconcile/planning/steps.py",
+        "if held := context.held_until(state.pod):",
+        "if held := 0.0:",
+        "request before the refused write that announces it",
+    ),
+    Mutant(
+        "a second operator stays unnoticed",
+        "reconcile/executor.py",
+        "patch | {annotations.WRITER: self._dependencies.other_operators.signature()}",
+        "patch",
+        "conflict between writers without a word",
+    ),
+    Mutant(
+        "an operator takes itself for a second one",
+        "cache/other_operators.py",
+        "if before is None or before.uid != uid or writer is None or writer.identity == self._identity:",
+        "if before is None or before.uid != uid or writer is None:",
+        "alarm without a cause",
+    ),
+    Mutant(
+        "slices of another operator stay after a refusal",
+        "reconcile/planning/recovery.py",
+        "return snapshot.adoption_error.retry_at <= now",
+        "return False",
+        "refused step never tried again",
+    ),
+    Mutant(
+        "slices of another operator stay after a restart",
+        "reconcile/planning/recovery.py",
+        "return is_written_by_others(snapshot) or is_adoption_refused(snapshot.adapter.status)",
+        "return is_written_by_others(snapshot)",
+        "unfinished step remembered in memory only",
+    ),
+    Mutant(
+        "an endpoint on a pod without the adapter waits for a quota",
+        "reconcile/planning/endpoints.py",
+        "if snapshot.publication_error is not None and not _is_used(snapshot, pod.name):",
+        "if False:",
+        "urgent write behind one that is refused",
     ),
     # -- what users write, and what else is in the cluster
     Mutant(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mutants.judging import ONE, conflicts, last, run_world, running_by
+from tests.mutants.memory import nothing_is_kept
 from tests.twin.worlds import a_scenario, adapters
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
@@ -84,6 +85,7 @@ CONTROL_WORLDS: dict[str, Callable[[Path], str]] = {
     "late news": _lagging,
     "a gap": _gap,
     "nothing left": _forgotten,
+    "nothing kept": nothing_is_kept,
     "two hands": _two_hands,
     "slow writes": _slow_writes,
     "a succession": _succession,

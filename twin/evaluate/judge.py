@@ -8,7 +8,7 @@ from twin.evaluate import invariants, measures
 from twin.evaluate.expectations import check_expectations
 from twin.evaluate.run_result import RunResult
 from twin.scenario import Expectation
-from twin.trace.lines import Line, LogLine, Run
+from twin.trace.lines import Line, LogLine, RefusedLine, Run
 from twin.trace.recorder import TWIN
 
 UNJUDGED = (
@@ -17,6 +17,9 @@ UNJUDGED = (
 
 
 FAILED = "The simulated cluster itself failed {count} times, so that the run is not a cluster's; first: {first}"
+
+
+REFUSED = "Requests of users that the API server refused: {count}; first: {first}"
 
 
 def evaluate(
@@ -42,6 +45,10 @@ def _notes(lines: Sequence[Line], *, liveness_judged: bool) -> Iterator[str]:
     failures = [line.text for line in lines if isinstance(line, LogLine) and line.by == TWIN]
     if failures:
         yield FAILED.format(count=len(failures), first=failures[0])
+    refused = [line for line in lines if isinstance(line, RefusedLine)]
+    if refused:
+        first = f"{refused[0].verb} of {refused[0].resource} {refused[0].object}: {refused[0].message}"
+        yield REFUSED.format(count=len(refused), first=first)
 
 
 def _cut_short(lines: Sequence[Line]) -> list[Line]:

@@ -22,6 +22,7 @@ from twin.scenario.edits import check_edits
 from twin.scenario.error_messages import explain
 from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
+from twin.scenario.manifests.autoscaler_notes import AUTOSCALER, notes_on_autoscalers
 from twin.scenario.manifests.owners import notes_on_owners
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.manifests.secrets import SecretRedactor, hide_in_urls, secrets_of
@@ -166,8 +167,9 @@ def _assembled(
     problems += check_containers(file, document, workloads) if not (manifests.problems or refused) else ()
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
-    if not entries and not templates and not manifests.problems and not problems:
-        problems += _nothing_to_run(document, [*manifests.notes, *notes])
+    runs_nothing = all(entry.kind == AUTOSCALER for entry in entries) and not templates
+    if runs_nothing and not manifests.problems and not problems:
+        problems += _nothing_to_run(document, [*manifests.notes, *notes, *notes_on_autoscalers(entries)])
     if problems or not complete:
         return None, problems
     first = [Entry(t.manifest(0), document, ("adapters", index)) for index, t in enumerate(templates)]

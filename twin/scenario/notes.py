@@ -8,6 +8,7 @@ from controller.api.labels import ENABLED_LABEL
 from fake_vllm.engine.config import EngineConfigError
 from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
+from twin.scenario.manifests.autoscaler_notes import notes_on_autoscalers
 from twin.scenario.manifests.group_notes import notes_on_groups
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
@@ -29,7 +30,7 @@ def notes_on(
 ) -> list[Note]:
     """Return notes on what keeps something of a valid scenario from working."""
     notes = [*_on_selectors(workloads, adapters), *_on_pods(entries, workloads)]
-    notes += [*_on_services(entries), *_on_budgets(entries, workloads)]
+    notes += [*_on_services(entries), *_on_budgets(entries, workloads), *notes_on_autoscalers(entries)]
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
     if requested > available:

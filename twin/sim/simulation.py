@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
-from itertools import chain
 from typing import Any, TypeVar
 
 import simpy
@@ -27,9 +26,9 @@ from twin.kernel.failures import reraise
 from twin.kernel.loop import run
 from twin.kernel.random_streams import Streams
 from twin.scenario import Fault, Scenario
-from twin.scenario.edits import Edit
-from twin.scenario.manifests.admission import ACCEPTED, definition
+from twin.scenario.manifests.admission import definition
 from twin.sim.settings import controller_settings, run_header, world_settings
+from twin.sim.users import Users
 from twin.trace.lines import EngineLine, Line
 from twin.trace.recorder import Recorder
 from twin.traffic.generator import Traffic
@@ -47,8 +46,6 @@ Progress = Callable[[float], None]
 
 _STEPS = 200
 """Number of progress reports in a run."""
-_ASK_AGAIN = 1.0
-"""Seconds after which a user tries again to create an object whose predecessor is still being deleted."""
 _NETWORK = Constant(0.001)
 """Seconds from controller to engine and back, within one cluster."""
 _GC_THRESHOLDS = (100_000, 50, 10)
@@ -133,6 +130,7 @@ class Simulation:
         settings = replace(world_settings(scenario), first_address=options.first_address)
         self.world = World(self._context, settings, self._on_engine)
         self.recorder.watch_store(self.store, self.world.workload_of)
+        self.users = Users(self.env, self.store, self.recorder, scenario)
         self.api_faults = ApiFaults(self.env, self.store)
         self.network = Network(self.env, self.world.hosts.get, self.streams, self.recorder, _NETWORK)
         replica_context = self._replica_context()
@@ -159,8 +157,9 @@ class Simulation:
     def start(self, *, controllers: bool = True) -> None:
         """Create the nodes and objects, and schedule everything that the scenario contains for later."""
         self.world.start()
-        self._apply_manifests()
-        self._schedule_adapters()
+        self._register_crds()
+        self.users.apply_manifests()
+        self._schedule_users()
         if controllers:
             for replica in self.replicas:
                 replica.start()
@@ -200,22 +199,10 @@ class Simulation:
             if progress is not None:
                 progress(float(self.env.now))
 
-    def _apply_manifests(self) -> None:
+    def _register_crds(self) -> None:
         kinds = {item["kind"] for item in self.scenario.objects}
         for crd in (definition(), *definitions_for(kinds)):
             self.store.register_crd(crd)
-        namespaces = {item["metadata"].get("namespace", "") for item in self.scenario.objects}
-        namespaces |= {template.namespace for template in self.scenario.adapters}
-        namespaces_by_name = {
-            item["metadata"]["name"]: item for item in self.scenario.objects if item["kind"] == "Namespace"
-        }
-        for name in sorted((namespaces | namespaces_by_name.keys()) - {""}):
-            self.store.ensure_namespace(name)
-            self.store.patch("namespaces", "", name, namespaces_by_name.get(name, {}), manager="kubectl")
-        order = dict.fromkeys(("Secret", "ConfigMap", "PriorityClass", "ResourceQuota", "LimitRange"), 0)
-        rest = [item for item in self.scenario.objects if item["kind"] != "Namespace"]
-        for item in sorted(rest, key=lambda item: order.get(item["kind"], 1)):
-            self.store.create(ACCEPTED[item["kind"]][1], item, manager="kubectl")
 
     def _replica_context(self) -> ReplicaContext:
         """Return what the operator's replicas need."""
@@ -259,57 +246,14 @@ class Simulation:
         }
         return Traffic(self._context, self.network, self.recorder, settings, weights)
 
-    def _schedule_adapters(self) -> None:
+    def _schedule_users(self) -> None:
         for number, template in enumerate(self.scenario.adapters):
             stays = template.visits(self.streams.get(f"adapters/{number}"))
             for index, (arrives, leaves) in enumerate(stays):
                 if arrives <= self.scenario.duration:
-                    self.env.process(self._run_adapter(template.manifest(index), arrives, leaves))
+                    self.env.process(self.users.arrive(template.manifest(index), arrives, leaves))
         for edit in self.scenario.edits:
-            self.env.process(self._edit(edit))
-
-    def _run_adapter(self, manifest: dict[str, Any], arrives: float, leaves: float | None) -> Any:
-        """Create an adapter, and delete it again if it has an end."""
-        yield self.env.timeout(arrives)
-        resource, meta = ACCEPTED["ModelAdapter"][1], manifest["metadata"]
-        self.store.create(resource, manifest, manager="kubectl")
-        if leaves is not None and leaves <= self.scenario.duration:
-            yield self.env.timeout(leaves - self.env.now)
-            try:
-                self.store.delete(resource, meta["namespace"], meta["name"])
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-
-    def _edit(self, edit: Edit) -> Any:
-        """Let a user change, delete or create an object; nothing is changed that does not exist any more."""
-        yield self.env.timeout(edit.at)
-        if edit.create:
-            yield from self._create_again(edit)
-            return
-        try:
-            if edit.patch is None:
-                self.store.delete(edit.resource, edit.namespace, edit.name)
-            else:
-                self.store.patch(edit.resource, edit.namespace, edit.name, edit.patch, manager="kubectl")
-        except ApiError as error:
-            if error.code != 404:
-                raise
-
-    def _create_again(self, edit: Edit) -> Any:
-        """Create an object as the scenario has it, once its predecessor is gone."""
-        adapters = (template.manifest(i) for template in self.scenario.adapters for i in range(template.count))
-        place = (edit.kind, edit.namespace, edit.name)
-        manifest = next(item for item in chain(self.scenario.objects, adapters) if _place(item) == place)
-        while True:
-            try:
-                self.store.create(edit.resource, manifest, manager="kubectl")
-            except ApiError as error:
-                if error.code != 409:
-                    raise
-                yield self.env.timeout(_ASK_AGAIN)
-            else:
-                return
+            self.env.process(self.users.edit(edit))
 
     def restart(self, replica: Replica, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, replica.start)
@@ -360,8 +304,3 @@ class Simulation:
         """Return five characters for `generateName`, from Kubernetes' alphabet."""
         alphabet = "bcdfghjklmnpqrstvwxz2456789"
         return "".join(alphabet[i] for i in self.streams.get("apiserver/names").integers(0, len(alphabet), 5))
-
-
-def _place(manifest: dict[str, Any]) -> tuple[str, str, str]:
-    meta = manifest["metadata"]
-    return manifest["kind"], meta.get("namespace", "default"), meta["name"]

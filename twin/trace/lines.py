@@ -101,6 +101,10 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     """Pod to the number of retries (annotation `retry-count.POD`)."""
     placements: list[str] = []
     """Pods in the placements annotation."""
+    move: str = ""
+    """Pods of its last move by rebalancing, as `FROM > TO`."""
+    moving: bool = False
+    """True while this move is under way."""
     deleting: bool = False
     finalizer: bool = False
 
@@ -212,6 +216,17 @@ class ApiLine(_Line, frozen=True, kw_only=True, tag="api"):
     """True if the object already was what the write asked for."""
 
 
+class RefusedLine(_Line, frozen=True, kw_only=True, tag="refused"):
+    """The API server refuses a user's request of the scenario: an adapter that arrives, an edit, a manifest."""
+
+    object: str
+    verb: Literal["create", "patch", "delete"]
+    resource: str
+    code: int
+    reason: str = ""
+    message: str = ""
+
+
 class TrafficLine(_Line, frozen=True, kw_only=True, tag="traffic"):
     """Results of users' requests for an adapter that ended in the `seconds` before `t`."""
 
@@ -303,6 +318,7 @@ Line = (
     | TrafficLine
     | AnswerLine
     | ApiLine
+    | RefusedLine
     | ControllerLine
     | LeaseLine
     | EventLine

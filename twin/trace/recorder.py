@@ -31,6 +31,7 @@ from twin.trace.lines import (
     Line,
     LogLine,
     PodLine,
+    RefusedLine,
     RequestLine,
     SecretLine,
     SliceLine,
@@ -39,7 +40,16 @@ from twin.trace.lines import (
 WorkloadOf = Callable[[Object], str]
 """Returns the name of the Deployment that a pod object belongs to."""
 
-_EXPLAINING = ("Initialized", "Scheduled", "Loaded", "Bound", "BaseModelServed", "Ready", "FullyReplicated")
+_EXPLAINING = (
+    "Initialized",
+    "Scheduled",
+    "Loaded",
+    "Bound",
+    "SlicesAdopted",
+    "BaseModelServed",
+    "Ready",
+    "FullyReplicated",
+)
 """Conditions in the order in which an adapter passes them."""
 _MINUTE = 60.0
 _EVENTS = {"ADDED": "created", "MODIFIED": "updated", "DELETED": "deleted"}
@@ -69,6 +79,10 @@ def decode(data: bytes) -> list[Line]:
         msgspec.MsgspecError: a line is not valid.
     """
     return [_decoder.decode(line) for line in data.splitlines() if line]
+
+
+_WITH_TEXTS = AdapterLine | EventLine | LogLine | PodLine | RefusedLine | SliceLine
+"""Lines whose texts may contain a secret."""
 
 
 class Recorder:
@@ -202,6 +216,8 @@ class Recorder:
             candidates=status.get("candidates", 0),
             attempts={pod: attempt.retries for pod, attempt in sorted(state.attempts.items())},
             placements=sorted(state.placements),
+            move=f"{state.move.source} > {state.move.target}" if state.move is not None else "",
+            moving=state.move is not None and state.move.under_way,
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )
@@ -308,7 +324,9 @@ class Recorder:
     def _redact(self, line: Line) -> Line:
         """Return the line with secrets redacted."""
         line = _without_url_secrets(line)
-        if not self._secrets or not isinstance(line, AdapterLine | EventLine | LogLine | SliceLine | PodLine):
+        if not self._secrets or not isinstance(
+            line, AdapterLine | EventLine | LogLine | RefusedLine | SliceLine | PodLine
+        ):
             return line
         text = _encoder.encode(line).decode()
         if not any(secret in text for secret in self._secrets):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controller.api.annotations import MOST_PODS
-from controller.api.labels import ENABLED_LABEL
-from controller.api.types import ModelAdapterStatus
+from controller.api.labels import ENABLED_LABEL, MEMORY_LABEL
+from controller.api.types import ArtifactStatus, ModelAdapterStatus
 from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
 from controller.reconcile.planning.context import PlanContext
+from controller.reconcile.planning.inspection import fit_problem
 from controller.reconcile.planning.scaling import scaling_conditions
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.status import Phase, Progress, StatusInput, status_of
@@ -37,13 +38,15 @@ class ConditionBuilder:
 
     def initial(self) -> ModelAdapterStatus:
         """Return the first status of an adapter."""
-        return self._status(StatusInput("Pending"))
+        return self._status(StatusInput("Pending", artifact=self._artifact()))
 
     def deleting(self) -> ModelAdapterStatus:
         """Return the status of an adapter that is being deleted."""
         message = "unloading from all pods"
         progress = Progress(True, "Deleting", message)
-        return self._status(StatusInput("Pending", reason="Deleting", message=message, progress=progress))
+        return self._status(
+            StatusInput("Pending", reason="Deleting", message=message, progress=progress, artifact=self._artifact())
+        )
 
     def serving(self, phase: Phase, pods: Sequence[str]) -> ModelAdapterStatus:
         """Return the status of an adapter that these pods serve, or (if there are none) that is about to be loaded."""
@@ -61,14 +64,21 @@ class ConditionBuilder:
         problems: list[tuple[str, str]] = []
         if snapshot.problem is not None:
             problems.append((snapshot.problem.reason, snapshot.problem.message))
-        if (error := snapshot.publication_error) is not None:
-            problems.append((error.reason, error.message))
+        for error in (snapshot.publication_error, snapshot.adoption_error):
+            if error is not None:
+                problems.append((error.reason, error.message))
         if base := self._foreign_base():
             problems.append(("BaseModelNotServed", base))
+        if (misfit := fit_problem(snapshot.artifact, snapshot.matching))[0] and snapshot.problem is None:
+            problems.append(misfit)
         events = [EmitEvent("Warning", reason, note) for reason, note in problems if (reason, note) not in current]
         if keys := ", ".join(snapshot.persisted.unreadable):
             events.append(EmitEvent("Warning", "AnnotationsUnreadable", f"{keys}: cannot be parsed and is reset"))
         return events
+
+    def _artifact(self) -> ArtifactStatus | None:
+        artifact = self.context.snapshot.artifact
+        return artifact if artifact.hash else None
 
     def _status(self, status_input: StatusInput) -> ModelAdapterStatus:
         return status_of(self.context.snapshot.adapter, status_input, self.context.now)
@@ -85,7 +95,10 @@ class ConditionBuilder:
             message=message,
             progress=self._progress(pods),
             publication_error=self.context.snapshot.publication_error,
+            adoption_error=self.context.snapshot.adoption_error,
             foreign_base=self._foreign_base(),
+            artifact=self._artifact(),
+            misfit=fit_problem(self.context.snapshot.artifact, self.context.snapshot.matching),
             scaling=scaling_conditions(self.context.scaling, self.context.snapshot.scaling_error),
         )
 
@@ -146,7 +159,10 @@ class ConditionBuilder:
             return "NoMatchingPod", f"no pod of the namespace has the label {label} and matches podSelector"
         if candidates:
             full = f"the policy {spec.scheduler_name!r} finds no capacity on {candidates} ready pods"
-            return "NoCapacity", f"{full}: add pods, or raise --max-cpu-loras of the engines"
+            limits = "--max-cpu-loras of the engines"
+            if any(pod.adapter_memory for pod in matching):
+                limits = f"{limits} and the pods' label {MEMORY_LABEL}"
+            return "NoCapacity", f"{full}: add pods, or raise {limits}"
         return "NoReadyPod", f"none of {len(matching)} matching pods is ready, stable and out of cooldown"
 
     # -- progress towards the desired replicas

@@ -56,6 +56,23 @@ class PlanContext:
         error = self.snapshot.publication_error
         return error is not None and error.retry_at > self.now
 
+    def status_waits(self) -> bool:
+        """Return whether the API server refused the status and is not asked again yet."""
+        error = self.snapshot.status_error
+        return error is not None and error.retry_at > self.now
+
+    def held_until(self, pod: str) -> float:
+        """Return the time until which no load or unload is sent to the pod; 0 if it may be sent.
+
+        A pod has to leave the status first. If that is refused, the request waits for the next attempt. The deletion of
+        an adapter waits for as many refusals as a load has attempts.
+        """
+        snapshot, error = self.snapshot, self.snapshot.status_error
+        if error is None or error.retry_at <= self.now or pod not in snapshot.adapter.status.instances:
+            return 0.0
+        deleting = snapshot.adapter.metadata.deletion_timestamp is not None
+        return 0.0 if deleting and self.settings.backoff.exhausted(error.failures) else error.retry_at
+
     def refused_until(self) -> float:
         """Return the time until which the adapter itself counts as refused; 0 if it does not."""
         return max(

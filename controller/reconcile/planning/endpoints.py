@@ -97,8 +97,15 @@ def _is_dead(snapshot: Snapshot, states: Mapping[str, ReplicaState], endpoint: E
     pod = next((pod for pod in pods if addresses <= set(pod.addresses.values())), None)
     if pod is None or not pod.available or (target is not None and target.uid != pod.uid):
         return True
+    if snapshot.publication_error is not None and not _is_used(snapshot, pod.name):
+        return True  # the publication, which would withdraw it, waits
     state = states.get(pod.name)
     return state is not None and state.presence in (AdapterPresence.GONE, AdapterPresence.ABSENT)
+
+
+def _is_used(snapshot: Snapshot, pod: str) -> bool:
+    """Return whether the adapter is or was meant to be on the pod, also by another operator."""
+    return pod in snapshot.persisted.placements or pod in snapshot.selected or pod in snapshot.adapter.status.instances
 
 
 def service_for(adapter: ModelAdapter, port: int) -> Service:

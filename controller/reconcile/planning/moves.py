@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from controller.api.annotations import MoveRecord
-from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.routing import pods_able_to_load
 from controller.rebalance.fleet import may_move
@@ -50,7 +49,7 @@ def plan_move(snapshot: Snapshot, now: float, settings: Settings) -> Plan | None
     target = pods_able_to_load(adapter.spec, snapshot.matching, settings).by_name.get(move.target)
     if target is None or not target.stable(now, settings.stable_for) or move.target in persisted.placements:
         return None
-    if snapshot.adapters_on(target) >= target.max_cpu_loras or not target.takes_rank(rank_of(adapter.spec)):
+    if snapshot.adapters_on(target) >= target.max_cpu_loras or not target.takes_rank(snapshot.artifact.rank):
         return None
     if move.source not in persisted.selected or set(persisted.selected) != set(adapter.status.instances):
         return None

@@ -3,14 +3,17 @@
 `plan` returns actions in the order in which they are to be executed, so that a crash between any two of them is
 harmless:
 
-- a replica leaves `status.instances` and the slices before its engine is sent an unload;
+- a replica leaves `status.instances` and the slices before its engine is sent an unload, or another load;
 - an attempt is announced on the object (one patch) before its request is sent, and nothing is written in between;
 - a placement is dropped only when the engine is confirmed not to hold the adapter, or is gone.
+
+A write that the API server has refused is not planned again before its time, and neither is what has to follow it: a
+request to a pod that has not left the status waits for the status. All other work goes on.
 
 Nothing waits: `Plan.wake` is the time of the next plan.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from random import Random
 
@@ -33,12 +36,13 @@ from controller.reconcile.planning.conditions import ConditionBuilder
 from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.deletion import plan_deletion
 from controller.reconcile.planning.endpoints import leftovers, plan_withdrawal, publication
+from controller.reconcile.planning.inspection import inspection_due, is_inspecting
 from controller.reconcile.planning.moves import move_events, plan_move
-from controller.reconcile.planning.recovery import is_written_by_others, plan_recovery
+from controller.reconcile.planning.recovery import adopts_slices, plan_recovery
 from controller.reconcile.planning.scaling import plan_scaling, scaling_decision
 from controller.reconcile.planning.selection import Selection, select
 from controller.reconcile.planning.steps import PodStep, pod_steps
-from controller.reconcile.replica_state import replica_states
+from controller.reconcile.replica_state import ReplicaState, replica_states
 from controller.reconcile.snapshot import Snapshot
 from controller.reconcile.status import Phase
 from controller.settings import Settings
@@ -46,6 +50,14 @@ from controller.settings import Settings
 
 def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     """Return what to do for one adapter. `now`: seconds since 1970."""
+    planned, refused = _plan(snapshot, now, settings, policy, rng), snapshot.status_error
+    if refused is None or refused.retry_at <= now:
+        return planned
+    actions = tuple(action for action in planned.actions if not isinstance(action, WriteStatus))
+    return replace(planned, actions=actions, wake=min(planned.wake or refused.retry_at, refused.retry_at))
+
+
+def _plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng: Random) -> Plan:
     meta, persisted = snapshot.adapter.metadata, snapshot.persisted
     tracked = {*persisted.placements, *snapshot.selected, *snapshot.outcomes, *snapshot.in_flight}
     states = replica_states(snapshot, sorted(tracked), now, settings)
@@ -55,6 +67,8 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         return recovery
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
+    if (inspection := _plan_inspection(snapshot, states, now, settings)) is not None:
+        return inspection
     scaling = scaling_decision(snapshot, now, settings)
     if scaling is not None and (scaled := plan_scaling(snapshot, scaling, now)) is not None:
         return scaled
@@ -67,6 +81,19 @@ def plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rng
         selection = Selection(pods=snapshot.selected, desired=desired, move=persisted.move)
     states |= replica_states(snapshot, [pod for pod in selection.pods if pod not in states], now, settings)
     return _assemble(PlanContext(snapshot, states, selection, now, settings, scaling))
+
+
+def _plan_inspection(
+    snapshot: Snapshot, states: Mapping[str, ReplicaState], now: float, settings: Settings
+) -> Plan | None:
+    """Return the plan while the facts about the artifact are read; None if they are known, or cannot be."""
+    due = inspection_due(snapshot, now, settings)
+    if due is None and not is_inspecting(snapshot):
+        return None
+    context = PlanContext(snapshot, states, Selection(pods=snapshot.selected), now, settings)
+    is_new = not snapshot.adapter.status.phase
+    first = (WriteStatus(ConditionBuilder(context).initial()),) if is_new else ()
+    return Plan((*first, *((due,) if due is not None else ())), selection=snapshot.selected)
 
 
 def _assemble(context: PlanContext) -> Plan:
@@ -82,23 +109,24 @@ def _assemble(context: PlanContext) -> Plan:
         others = [request for request in others if not isinstance(request, Unload)]  # it may still be published
     leaving = {request.pod.name for request in others if isinstance(request, Unload)}
     serving = [pod for pod in selection.pods if pod not in leaving and context.serves(pod)]
-    after = _persisted_after(selection, steps)
+    after = _persisted_after(context, steps)
     phase: Phase = "Running" if snapshot.publication_error is None else _phase_while_publishing(context)
     times = [selection.wake, *(step.wake for step in steps), *_recheck_times(context)]
     if refused_until > context.now:
         times.append(refused_until)
+    actions: tuple[Action, ...] = (
+        *([AdoptSlices()] if adopts_slices(snapshot, context.now) else []),
+        *_writes_before_requests(context, conditions, serving),
+        *_phases_before(context, conditions, serving, loads),
+        *_persist(context, serving, after),
+        *loads,
+        *others,
+        WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving()),
+        *_stale_prefixes(context, loads),
+        *_events(context, conditions),
+    )
     return Plan(
-        actions=(
-            *([AdoptSlices()] if is_written_by_others(snapshot) else []),
-            *_writes_before_requests(context, conditions, serving),
-            *_phases_before(context, conditions, serving, loads),
-            *_persist(context, serving, after),
-            *loads,
-            *others,
-            WriteStatus(conditions.serving(phase, serving) if serving else conditions.not_serving()),
-            *_stale_prefixes(context, loads),
-            *_events(context, conditions),
-        ),
+        actions=actions,
         selection=selection.pods,
         wake=min((time for time in times if time > 0), default=0.0),
         waiting_for_slot=tuple(step.pod for step in steps if step.waits_for_slot),
@@ -118,11 +146,17 @@ def _phase_while_publishing(context: PlanContext) -> Phase:
     return "Running" if context.snapshot.adapter.status.phase == "Running" else "Bound"
 
 
-def _persisted_after(selection: Selection, steps: Sequence[PodStep]) -> PersistedState:
+def _persisted_after(context: PlanContext, steps: Sequence[PodStep]) -> PersistedState:
     """Return the state to persist before any request is sent."""
+    snapshot, selection = context.snapshot, context.selection
+    placements = {step.pod: step.placement for step in steps if step.placement is not None}
+    if context.status_waits():  # a pod that the status names and that has no placement is one of another operator
+        named = snapshot.adapter.status.instances
+        former = {pod: place for pod, place in snapshot.persisted.placements.items() if pod in named}
+        placements = former | placements
     return PersistedState(
         selected=selection.pods,
-        placements={step.pod: step.placement for step in steps if step.placement is not None},
+        placements=placements,
         attempts={pod_key(step.pod): step.attempt for step in steps if step.attempt is not None},
         move=selection.move,
     )
@@ -135,8 +169,9 @@ def _recheck_times(context: PlanContext) -> Iterable[float]:
         yield now + snapshot.problem.recheck
     if snapshot.publication_error is not None and context.publication_waits():
         yield snapshot.publication_error.retry_at
-    if snapshot.scaling_error is not None and snapshot.scaling_error.retry_at > now:
-        yield snapshot.scaling_error.retry_at
+    for error in (snapshot.scaling_error, snapshot.adoption_error):
+        if error is not None and error.retry_at > now:
+            yield error.retry_at
     outcomes = [state.outcome for state in context.states.values()]
     reasons = {outcome.error.reason for outcome in outcomes if outcome is not None and outcome.error is not None}
     if snapshot.adapter.spec.api_key_secret_ref is not None and "Unauthorized" in reasons:
@@ -215,10 +250,17 @@ def _stale_prefixes(context: PlanContext, loads: Sequence[Load]) -> Iterable[Emi
             )
 
 
+def _moving(context: PlanContext) -> Set[str]:
+    """Return the pods of a move that is under way, or ends now: it has events of its own."""
+    move = context.selection.move
+    if move is None or (move == context.snapshot.persisted.move and not move.under_way):
+        return frozenset()
+    return {move.source, move.target}
+
+
 def _events(context: PlanContext, conditions: ConditionBuilder) -> Iterable[EmitEvent]:
     snapshot, selection = context.snapshot, context.selection
-    moves = selection.move != snapshot.persisted.move or (selection.move is not None and selection.move.under_way)
-    if selection.pods != snapshot.selected and selection.pods and not moves:
+    if selection.pods and ({*selection.pods} ^ {*snapshot.selected}) - _moving(context):
         pods = " ".join(selection.pods)
         key = snapshot.adapter.key
         note = f"ModelAdapter {key} has selected {len(selection.pods)} pods for scheduling: [{pods}]"

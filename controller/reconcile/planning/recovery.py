@@ -6,14 +6,23 @@ Pods that serve stay selected; copies elsewhere are then unloaded like those of 
 until the placements are persisted, so that a crash loses none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from controller.api.annotations import FINALIZER, PLACEMENTS, PersistedState, Placement
 from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.cache.pod_view import PodView
-from controller.reconcile.actions import AdoptSlices, EmitEvent, ListAdapters, Plan, WriteAnnotations
+from controller.reconcile.actions import (
+    Action,
+    AdoptSlices,
+    EmitEvent,
+    ListAdapters,
+    Plan,
+    WriteAnnotations,
+    WriteStatus,
+)
 from controller.reconcile.snapshot import Snapshot
+from controller.reconcile.status import is_adoption_refused, with_adoption_error
 
 _OWN_CONDITION = "Progressing"
 """Condition that this operator writes with its first selection, and AIBrix's controller never."""
@@ -33,8 +42,29 @@ def plan_recovery(snapshot: Snapshot, now: float) -> Plan | None:
     add_finalizer = bool(recovered.placements) and FINALIZER not in snapshot.adapter.metadata.finalizers
     add_finalizer = add_finalizer and snapshot.adapter.metadata.deletion_timestamp is None
     event = _unreadable() if unreadable else _taken_over(snapshot, recovered)
-    actions = (AdoptSlices(), WriteAnnotations(snapshot.persisted, recovered, add_finalizer), event)
+    actions = (*_adoption(snapshot, now), WriteAnnotations(snapshot.persisted, recovered, add_finalizer), event)
     return Plan(actions, selection=recovered.selected, wake=now)
+
+
+def _adoption(snapshot: Snapshot, now: float) -> Iterable[Action]:
+    """Yield the adoption of slices, and the condition of one that was refused.
+
+    The condition comes before the placements: with these, nothing else would show a restarted operator that slices of
+    another one are left.
+    """
+    error = snapshot.adoption_error
+    if error is None or error.retry_at <= now:
+        yield AdoptSlices()
+    if error is not None:
+        yield WriteStatus(with_adoption_error(snapshot.adapter, error, now))
+        yield EmitEvent("Warning", error.reason, error.message)
+
+
+def adopts_slices(snapshot: Snapshot, now: float) -> bool:
+    """Return whether to adopt the slices of another operator now; after a refusal at the time of the next attempt."""
+    if snapshot.adoption_error is not None:
+        return snapshot.adoption_error.retry_at <= now
+    return is_written_by_others(snapshot) or is_adoption_refused(snapshot.adapter.status)
 
 
 def is_written_by_others(snapshot: Snapshot) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from controller.api.annotations import scaled_at
 from controller.api.types import Condition
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.cache.routing import pods_able_to_load
 from controller.demand.scaling import Demand, Limit, ScalingDecision, decide
 from controller.reconcile.actions import EmitEvent, Plan, SetReplicas
@@ -44,7 +44,7 @@ def plan_scaling(snapshot: Snapshot, decision: ScalingDecision, now: float) -> P
     return Plan((SetReplicas(decision.replicas, now), event), selection=snapshot.selected, wake=now)
 
 
-def scaling_conditions(decision: ScalingDecision | None, error: PublicationError | None) -> Sequence[Condition]:
+def scaling_conditions(decision: ScalingDecision | None, error: Refusal | None) -> Sequence[Condition]:
     """Return the conditions of an adapter with autoscaling. `error`: last refusal of a change of its replicas."""
     if decision is None:
         return ()

@@ -12,7 +12,6 @@ from itertools import islice
 from random import Random
 
 from controller.api.annotations import MOST_PODS, MoveRecord
-from controller.api.spec import rank_of
 from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.routing import pods_able_to_load
@@ -57,10 +56,10 @@ def select(
     able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
     yielding = {name for name, state in states.items() if state.yields(now)}
     candidates = able.stable(now, settings.stable_for)
-    rank = rank_of(snapshot.adapter.spec)
+    rank = snapshot.artifact.rank
     if yielding or rank:
         candidates = [pod for pod in candidates if pod.name not in yielding and pod.takes_rank(rank)]
-    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name)]
+    kept = [states[name] for name in snapshot.selected if _may_stay(states.get(name), able.by_name, rank)]
     requested = snapshot.adapter.spec.replicas
     step = _move_step(snapshot, states, able, now)
     if requested is None:
@@ -126,11 +125,16 @@ def _everywhere(kept: Sequence[ReplicaState], candidates: Sequence[PodView]) -> 
     return Selection(pods, desired=len(names), missing=rest, over_limit=rest)
 
 
-def _may_stay(state: ReplicaState | None, matching: Container[str]) -> bool:
-    """Return whether a selected pod still is the same pod, matches and is not being deleted."""
+def _may_stay(state: ReplicaState | None, matching: Container[str], rank: int) -> bool:
+    """Return whether a selected pod still is the same pod, matches, is not being deleted, and takes the rank.
+
+    One that has an adapter already stays whatever its rank: the rank may be stated wrongly.
+    """
     if state is None or not state.reachable or state.pod not in matching:
         return False
     placement, view = state.placement, state.view
+    if placement is None and view is not None and not view.takes_rank(rank):
+        return False
     return placement is None or view is None or placement.uid == view.uid
 
 
@@ -149,8 +153,6 @@ def _split(
 
 def _most_useful(snapshot: Snapshot, healthy: list[ReplicaState], desired: int) -> list[ReplicaState]:
     """Return the `desired` best pods to keep: those that serve first, then those with the fewest other adapters."""
-    if len(healthy) <= desired:
-        return healthy
     serving = set(snapshot.adapter.status.instances)
 
     def rank(state: ReplicaState) -> tuple[bool, int, str]:
@@ -173,7 +175,9 @@ class _Chooser:
 
     def choose(self, pool: Sequence[PodView], count: int, needed: int) -> Choice:
         """Return up to `count` pods; pods with recent errors only for the first `needed` places."""
-        failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}
+        failing = self.snapshot.failed(pool, self.recent)
+        if not failing:
+            return self._ask(pool, count)
         choice = self._ask([pod for pod in pool if pod.name not in failing], count)
         rest = self._ask([pod for pod in pool if pod.name in failing], needed - len(choice.pods))
         return Choice((*choice.pods, *rest.pods), choice.error or rest.error)
@@ -181,45 +185,46 @@ class _Chooser:
     def _ask(self, pool: Sequence[PodView], count: int) -> Choice:
         if not pool or count <= 0:
             return Choice(())
-        metrics = bool(getattr(self.policy, "needs_metrics", False))
         placed = [state.view for state in self.healthy if state.view is not None]
         view = View(
             adapter=self.snapshot.adapter.key,
             count=count,
-            candidates=tuple(_candidate(self.snapshot, pod, metrics) for pod in pool),
-            placed=tuple(_candidate(self.snapshot, pod, metrics) for pod in placed),
+            candidates=_candidates(self.snapshot, self.policy, pool),
+            placed=_candidates(self.snapshot, self.policy, placed),
             seed=self.seed,
-            rank=rank_of(self.snapshot.adapter.spec),
+            rank=self.snapshot.artifact.rank,
+            size=self.snapshot.artifact.size_bytes,
         )
         return choose(self.policy, view)
 
 
 def _may_wait(state: ReplicaState, now: float) -> bool:
     """Return whether a failing pod keeps its place unless a pod without recent errors takes it."""
-    return state.eager and not state.in_cooldown(now) and state.view is not None and state.view.ready
+    return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
-def _candidate(snapshot: Snapshot, pod: PodView, metrics: bool) -> Candidate:
-    if not metrics:
-        limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
-        return _candidate_without_metrics(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
-    return Candidate(
-        name=pod.name,
-        adapters=snapshot.adapters_on(pod),
-        max_loras=pod.max_loras,
-        max_cpu_loras=pod.max_cpu_loras,
-        max_lora_rank=pod.max_lora_rank,
-        node=pod.node,
-        zone=pod.zone,
-        load=snapshot.engine_load(pod),
-        expected_requests=snapshot.expected_requests(pod),
+def _candidates(snapshot: Snapshot, policy: Policy, pods: Sequence[PodView]) -> tuple[Candidate, ...]:
+    """Return the pods as candidates, with all that the policy needs and nothing else."""
+    metrics, sizes = (bool(getattr(policy, name, False)) for name in ("needs_metrics", "needs_sizes"))
+
+    def make(pod: PodView, counted: Candidate) -> Candidate:
+        candidate = counted
+        if metrics:
+            load, expected = snapshot.engine_load(pod), snapshot.expected_requests(pod)
+            candidate = replace(candidate, load=load, expected_requests=expected)
+        if sizes:
+            candidate = replace(candidate, bytes=snapshot.bytes_on(pod), max_bytes=pod.adapter_memory)
+        return candidate
+
+    counted = tuple(
+        _counted_candidate(pod.name, count, (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank), pod.node, pod.zone)
+        for pod, count in zip(pods, snapshot.adapters_on_each(pods), strict=True)
     )
+    return tuple(map(make, pods, counted)) if metrics or sizes else counted
 
 
 @lru_cache(maxsize=1 << 16)
-def _candidate_without_metrics(
-    name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str
-) -> Candidate:
+def _counted_candidate(name: str, adapters: int, limits: tuple[int, int, int], node: str, zone: str) -> Candidate:
     """Return a candidate; kept, because a policy may be shown thousands of pods for each adapter.
 
     `limits`: `--max-loras`, `--max-cpu-loras` and `--max-lora-rank`.

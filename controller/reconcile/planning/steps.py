@@ -69,6 +69,8 @@ def _probe_new_incarnation(context: PlanContext, state: ReplicaState, persisted:
 
 
 def _unload(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodStep:
+    if held := context.held_until(state.pod):
+        return replace(persisted, wake=held)
     failed = state.failed_unload
     if failed is not None:
         due = failed.finished_at + context.settings.backoff.delay(failed.failures)
@@ -96,6 +98,8 @@ def _selected_steps(context: PlanContext, *, blocked: bool) -> list[PodStep]:
             pass
         elif state.busy:
             replacing = True
+        elif state.presence is AdapterPresence.OTHER and not state.view.takes_rank(context.snapshot.artifact.rank):
+            pass  # the former artifact goes on serving; a condition says why
         elif state.presence is AdapterPresence.OTHER:
             if not context.serves(pod):  # not published, such as an adapter of `--lora-modules`
                 step = _unload(context, state, step)
@@ -133,8 +137,8 @@ def _load(context: PlanContext, state: ReplicaState, persisted: PodStep) -> PodS
         return persisted  # this incarnation did serve; the next audit shows whether it still does
     if not view.stable(now, context.settings.stable_for):
         return replace(persisted, wake=view.changed + context.settings.stable_for)
-    if not state.retry_due(now):
-        return replace(persisted, wake=state.next_try)
+    if wait := context.held_until(state.pod) or (0.0 if state.retry_due(now) else state.next_try):
+        return replace(persisted, wake=wait)
     if not snapshot.has_slot(view):
         return replace(persisted, waits_for_slot=True)
     attempt = Attempt(retries=state.used_attempts, announced=now)

@@ -19,7 +19,9 @@ from structlog.typing import FilteringBoundLogger
 from controller.sidecar.artifacts.archive import unpack
 from controller.sidecar.artifacts.cache import ArtifactCache, CachedArtifact
 from controller.sidecar.artifacts.credentials import Credentials, mounted
+from controller.sidecar.artifacts.facts import ArtifactFacts, facts_of_folder
 from controller.sidecar.artifacts.progress import DownloadTracker
+from controller.sidecar.artifacts.remote_facts import read_remote_facts
 from controller.sidecar.artifacts.singleflight import SingleFlight
 from controller.sidecar.artifacts.stores import FileList, Store
 from controller.sidecar.artifacts.stores.factory import Stores
@@ -46,6 +48,10 @@ class ArtifactProvider(Protocol):
         self, name: str, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths
     ) -> AbstractAsyncContextManager[str]:
         """Return the path of the artifact, which is not deleted while the context lasts."""
+        ...
+
+    async def facts(self, artifact: Artifact, credentials: Credentials) -> ArtifactFacts:
+        """Return what is known about an artifact without fetching its weights."""
         ...
 
     def digest_of(self, root: str) -> str:
@@ -97,8 +103,7 @@ class StoreArtifactProvider:
         if artifact.store == "file":
             yield await asyncio.to_thread(self._local, artifact)
             return
-        if not credentials.values and self._mount is not None:
-            credentials = mounted(self._mount)
+        credentials = self._or_mounted(credentials)
         key = (artifact.url, credentials.fingerprint)
         self._cache.add_reference(name, artifact.digest)  # first, so that `delete` also covers an interrupted fetch
         while True:
@@ -113,6 +118,11 @@ class StoreArtifactProvider:
                 yield str(entry.path)
                 return
 
+    async def facts(self, artifact: Artifact, credentials: Credentials) -> ArtifactFacts:
+        if artifact.store == "file":
+            return await asyncio.to_thread(self._local_facts, artifact)
+        return await self._store_facts(artifact, self._or_mounted(credentials))
+
     def digest_of(self, root: str) -> str:
         return self._cache.digest_of(root)
 
@@ -123,14 +133,48 @@ class StoreArtifactProvider:
         await self._finding.close()
         await self._fetching.close()
 
+    def _or_mounted(self, credentials: Credentials) -> Credentials:
+        """Return credentials of a request, or those of the mounted Secret if it has none."""
+        return mounted(self._mount) if not credentials.values and self._mount is not None else credentials
+
     def _local(self, artifact: Artifact) -> str:
         """Return the path of a folder that is not managed by the sidecar; checked only if the sidecar can see it."""
-        path = Path(artifact.path)
-        if path.resolve().is_relative_to(self._cache.root.resolve()):
-            raise SidecarError(Code.INVALID_URL, "this folder belongs to the sidecar: use the artifact's own URL")
+        path = self._outside(artifact)
         if path.exists():
             check_adapter(path)
         return artifact.path
+
+    def _local_facts(self, artifact: Artifact) -> ArtifactFacts:
+        try:
+            return facts_of_folder(self._outside(artifact))
+        except OSError:  # the engine may see it
+            return ArtifactFacts()
+
+    def _outside(self, artifact: Artifact) -> Path:
+        """Return the path of a folder.
+
+        Raises:
+            SidecarError: it is one of the cache.
+        """
+        path = Path(artifact.path)
+        if path.resolve().is_relative_to(self._cache.root.resolve()):
+            raise SidecarError(Code.INVALID_URL, "this folder belongs to the sidecar: use the artifact's own URL")
+        return path
+
+    async def _store_facts(self, artifact: Artifact, credentials: Credentials) -> ArtifactFacts:
+        """Return the facts of the version that the store has now; of an archive only once it is in the cache."""
+        store = await self._stores.open(artifact, credentials)
+        try:
+            listing = await _listing(store, artifact)
+            entry = self._cache.find(artifact.digest, listing.version)
+            if entry is not None:
+                return await asyncio.to_thread(facts_of_folder, entry.path)
+            async with self._connections:
+                return await read_remote_facts(store, listing)
+        except OSError:
+            return ArtifactFacts()
+        finally:
+            await store.close()
 
     async def _find(self, artifact: Artifact, credentials: Credentials, loaded: LoadedPaths) -> CachedArtifact:
         store = await self._stores.open(artifact, credentials)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from controller.api.labels import PORT_LABEL
+from controller.api.labels import MEMORY_LABEL, PORT_LABEL
 from controller.api.types import Condition, Container, ContainerStatus, ObjectMeta, Pod, PodSpec, PodStatus
 from controller.cache.cache import Cache
 from formats.engine_container import CONTAINER_LABEL
@@ -52,7 +52,12 @@ def test_a_wrong_label_that_gives_way_to_another_wakes_the_adapter_whose_conditi
     cache.adapters.apply_local(waiting)
     cache.unsettled.add(waiting.key)
     woken.clear()
-    wrong = {"no such container": {CONTAINER_LABEL: "engine"}, "no such port": {PORT_LABEL: "70000"}, "right": {}}
+    wrong = {
+        "no such container": {CONTAINER_LABEL: "engine"},
+        "no such port": {PORT_LABEL: "70000"},
+        "no size": {MEMORY_LABEL: "much"},
+        "right": {},
+    }
     for version, labels in enumerate(wrong.values(), 1):
         meta = ObjectMeta(name="pod", namespace="default", labels=LABELS | labels, resource_version=str(version))
         cache.pods.apply_local(Pod(metadata=meta, spec=PodSpec(containers=(Container(name="vllm"),))))

@@ -10,11 +10,12 @@ import httpx
 import msgspec
 import pytest
 
+from controller.api.artifact import artifact_facts
 from controller.api.spec import artifact_of, is_aibrix_folder, lora_path
 from controller.api.types import Container, LocalReference, ModelAdapterSpec, ObjectMeta, OwnerReference, Pod, PodSpec
 from controller.cache.pod_index import EMPTY, PodIndex
 from controller.cache.pod_view import pod_view
-from controller.cache.routing import pods_able_to_load, route_port, routing_problem, uses_sidecar
+from controller.cache.routing import pods_able_to_load, rank_problem, route_port, routing_problem, uses_sidecar
 from controller.engine.client import Address, EngineClient, LoadOrder
 from controller.engine.errors import AlreadyLoaded, EngineError, Scope, failure
 from controller.engine.flavors import SGLANG, VLLM, EngineFlavor
@@ -39,6 +40,30 @@ def test_requests_go_through_the_sidecar_if_the_pod_has_one_and_the_flag_is_on()
     assert not uses_sidecar(BESIDE, OFF)
     assert [route_port(pod, ON) for pod in (PLAIN, BESIDE)] == [8000, 8080]
     assert route_port(BESIDE, OFF) == 8000
+
+
+@pytest.mark.parametrize(
+    ("limits", "rank", "serving", "largest"),
+    [
+        ((8, 32, 16), "64", (), "at most 32"),
+        ((8, 32, 16), "32", (), ""),
+        ((8, 0), "64", (), ""),
+        ((8,), "64", ("pod-0",), ""),
+        ((), "64", (), ""),
+        ((8,), "", (), ""),
+    ],
+    ids=["above all", "one takes it", "a limit is unknown", "it is served", "no pods", "no rank"],
+)
+def test_a_rank_above_every_limit_is_a_problem_that_names_the_largest(
+    limits: tuple[int, ...], rank: str, serving: tuple[str, ...], largest: str
+) -> None:
+    pods = [replace(a_pod(f"pod-{number}"), max_lora_rank=limit) for number, limit in enumerate(limits)]
+    adapter = an_adapter(instances=serving)
+    spec = msgspec.structs.replace(adapter.spec, additional_config={"rank": rank})
+    stated = msgspec.structs.replace(adapter, spec=spec)
+    problem = rank_problem(stated, artifact_facts(stated), PodIndex(pods), ON)
+    assert (problem is not None) == bool(largest)
+    assert problem is None or largest in problem.message
 
 
 def test_a_view_has_the_sidecar_and_the_controller_of_its_pod() -> None:

@@ -73,6 +73,16 @@ def test_a_broken_page_is_a_value_error_and_nothing_else(rest: str) -> None:
         read(f"vllm:num_requests_running{rest}".encode())
 
 
+@given(
+    st.lists(st.sampled_from(["vllm:", "sglang:", "aibrix:"]), max_size=4),
+    st.sampled_from(["num_requests_swapped", "prompt_tokens_total_of_others", "lora_requests_info_created", "x"]),
+    st.text(alphabet='{}"=,\\ 1.0ean_:é', max_size=20),
+)
+def test_series_that_are_not_needed_are_not_even_parsed(prefixes: list[str], name: str, rest: str) -> None:
+    others = "".join(f"{prefix}{name}{{{rest}\n" for prefix in prefixes).encode()
+    assert read(others + VLLM) == read(VLLM + others) == read(VLLM)
+
+
 def a_sample(taken_at: float, metrics: MetricsSample) -> LoadSample:
     return LoadSample("containerd://1", taken_at, metrics, EngineLoad())
 

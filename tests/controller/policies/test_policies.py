@@ -34,6 +34,8 @@ pods = st.lists(
         load=st.none() | loads,
         expected_requests=st.floats(0, 100),
         max_lora_rank=st.sampled_from([0, 16, 64]),
+        bytes=st.integers(0, 100),
+        max_bytes=st.sampled_from([0, 60, 100]),
     ),
     unique_by=lambda pod: pod.name,
     max_size=10,
@@ -51,6 +53,7 @@ def views(draw: st.DrawFn) -> View:
         placed=tuple(there[:placed]),
         seed=draw(st.integers(0, 2**64 - 1)),
         rank=draw(st.sampled_from([0, 8, 64])),
+        size=draw(st.sampled_from([0, 10, 50])),
     )
 
 
@@ -238,3 +241,31 @@ def test_rank_aware_chooses_the_tightest_limit_that_fits(
 ) -> None:
     candidates = tuple(replace(a_pod(name, held.get(name, 0)), max_lora_rank=limits[name]) for name in limits)
     assert find("rank-aware").choose(View("default/sql", 1, candidates, rank=rank)) == [best]
+
+
+@given(views())
+def test_bin_pack_never_goes_beyond_slots_or_bytes_and_misses_no_pod_that_has_both(view: View) -> None:
+    chosen = choose(find("bin-pack"), view).pods
+    taking = {
+        pod.name
+        for pod in view.candidates
+        if pod.adapters < pod.max_cpu_loras and (not pod.max_bytes or pod.bytes + view.size <= pod.max_bytes)
+    }
+    assert set(chosen) <= taking
+    assert len(chosen) == min(view.count, len(taking))
+
+
+@given(views())
+def test_bin_pack_without_limits_of_bytes_chooses_by_number_alone(view: View) -> None:
+    unlimited = replace(view, candidates=tuple(replace(pod, max_bytes=0) for pod in view.candidates))
+    counted = replace(unlimited, size=0, candidates=tuple(replace(pod, bytes=0) for pod in unlimited.candidates))
+    assert choose(find("bin-pack"), unlimited) == choose(find("bin-pack"), counted)
+
+
+def test_bin_pack_takes_the_fullest_pod_by_bytes_that_an_adapter_still_fits() -> None:
+    held = {"a": 10, "b": 70, "c": 50}
+    candidates = tuple(replace(a_pod(name), bytes=size, max_bytes=100) for name, size in held.items())
+    sizes = {20: ["b"], 40: ["c"], 60: ["a"], 95: []}
+    for size, expected in sizes.items():
+        view = View("default/sql", 1, candidates, size=size)
+        assert list(choose(find("bin-pack"), view).pods) == expected, size

@@ -123,3 +123,14 @@ def test_a_move_is_cancelled_when(cause: str, snapshot: Snapshot) -> None:
     assert record is not None
     assert record.cancelled == cause
     assert record.finished == NOW
+
+
+def test_a_replacement_is_an_event_while_a_move_is_under_way_and_the_move_itself_is_none() -> None:
+    moving = a_move(UNDER_WAY, selected=("pod-a", "pod-b"))
+    assert [event.reason for event in of(planned(moving), EmitEvent)] == []
+    joining = a_move(UNDER_WAY)
+    assert [event.reason for event in of(planned(joining), EmitEvent)] == []
+    other_gone = a_move(UNDER_WAY, selected=("pod-a", "pod-b", "pod-d"), replicas=2)
+    (event,) = of(planned(other_gone), EmitEvent)
+    assert event.reason == "Scheduled"
+    assert event.note.endswith("has selected 3 pods for scheduling: [pod-a pod-b pod-c]")

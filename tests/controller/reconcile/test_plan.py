@@ -29,6 +29,7 @@ from tests.controller.builders import NOW, a_pod, a_snapshot, an_adapter, placed
 REFUSED = EngineError("ConnectError", "connection refused", retriable=True)
 BROKEN = EngineError("InvalidAdapter", "rank too large", retriable=False, scope=Scope.ADAPTER)
 UNAUTHORIZED = EngineError("Unauthorized", "401", retriable=False)
+NO_ROUTE = EngineError("RuntimeUpdatingOff", "404 the engine has no such route", retriable=False)
 
 
 def planned(snapshot: Snapshot, now: float = NOW, settings: Settings | None = None) -> Plan:
@@ -513,6 +514,23 @@ def test_an_engine_that_does_not_list_it_yet_is_asked_to_unload_all_the_same(
     result = planned(a_snapshot(adapter, [pod], persisted=persisted, outcomes=outcomes))
     assert [unload.pod.name for unload in of(result, Unload)] == [pod.name]
     assert not of(result, RemoveFinalizer)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(
+            RequestOutcome("load", NOW - 1, "containerd://1", 0, UNAUTHORIZED, 1), id="refused under another spec"
+        ),
+        pytest.param(RequestOutcome("unload", NOW - 1, "containerd://1", 1, NO_ROUTE, 1), id="no route to unload"),
+    ],
+)
+def test_an_engine_that_cannot_hold_it_is_not_asked_to_unload(outcome: RequestOutcome) -> None:
+    pod = a_pod()
+    persisted = replace(attempted(pod, 0, ago=3), selected=())
+    adapter = an_adapter(replicas=0)
+    snapshot = a_snapshot(adapter, [pod], persisted=persisted, outcomes={pod.name: outcome}, inventories={pod.name: {}})
+    assert not of(planned(snapshot), Unload)
 
 
 def test_an_attempt_that_was_announced_and_not_sent_is_made_at_once_and_counts_once() -> None:

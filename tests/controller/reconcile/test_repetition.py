@@ -12,7 +12,7 @@ from msgspec.structs import replace as with_fields
 from controller.api.annotations import FINALIZER, Attempt, MoveRecord, PersistedState
 from controller.api.spec import SpecProblem
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.engine.errors import EngineError, Scope
 from controller.policies import find
 from controller.reconcile.actions import (
@@ -45,7 +45,7 @@ ERRORS = (
 AGES = st.sampled_from([2.0, 100.0, 1000.0])
 LISTS: tuple[dict[str, str] | None, ...] = (None, {}, {"sql": "acme/sql"}, {"sql": "acme/other"})
 PROBLEM = SpecProblem("Unsupported", "not supported")
-REFUSED = PublicationError("QuotaExceeded", "exceeded quota", retry_at=NOW + 20, failures=2)
+REFUSED = Refusal("QuotaExceeded", "exceeded quota", retry_at=NOW + 20, failures=2)
 
 
 @st.composite

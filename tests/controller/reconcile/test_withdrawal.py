@@ -10,7 +10,7 @@ import pytest
 from controller.api.annotations import PLACEMENTS, PersistedState
 from controller.api.types import Autoscaling, AutoscalingTarget, EndpointSlice
 from controller.cache.pod_view import PodView
-from controller.cache.publication_errors import PublicationError
+from controller.cache.refusals import Refusal
 from controller.policies import find
 from controller.reconcile.actions import PublishEndpoints
 from controller.reconcile.planning import endpoints
@@ -84,8 +84,8 @@ def test_endpoints_without_a_target_are_found_by_their_address(pods: Any, expect
     assert withdrawn(published(*pods, targets=False)) == expected
 
 
-def refused(*, withdrawal: bool, retry_in: float) -> PublicationError:
-    return PublicationError("QuotaExceeded", "exceeded quota", NOW + retry_in, 3, withdrawal)
+def refused(*, withdrawal: bool, retry_in: float) -> Refusal:
+    return Refusal("QuotaExceeded", "exceeded quota", NOW + retry_in, 3, withdrawal)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def refused(*, withdrawal: bool, retry_in: float) -> PublicationError:
         pytest.param(refused(withdrawal=True, retry_in=0), ["10.0.0.1"], id="it was refused long ago"),
     ],
 )
-def test_only_its_own_refusal_delays_a_withdrawal(error: PublicationError, expected: list[str]) -> None:
+def test_only_its_own_refusal_delays_a_withdrawal(error: Refusal, expected: list[str]) -> None:
     assert withdrawn(replace(published(TWO), publication_error=error)) == expected
 
 

@@ -8,7 +8,7 @@ from tests.mutants.applying import ROOT
 from tests.mutants.generated.equivalent import EQUIVALENT
 from tests.mutants.generated.operators import Mutation, mutations
 
-PACKAGES = ("api", "cache", "demand", "engine", "policies", "reconcile", "requests", "runtime")
+PACKAGES = ("api", "cache", "demand", "engine", "policies", "rebalance", "reconcile", "requests", "runtime")
 MODULES = ("backoff.py", "controller.py", "operator.py")
 """Parts of `controller/` that a simulated world runs: all but the sidecar, the REST client, options and `main`."""
 

@@ -14,8 +14,22 @@ from tests.mutants.applying import ROOT
 from tests.mutants.checks import QUIETLY
 from tests.mutants.generated.line_tracer import Lines, LineTracer
 
-_PACKAGES = ("api", "cache", "client", "demand", "engine", "metrics", "policies", "reconcile", "requests", "runtime")
-_ALONE = ("test_backoff.py", "test_operator_stop.py")
+_PACKAGES = (
+    "api",
+    "cache",
+    "client",
+    "demand",
+    "engine",
+    "metrics",
+    "policies",
+    "rebalance",
+    "reconcile",
+    "requests",
+    "runtime",
+)
+_ALONE = ("test_small_decisions.py", "test_backoff.py", "test_operator_stop.py")
+_SERVED = ("test_operator_errors.py",)
+"""Stories of the operator against a served API, in which its own code raises errors."""
 _LEFT_OUT = ("test_crashes.py", "test_races.py")
 """Stories that take minutes: the operator is killed at each point of its life, and its whole life in hard times."""
 Began = Callable[[str], None]
@@ -27,6 +41,7 @@ def files() -> list[Path]:
     unit = ROOT / "tests/controller"
     found = [file for package in _PACKAGES for file in sorted((unit / package).glob("test_*.py"))]
     found += [unit / name for name in _ALONE]
+    found += [ROOT / "tests/contract" / name for name in _SERVED]
     return [
         *found,
         *(file for file in sorted((ROOT / "tests/harness").glob("test_*.py")) if file.name not in _LEFT_OUT),

@@ -13,6 +13,7 @@ from tests.twin.worlds import a_scenario
 from twin.evaluate import invariants
 from twin.evaluate.judge import evaluate
 from twin.experiments.random_histories import RECIPES
+from twin.experiments.random_mistakes import MISTAKES
 from twin.experiments.random_scenario import draw
 from twin.experiments.raw_scenario import RawScenario, to_scenario
 from twin.kernel.random_streams import Streams
@@ -31,8 +32,24 @@ SHIPPED = (
     "faults/metrics-wrong.yaml",
     "kubernetes/statefulset.yaml",
     "demand/flash-crowd.yaml",
+    "quickstart.yaml",
+    "burst.yaml",
+    "flapping-readiness.yaml",
+    "node-loss.yaml",
+    "kubernetes/drain.yaml",
+    "kubernetes/leader-worker-set.yaml",
+    "kubernetes/registry-outage.yaml",
+    "outages/control-plane-down.yaml",
+    "outages/cut-off-and-crowded.yaml",
+    "outages/no-registry-in-a-burst.yaml",
+    "retries/leave-at-once.yaml",
+    "retries/one-bad-pod.yaml",
+    "retries/short-outage.yaml",
+    "retries/too-little-patience.yaml",
+    "stability/a-grace-for-blips.yaml",
+    "stability/restarts-all-around.yaml",
 )
-"""Scenarios that are shipped and show what the small worlds do not; they have to pass, as with `twin run`."""
+"""Scenarios that are shipped, take a second or two, and have to pass, as with `twin run`."""
 Check = Callable[[Path, Records], str]
 """Takes a folder for its files, and what keeps its records; returns what it found, or an empty text."""
 FIRST_SEED = 1000
@@ -45,6 +62,7 @@ def user_checks(seeds: int) -> Mapping[str, Check]:
     """Return all checks by name. `seeds`: number of the swarm's scenarios."""
     checks: dict[str, Check] = {"life": _life} | {name: partial(_world, name) for name in WORLDS}
     checks |= {f"history {name}": partial(_history, name) for name in RECIPES if name not in _TOO_LARGE}
+    checks |= {f"mistake: {name}": partial(_mistake, name) for name in MISTAKES}
     checks |= {name: partial(_shipped, name) for name in SHIPPED}
     checks |= {name: partial(_hard_times, name) for name in HARD_TIMES}
     return checks | {f"swarm, seed {seed}": partial(_swarm, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)}
@@ -68,6 +86,13 @@ def _life(folder: Path, records: Records) -> str:
 def _history(name: str, folder: Path, records: Records) -> str:
     draft: RawScenario = draw(3, ())
     RECIPES[name](draft, Streams(3).get("mutants/history"))
+    return _violation(to_scenario(draft))
+
+
+def _mistake(name: str, folder: Path, records: Records) -> str:
+    draft: RawScenario = draw(3, ())
+    draft["cluster"]["missing_secrets"] = "absent"
+    MISTAKES[name](draft, Streams(3).get("mutants/mistake"))
     return _violation(to_scenario(draft))
 
 

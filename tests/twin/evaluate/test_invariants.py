@@ -6,22 +6,26 @@ The same worlds with the operator as it is are clean, so it is the bug that is f
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import controller.rebalance.fleet as fleet_module
 import controller.reconcile.planning.conditions as conditions_module
 import controller.reconcile.planning.deletion as deletion_module
 import controller.reconcile.planning.endpoints as endpoints_module
 import controller.reconcile.planning.plan as plan_module
+import controller.reconcile.reconciler as reconciler_module
 import controller.reconcile.replica_state as replica_state_module
 import controller.reconcile.status as status_module
 import twin.sim.simulation as simulation_module
 from controller.api.types import ModelAdapter
 from controller.backoff import Backoff
 from controller.cache.pod_view import PodView
+from controller.cache.refusals import Refusal
 from controller.reconcile.actions import Plan, RemoveFinalizer, Unload, WriteStatus
 from controller.reconcile.snapshot import Snapshot
 from controller.runtime.leaderelection import LeaderElector
@@ -373,6 +377,16 @@ AWAY_AND_BACK: dict[str, Any] = {
 }
 
 
+def a_refusal_is_pretended(patch: Patch) -> None:
+    refused = Refusal("QuotaExceeded", "exceeded quota", retry_at=inf, failures=1)
+    observe = reconciler_module.observe
+    patch.setattr(reconciler_module, "observe", lambda *given: replace(observe(*given), publication_error=refused))
+
+
+def moves_follow_each_other(patch: Patch) -> None:
+    patch.setattr(fleet_module, "REST", 0.0)
+
+
 def retry_after_is_ignored(patch: Patch) -> None:
     import controller.engine.errors as errors_module
 
@@ -404,6 +418,16 @@ STATUS_FAILS: dict[str, Any] = {
     ],
     "adapters": [adapters(2, replicas=None)],
 }
+GROWING: dict[str, Any] = {
+    "pods": 2,
+    "duration": "4m",
+    "controller": {"rebalance": {"algorithm": "greedy", "interval": "10s", "tolerance": 0}},
+    "adapters": [adapters(8, replicas=1, arrive={"at": "20s"})],
+    "edits": [
+        {"at": f"{at}s", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": replicas}}}
+        for at, replicas in ((60, 3), (110, 4), (160, 8))
+    ],
+}
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
 
 BUGS = [
@@ -427,6 +451,7 @@ BUGS = [
     (11, pods_are_published_with(_at_another_port), {}),
     (11, pods_are_published_with(_twice), {}),
     (11, former_slices_stay, KILLS),
+    (11, a_refusal_is_pretended, {}),
     (13, loads_are_not_reported, {}),
     (13, more_pods_than_there_are_wait, {"pods": 1, "adapters": [adapters(replicas=5)]}),
     (13, counts_of_events_stay, AWAY_AND_BACK),
@@ -438,6 +463,7 @@ BUGS = [
     (14, everything_is_said_a_hundred_times, {}),
     (14, adapters_are_polled, QUIET),
     (14, no_silence, QUIET),
+    (14, moves_follow_each_other, GROWING),
     ("liveness", one_adapter_is_ignored, QUIET),
     ("liveness", no_silence, QUIET),
     ("liveness", nothing_is_ever_complete, QUIET),
@@ -491,6 +517,15 @@ NOBODYS_FAULT = {
     },
     "a Secret without the key": {"objects": [deployment(3, key=KEY), a_secret("other")], "adapters": NAMES_A_SECRET},
     "no Secret": {"key": KEY, "adapters": NAMES_A_SECRET},
+    "a Secret that goes, and fewer replicas": {
+        "objects": [deployment(3), a_secret("api-key")],
+        "adapters": NAMES_A_SECRET,
+        "edits": [
+            {"at": "2m", "of": "Secret/keys", "delete": True},
+            {"at": "4m", "of": "ModelAdapter/a-0", "patch": {"spec": {"replicas": 1}}},
+        ],
+        "duration": "10m",
+    },
     "retries": REFUSED,
     "no retries": {**REFUSED, "controller": {"retry": {"retries": 0}}},
     "a rate limit of its own": {"adapters": [adapters(24, replicas=1)], "controller": {"kube_api_qps": 5.0}},

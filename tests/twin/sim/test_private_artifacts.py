@@ -185,3 +185,25 @@ def test_a_hasty_schedule_is_slower_through_an_outage_and_a_patient_one_is_not()
     assert longest[1] > longest[0] + 100
     assert longest[2] < longest[0] + 20
     assert [f.measures["pod_switches"] for f in (hasty, patient)] == [pytest.approx(39, abs=15), 0]
+
+
+def test_the_rank_that_a_sidecar_reads_keeps_an_adapter_from_engines_that_would_refuse_it(tmp_path: Path) -> None:
+    """The object says nothing about the rank: without a sidecar the engines tell it, one refused load after another."""
+
+    def wide() -> dict[str, Any]:
+        workload = deployment(1)
+        workload["metadata"]["name"] = "wide"
+        workload["spec"]["template"]["spec"]["containers"][0]["command"] += ["--max-lora-rank", "64"]
+        return workload
+
+    sql = adapters(1, replicas=1, arrive={"at": "30s"}, spec={"artifactURL": "/models/sql"})
+    cluster = {"artifacts": {"files": {"/models/sql": {"rank": 64, "size": "100MiB"}}}}
+
+    def refused(*objects: dict[str, Any]) -> int:
+        scenario = a_scenario(tmp_path, objects=[*objects], adapters=[sql], cluster=cluster, duration="2m")
+        findings = simulate_and_judge(scenario)
+        assert findings.measures["adapters"]["running"] == 1
+        return answers(findings).total() - 1
+
+    assert refused(with_sidecar(deployment(2)), with_sidecar(wide())) == 0
+    assert refused(deployment(2), wide()) > 0

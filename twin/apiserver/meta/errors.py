@@ -33,12 +33,15 @@ class ApiError(Exception):
         details: Object | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(code, reason, message)  # SimPy and pickle create a copy from these
         self.code = code
         self.reason = reason
         self.message = message
         self.details = details or {}
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def status(self) -> Object:

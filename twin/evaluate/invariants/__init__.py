@@ -7,7 +7,7 @@ and `cost.py` have one class for each of the fifteen invariants, `liveness.py` h
 bound is documented where it is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from twin.evaluate.invariants.base import Invariant
@@ -27,7 +27,7 @@ def check(lines: Sequence[Line]) -> InvariantReport:
     state = ClusterState(run)
     rules = [rule(state) for rule in SAFETY]
     liveness = Liveness(state)
-    observers = [rule.see for rule in rules]
+    observers: dict[type[Line], list[Callable[[Line], None]]] = {}
     now = run.t
     for index, line in enumerate(islice(lines, 1, None), start=1):
         if line.t > now:  # no deadline is over at the moment in which it begins
@@ -36,7 +36,10 @@ def check(lines: Sequence[Line]) -> InvariantReport:
         state.see(line, index)
         if rules[0].deadlines.stopped != state.is_blind or state.resumed:
             _stop_or_restart(state, rules, line.t)
-        for see in observers:
+        kind = type(line)
+        if kind not in observers:
+            observers[kind] = [rule.see for rule in rules if kind in rule.kinds]
+        for see in observers[kind]:
             see(line)
         liveness.see(line, index)
     end = lines[-1].t
@@ -59,7 +62,9 @@ def _advance(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:
         state.end_patience(grace_end)
         _stop_or_restart(state, rules, grace_end)
     for rule in rules:
-        rule.deadlines.advance(t)
+        due = rule.deadlines.due
+        if due and due[0][0] < t:
+            rule.deadlines.advance(t)
 
 
 def _stop_or_restart(state: ClusterState, rules: Sequence[Invariant], t: float) -> None:

@@ -2,16 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, get_args
 
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, ControllerLine, EngineLine, FaultLine, Line, PodLine, RequestLine, SliceLine
 
+Kinds = frozenset[type[Line]]
+EVERY_LINE: Kinds = frozenset(get_args(Line))
+
 
 class Invariant(Protocol):
-    """Check of one invariant; `see` is called with each line after it has been applied to the state."""
+    """Check of one invariant.
 
+    Attributes:
+        kinds: lines that `see` is called with, each after it has been applied to the state. Others do not concern it.
+    """
+
+    kinds: ClassVar[Kinds]
     deadlines: DeadlineTracker
 
     def see(self, line: Line) -> None: ...
@@ -20,6 +28,9 @@ class Invariant(Protocol):
 class AdapterInvariant(ABC):
     """Base of the invariants of one adapter: the adapter is checked again when a line may concern it."""
 
+    kinds: ClassVar[Kinds] = frozenset(
+        {AdapterLine, SliceLine, EngineLine, PodLine, RequestLine, FaultLine, ControllerLine}
+    )
     number: ClassVar[int]
 
     def __init__(self, state: ClusterState) -> None:
@@ -30,21 +41,8 @@ class AdapterInvariant(ABC):
         for adapter in self._concerned(line):
             self._check(adapter, line.t)
 
-    def _concerned(self, line: Line) -> Iterable[str]:
-        match line:
-            case AdapterLine():
-                return (line.object,)
-            case SliceLine():
-                return dict.fromkeys(name for name in (line.adapter, self.state.former_adapter) if name)
-            case EngineLine(event="loaded" | "unloaded"):
-                return (f"{line.object.split('/')[0]}/{line.adapter}",)
-            case EngineLine() | PodLine():
-                return sorted(self.state.about.get(line.object, ()))
-            case RequestLine():
-                return (f"{line.object.split('/')[0]}/{line.adapter}",)
-            case FaultLine() | ControllerLine():
-                return sorted({*self.state.adapters, *self.state.slices})
-        return ()
+    def _concerned(self, line: Line) -> Iterable[str]:  # noqa: ARG002 - a subclass reads it
+        return self.state.concerned
 
     @abstractmethod
     def _check(self, adapter: str, t: float) -> None: ...
@@ -52,6 +50,7 @@ class AdapterInvariant(ABC):
     def _check_pods(self, adapter: str, pods: set[str], previous: set[str], what: str, t: float) -> None:
         """Check that each pod has the adapter: within `notice` if the API server shows otherwise, else `audit`."""
         state = self.state
+        notice, audit, context = state.detection_bound(t), state.audit_bound(t), (state.index,)
         for pod in sorted(previous | pods):
             lacks = pod in pods and not state.holds(pod, adapter)
             shown = state.pods.get(pod)
@@ -60,8 +59,6 @@ class AdapterInvariant(ABC):
             )
             visible = lacks and (state.is_unready(pod) or restarted)
             hidden = lacks and not state.is_disturbed(pod)
-            notice, audit = state.detection_bound(t), state.audit_bound(t)
             message = f"{what} names {pod}, where it is not loaded," if lacks else ""
-            context = (state.index,)
             self.deadlines.check((adapter, pod, "shown"), visible, t, notice, adapter, message, context)
             self.deadlines.check((adapter, pod, "hidden"), hidden, t, audit, adapter, message, context)

@@ -2,7 +2,8 @@
 
 A cause is a change that the operator did not make, a request to an engine that began or ended, a write that failed, a
 fault, or another leader. The operator's own successful writes are no cause: a level-based controller that reacts to its
-own writes never stops.
+own writes never stops. The one exception is a move by rebalancing, whose begin and end are decisions of their own; how
+often it may decide so is bounded (`cost.py`).
 """
 
 from collections import Counter
@@ -38,14 +39,14 @@ class Causes:
     _moves: Counter[str] = field(default_factory=Counter)
     """Adapter to its causes that may move it to another pod: all but requests that succeeded."""
     _specs: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
+    _steps: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Adapter to its last move, and whether it is under way."""
     _services: dict[str, str] = field(default_factory=dict)
     """EndpointSlice to its adapter."""
     _unloading: set[tuple[str, str]] = field(default_factory=set)
     """(pod, adapter) of unloads in flight; an engine that drops an adapter without one has lost it."""
     _scaled: set[str] = field(default_factory=set)
     """Adapters whose replicas follow users' demand, which has a say once a minute."""
-    rebalances: bool = False
-    """True if the operator moves replicas by itself: once a minute, any adapter may be moved."""
     _changed: str = ""
     """Object of the last line, if it changed and the writer is not known yet."""
 
@@ -87,7 +88,6 @@ class Causes:
             case Counts():
                 for adapter in sorted(self._scaled):
                     self._add(adapter, line.t)
-                self._cluster += self.rebalances
             case FaultLine() | ControllerLine():
                 self._cluster += 1
                 self._unloading.clear()
@@ -103,6 +103,10 @@ class Causes:
         spec = (line.uid, line.generation, line.deleting)
         if self._specs.get(line.object) != spec:
             self._specs[line.object] = spec
+            self._add(line.object, line.t)
+        step = (line.move, line.moving)
+        if self._steps.get(line.object, ("", False)) != step:
+            self._steps[line.object] = step
             self._add(line.object, line.t)
         self._changed = line.object
 

@@ -2,8 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
+from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.placement import matching_count
 from twin.evaluate.invariants.state import ClusterState
@@ -33,6 +36,30 @@ _Place = tuple[str, str]
 """Adapter and pod, as `namespace/name`."""
 
 
+class _Numbers(NamedTuple):
+    """What the message of a condition names: attempts, replicas and pods."""
+
+    failed: Sequence[re.Match[str]]
+    used: Sequence[re.Match[str]]
+    serve: re.Match[str] | None
+    none_ready: re.Match[str] | None
+
+
+@lru_cache(maxsize=1 << 14)
+def _numbers(text: str) -> _Numbers:
+    """Return the numbers in a message; kept, because most lines repeat the messages of the line before."""
+    return _Numbers(
+        tuple(_FAILED.finditer(text)), tuple(_USED.finditer(text)), _SERVE.search(text), _NONE_READY.search(text)
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _nonsense(text: str) -> str:
+    """Return a part of the text that no reader can use; empty if there is none."""
+    match = _NONSENSE.search(text)
+    return match[0] if match is not None else ""
+
+
 class ClaimsHaveHappened:
     """13. Each number in a condition or an event agrees with what the engines and the API server have recorded.
 
@@ -43,6 +70,8 @@ class ClaimsHaveHappened:
     things and no value of Python, and the count of an Event only grows. An Event reports each load that has succeeded,
     unless a crash or a failed write has lost it.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({RequestLine, ControllerLine, ApiLine, AdapterLine, EventLine, PodLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
@@ -102,18 +131,20 @@ class ClaimsHaveHappened:
         self._readable(line, line.message)
         for text in line.messages.values():
             self._readable(line, text)
-            for match in _FAILED.finditer(text):
+            named = _numbers(text)
+            for match in named.failed:
                 self._at_most(line, match, self._failed[self._place(line, match)], "loads there have failed", text)
-            for match in _USED.finditer(text):
+            for match in named.used:
                 announced = self._announced[self._place(line, match)]
                 self._at_most(line, match, announced, "attempts were announced", text)
                 known = self._failed[self._place(line, match)]
                 self._claim(line, int(match["number"]) - int(match["unknown"]) <= known, text, f"{known} have failed")
-            if (serve := _SERVE.search(text)) is not None:
+            if named.serve is not None:
                 count = len(line.instances)
-                self._claim(line, int(serve["number"]) == count, text, f"status.instances has {count}")
+                self._claim(line, int(named.serve["number"]) == count, text, f"status.instances has {count}")
             self._selected(line, text)
-        counts = [int(m["number"]) for text in line.messages.values() if (m := _NONE_READY.search(text)) is not None]
+        found = [_numbers(text).none_ready for text in line.messages.values()]
+        counts = [int(match["number"]) for match in found if match is not None]
         if counts and line.event != "deleted":
             self._counted[line.object] = counts[0]
         elif line.object in self._counted:
@@ -142,8 +173,8 @@ class ClaimsHaveHappened:
             self._claim(line, answered, line.note, "no load got that answer")
 
     def _readable(self, line: AdapterLine | EventLine, text: str) -> None:
-        nonsense = _NONSENSE.search(text)
-        self._claim(line, nonsense is None, text, f"{nonsense[0] if nonsense else ''} says nothing")
+        nonsense = _nonsense(text)
+        self._claim(line, not nonsense, text, f"{nonsense} says nothing")
 
     def _grows(self, line: EventLine) -> None:
         adapter = self.state.adapters.get(line.object)
@@ -181,8 +212,8 @@ class ClaimsHaveHappened:
             return
         namespace, pods = line.object.split("/")[0], match["pods"].split()
         self._claim(line, int(match["number"]) == len(pods), text, f"it names {len(pods)}")
-        known = self.state.pods.keys() | self.state.gone.keys()
-        unknown = [pod for pod in pods if f"{namespace}/{pod}" not in known]
+        shown, gone = self.state.pods, self.state.gone
+        unknown = [pod for pod in pods if (key := f"{namespace}/{pod}") not in shown and key not in gone]
         self._claim(line, not unknown, text, f"no pod is called {unknown[:1]}")
 
     def _check_matching(self, adapter: str, t: float) -> None:

@@ -2,14 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import ClassVar
 
 from controller.cache.secrets import MISSING_TTL
+from twin.evaluate.invariants.base import EVERY_LINE, Kinds
 from twin.evaluate.invariants.causes import Causes, Mark
-from twin.evaluate.invariants.deadlines import DeadlineTracker
+from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.own_faults import OWN_FAULT, says
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import PATIENCE
-from twin.trace.lines import ApiLine, ControllerLine, Counts, EventLine, Line, RequestLine
+from twin.trace.lines import AdapterLine, ApiLine, ControllerLine, Counts, EventLine, Line, RequestLine
 
 MOST_WRITES: Mapping[str, int] = {"modeladapters/status": 8, "modeladapters": 5, "services": 3, "endpointslices": 3}
 """Writes for one adapter between two of its causes.
@@ -25,6 +27,8 @@ SLICES_OF_A_POD = 2
 """EndpointSlices that one pod may be in: one for each address family."""
 MOST_LOADS = 1
 """Successful loads on one pod without a cause to move the adapter: what is loaded stays loaded."""
+REST = 300.0
+"""Seconds between two moves of an adapter, as the operator's documentation promises."""
 _MINUTE = 60.0
 LISTS_OF_A_MINUTE = 8
 """Lists of Kubernetes objects in an idle minute: a watch may end at any time, and each kind that is watched is listed
@@ -42,15 +46,22 @@ class RequestsHaveCauses:
     - After its last cause and the longest wait (a cooldown, a retry, a resync of the engines), an adapter is not
       written at all: time alone changes nothing.
     - An adapter has at most one load or unload in flight on an engine, and an engine at most `max_requests_per_pod`.
+    - A move by rebalancing is followed by `REST` seconds without another one of that adapter, so that two decisions
+      cannot undo each other in turn.
     - A pod that comes and goes gets at most one load of an adapter: a second successful one needs another cause.
     - In a minute in which nothing happens, the operator reconciles each adapter at most once and lists each engine as
       often as `audit_interval` says. An adapter with a fault of its own may be looked at as often as its Secret is.
     """
 
+    kinds: ClassVar[Kinds] = EVERY_LINE  # the line after a change tells whether the operator made it
+
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(14)
-        self._causes = Causes(rebalances=state.run.rebalance)
+        self._causes = Causes()
+        self._rests_since: dict[str, float] = {}
+        """Adapter to the end of its last move, in seconds."""
+        self._moving: set[str] = set()
         self._writes: dict[tuple[str, str], tuple[Mark, int]] = {}
         """(adapter, resource) to the adapter's mark, and the number of writes since."""
         self._since: dict[str, tuple[Mark, float]] = {}
@@ -60,6 +71,8 @@ class RequestsHaveCauses:
         self._sent_at: dict[int, Mark] = {}
         """Request in flight to the adapter's mark when it was sent."""
         self._events: Counter[str] = Counter()
+        self._faulty: set[str] = set()
+        """Adapters that have a fault of their own, by their conditions."""
         self._loaded: dict[tuple[str, str], tuple[Mark, str, int]] = {}
         """(adapter, pod) to the mark of the last successful load, its engine, and the number of them."""
         self._longest = (
@@ -71,8 +84,15 @@ class RequestsHaveCauses:
         match line:
             case ApiLine() if line.resource not in ("leases", "events") and line.code < 400:
                 self._write(line)
+            case AdapterLine():
+                if line.event != "deleted" and says(line, OWN_FAULT):
+                    self._faulty.add(line.object)
+                else:
+                    self._faulty.discard(line.object)
             case EventLine():
                 self._event(line)
+            case AdapterLine() if line.move:
+                self._move(line)
             case RequestLine(event="sent"):
                 self._sent(line)
             case RequestLine():
@@ -122,6 +142,19 @@ class RequestsHaveCauses:
         if count == EVENTS_OF_A_CAUSE * causes + 1:
             self._violate(line.t, line.object, f"{count} Events for {causes} causes")
 
+    def _move(self, line: AdapterLine) -> None:
+        """Check that an adapter whose move has ended is left where it is for a while."""
+        adapter, t = line.object, line.t
+        if line.moving and adapter not in self._moving:
+            self.deadlines.checked += 1
+            ended = self._rests_since.get(adapter)
+            if ended is not None and t - ended < REST - TOLERANCE - self.state.tolerances.skew(ended, t):
+                self._violate(t, adapter, f"it is moved again {t - ended:.0f} s after its last move")
+            self._moving.add(adapter)
+        elif not line.moving and adapter in self._moving:
+            self._moving.discard(adapter)
+            self._rests_since[adapter] = t
+
     def _sent(self, line: RequestLine) -> None:
         adapter, requests = f"{line.object.split('/')[0]}/{line.adapter}", self._in_flight[line.object]
         own = [request for request in requests.values() if request.by == line.by]
@@ -154,8 +187,8 @@ class RequestsHaveCauses:
 
     def _idle(self, line: Counts) -> None:
         """Check the counts of a minute in which nothing has happened."""
-        state, faulty = self.state, sum(says(item, OWN_FAULT) for item in self.state.adapters.values())
-        looks = faulty * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
+        state = self.state
+        looks = len(self._faulty) * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
         most: Counter[str] = Counter(
             {
                 "reconciles.total": int(looks) + len(state.adapters),

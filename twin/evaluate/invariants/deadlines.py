@@ -39,8 +39,9 @@ class DeadlineTracker:
         self._invariant = invariant
         self._restart = restart
         self._own_excuses = own_excuses
+        self.due: list[tuple[float, int, Hashable]] = []
+        """Heap of (time, number, key); `advance` has something to do once the first time is over."""
         self._open: dict[Hashable, _Complaint] = {}
-        self._due: list[tuple[float, int, Hashable]] = []
         self._number = 0
         self._reported: set[Hashable] = set()
 
@@ -57,8 +58,10 @@ class DeadlineTracker:
         """Record that `key` is (or no longer is) wrong at `t`; a violation if it stays wrong for `bound` seconds."""
         self.checked += 1
         if not wrong:
-            self._open.pop(key, None)
-            self._reported.discard(key)
+            if self._open:
+                self._open.pop(key, None)
+            if self._reported:
+                self._reported.discard(key)
         elif key in self._open:
             self._extend(key, bound)
         elif key not in self._reported:
@@ -71,8 +74,8 @@ class DeadlineTracker:
 
     def advance(self, t: float) -> None:
         """Advance the time to `t`: states that stayed wrong past their deadline become violations."""
-        while self._due and self._due[0][0] < t:
-            due, _, key = heappop(self._due)
+        while self.due and self.due[0][0] < t:
+            due, _, key = heappop(self.due)
             complaint = self._open.get(key)
             stopped = self.stopped and not self._own_excuses
             if complaint is None or complaint.since + complaint.bound != due or stopped:
@@ -106,4 +109,4 @@ class DeadlineTracker:
 
     def _schedule(self, key: Hashable, due: float) -> None:
         self._number += 1
-        heappush(self._due, (due, self._number, key))
+        heappush(self.due, (due, self._number, key))

@@ -11,18 +11,23 @@ SAID_BY_ENGINE = frozenset(
 )
 """Condition reasons that blame the adapter, its key or the engines' flags, and that only another attempt can clear."""
 
-OWN_FAULT = SAID_BY_ENGINE | {
-    "UnknownScheduler",
-    "UnsupportedArtifact",
-    "InvalidTimeout",
-    "CredentialsWithheld",
-    "SecretUnavailable",
-    "SecretNotFound",
-    "SecretForbidden",
-    "SecretInvalid",
-    "SecretKeyMissing",
-    "ServiceNameTaken",
-}
+WITHOUT_CREDENTIALS = frozenset(
+    {
+        "CredentialsWithheld",
+        "SecretUnavailable",
+        "SecretNotFound",
+        "SecretForbidden",
+        "SecretInvalid",
+        "SecretKeyMissing",
+    }
+)
+"""Condition reasons of an adapter whose credentials cannot be read: nothing is sent to engines, not even an unload."""
+
+OWN_FAULT = (
+    SAID_BY_ENGINE
+    | WITHOUT_CREDENTIALS
+    | {"UnknownScheduler", "UnsupportedArtifact", "InvalidTimeout", "ServiceNameTaken"}
+)
 """All condition reasons that an operator cannot resolve."""
 
 REFUSED_PUBLICATION = frozenset(

@@ -7,7 +7,7 @@ the sidecar that the artifact needs, or without room under the policy that the a
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
-from controller.api.labels import ENABLED_LABEL
+from controller.api.labels import ENABLED_LABEL, MEMORY_LABEL
 from controller.policies.registry import BUILT_IN
 from formats.label_selectors import Expression, LabelPredicate, compile_selector
 from twin.evaluate.invariants.state import ClusterState, Pod
@@ -80,17 +80,18 @@ def can_take(state: ClusterState, pod: Pod, adapter: AdapterLine) -> bool:
         return False
     if not is_enabled(line) or (adapter.sidecar and not line.sidecar):
         return False
-    return selects(adapter, line.labels) and _has_room(state, line.object, line.capacity, adapter)
+    return selects(adapter, line.labels) and _has_room(state, line, adapter)
 
 
-def _has_room(state: ClusterState, pod: str, capacity: int, adapter: AdapterLine) -> bool:
+def _has_room(state: ClusterState, line: PodLine, adapter: AdapterLine) -> bool:
     """Return whether the adapter's policy would choose the pod; nothing is known of a policy that is not built in."""
+    pod, capacity = line.object, line.capacity
     name = pod.split("/")[1]
     policy = _policy(state, adapter)
     if name in adapter.instances or _takes_any(policy):
         return True
-    if policy != _FILLS_UP or pod not in state.engines:
-        return False
+    if policy != _FILLS_UP or pod not in state.engines or MEMORY_LABEL in line.labels:
+        return False  # sizes of adapters are not in the trace
     namespace = pod.split("/")[0]
     others = {f"{namespace}/{held}" for held in state.engines[pod].holds}
     others |= {

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Hashable
 from math import inf
+from typing import ClassVar
 
 from controller.api.annotations import MOST_PODS
+from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import DeadlineTracker
 from twin.evaluate.invariants.own_faults import OWN_FAULT, says
 from twin.evaluate.invariants.placement import ready_takers
@@ -28,6 +30,8 @@ class LoadsAreSent:
     each pod its readiness, its stability, and attempts that failed there. A pod on which the adapter is loaded, is
     being loaded or waits for a retry counts as a replica.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({AdapterLine, RequestLine, ApiLine, FaultLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

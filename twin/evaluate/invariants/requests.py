@@ -1,6 +1,9 @@
 """Invariants of requests to engines (4, 5 and 9), checked when a request is sent."""
 
+from typing import ClassVar
+
 from formats.retry_after import parse_retry_after
+from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.placement import selects
 from twin.evaluate.invariants.state import ClusterState
@@ -15,6 +18,8 @@ class LoadsTargetReadyPods:
 
     Checked against the state that the API server had shown for longer than `notice` when the request was sent.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({RequestLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
@@ -60,6 +65,8 @@ class AttemptsRespectBackoff:
     is replaced, the pod becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since
     the last attempt.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({RequestLine, AdapterLine, SecretLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
@@ -122,6 +129,8 @@ class UnloadsFollowWithdrawal:
     Checked against the state that had been visible for longer than `notice`: a new leader may not have seen yet what
     the previous one published.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({SliceLine, AdapterLine, RequestLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

@@ -4,12 +4,13 @@ Those of requests to engines are in `requests.py`.
 """
 
 from collections.abc import Hashable, Iterable
+from typing import ClassVar
 
-from twin.evaluate.invariants.base import AdapterInvariant
+from twin.evaluate.invariants.base import EVERY_LINE, AdapterInvariant, Kinds
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
-from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, says
+from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, WITHOUT_CREDENTIALS, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
 from twin.evaluate.invariants.state import ClusterState
@@ -29,6 +30,9 @@ from twin.trace.lines import (
 
 Endpoint = tuple[str, str, int]
 """Pod, its address and its port."""
+_PUBLICATION = ("services", "endpointslices")
+_REFUSALS = (403, 409, 422)
+"""Statuses of writes that a person has to make possible: forbidden, a name or version that is taken, invalid."""
 
 
 class EndpointsAreLoaded(AdapterInvariant):
@@ -86,6 +90,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
 
     def _check(self, adapter: str, t: float) -> None:
         state, pods = self.state, self.state.endpoints(adapter)
+        bound = state.detection_bound(t)
         for pod in sorted(pods | self._known.get(adapter, set())):
             dead = pod in pods and state.is_unready(pod) and not state.holds(pod, adapter)
             key, message = (adapter, pod), f"an EndpointSlice names {pod}, which is gone or not ready,"
@@ -93,7 +98,7 @@ class DeadPodsAreWithdrawn(AdapterInvariant):
                 self._since.setdefault(key, t)
             else:
                 self._since.pop(key, None)
-            self.deadlines.check(key, dead, t, state.detection_bound(t), adapter, message, (state.index,))
+            self.deadlines.check(key, dead, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
     def _restart(self, key: Hashable, t: float) -> tuple[float, float]:
@@ -118,12 +123,11 @@ class InstancesAreServing(AdapterInvariant):
         pods = {f"{namespace}/{pod}" for pod in line.instances} if line is not None else set()
         known = self._known.get(adapter, set())
         self._check_pods(adapter, pods, known, "status.instances", t)
+        bound = state.detection_bound(t)
         for pod in sorted(known | pods):
             wrong = pod in pods and state.is_unready(pod)
             message = f"status.instances names {pod}, which is gone or not ready,"
-            self.deadlines.check(
-                (adapter, pod, "ready"), wrong, t, state.detection_bound(t), adapter, message, (state.index,)
-            )
+            self.deadlines.check((adapter, pod, "ready"), wrong, t, bound, adapter, message, (state.index,))
         self._known[adapter] = pods
 
 
@@ -131,8 +135,11 @@ class InstancesArePublished(AdapterInvariant):
     """11. The slices of an adapter's Service together are exactly `status.instances`, by address and port.
 
     A gateway or a client that resolves the Service would otherwise miss a replica, or reach another process. Each
-    address of a pod is in one slice; there is no other endpoint, and an empty slice only while nothing serves. A
-    publication that the API server refuses is not the operator's to complete, and its conditions have the reason.
+    address of a pod is in one slice; there is no other endpoint, and an empty slice only while nothing serves.
+
+    A refused publication is an excuse while the last write of the Service or its slices was refused and the conditions
+    have the reason: for missing endpoints in any case, for endpoints too many only if a slice that exists could not be
+    changed.
     """
 
     number = 11
@@ -140,13 +147,28 @@ class InstancesArePublished(AdapterInvariant):
     def __init__(self, state: ClusterState) -> None:
         super().__init__(state)
         self._known: dict[str, set[Endpoint]] = {}
+        self._refused: dict[str, set[str]] = {}
+        """Adapter to the verbs of its writes that were refused since the last one that succeeded."""
+
+    def see(self, line: Line) -> None:
+        if isinstance(line, ApiLine) and line.resource in _PUBLICATION:
+            self._write(line)
+        super().see(line)
+
+    def _write(self, line: ApiLine) -> None:
+        adapter = line.object if line.resource == "services" else line.object.rpartition("-")[0]
+        if line.code < 400:
+            self._refused.pop(adapter, None)
+        elif line.code in _REFUSALS and line.reason != "Conflict":
+            self._refused.setdefault(adapter, set()).add(line.verb)
+        self._check(adapter, line.t)
 
     def _check(self, adapter: str, t: float) -> None:
-        line = self.state.adapters.get(adapter)
-        if line is not None and says(line, REFUSED_PUBLICATION):
-            expected, published = set[Endpoint](), list[Endpoint]()
-        else:
-            expected, published = self._expected(line), self._published(adapter)
+        line, verbs = self.state.adapters.get(adapter), self._refused.get(adapter, set())
+        expected, published = self._expected(line), self._published(adapter)
+        if line is not None and verbs and says(line, REFUSED_PUBLICATION):
+            expected &= set(published) if verbs == {"create"} else set()
+            published = published if verbs == {"create"} else []
         bound, context = self.state.detection_bound(t), (self.state.index,)
         for endpoint in sorted(expected.union(published, self._known.get(adapter, ()))):
             pod, address, port = endpoint
@@ -193,7 +215,7 @@ class ReplicasWithinLimit(AdapterInvariant):
 
     Counts the running and reachable engines that have the adapter loaded. An engine does not count if its unload has
     been sent, has failed and is waiting for a retry, or is waiting for a request slot, nor if a fault disturbs its
-    requests.
+    requests. Adapters whose credentials cannot be read are not judged.
     """
 
     number = 3
@@ -212,6 +234,8 @@ class ReplicasWithinLimit(AdapterInvariant):
         state = self.state
         line = state.adapters.get(adapter)
         desired = line.wanted if line is not None and not line.deleting else None
+        if line is not None and says(line, WITHOUT_CREDENTIALS):
+            desired = None
         counted = [] if desired is None else [pod for pod in state.holders(adapter) if self._counts(adapter, pod)]
         surprises = [pod for pod in counted if not self._answered(adapter, pod)]
         many = desired is not None and len(counted) > desired
@@ -250,6 +274,7 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
     come later than the deletion, because it is written while the finalizer is removed.
     """
 
+    kinds: ClassVar[Kinds] = AdapterInvariant.kinds | {EventLine}
     number = 6
 
     def __init__(self, state: ClusterState) -> None:
@@ -285,6 +310,8 @@ class DeletedAdaptersAreUnloaded(AdapterInvariant):
 class NoSecretLeak:
     """7. No secret (API key, credential) appears in a status, an event, a log line or a report."""
 
+    kinds: ClassVar[Kinds] = EVERY_LINE
+
     def __init__(self, state: ClusterState) -> None:
         self.state = state
         self.deadlines = DeadlineTracker(7)
@@ -300,6 +327,8 @@ class SingleLeader:
 
     A replica acts if it writes or sends an engine request. It must hold the Lease, which must not have expired.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({ApiLine, RequestLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

@@ -58,8 +58,8 @@ class ClusterState:
         self.engines: dict[str, Engine] = {}
         self.slices: dict[str, dict[str, SliceLine]] = defaultdict(dict)
         """Adapter to its EndpointSlices by key."""
-        self.former_adapter = ""
-        """Adapter that the slice of the last line belonged to before."""
+        self.concerned: Sequence[str] = ()
+        """Adapters that the last line may concern."""
         self._adapter_of_slice: dict[str, str] = {}
         self.published: dict[tuple[str, str], str] = {}
         """(adapter, pod) to the container id of the pod when the endpoint was published."""
@@ -77,15 +77,12 @@ class ClusterState:
         self.leading: set[str] = set()
         self.tolerances = Tolerances(run.notice)
         self.index = 0
+        self.is_blind = True
+        """True if no replica leads, or a fault prevents the leader from reading or writing."""
         self.resumed = False
         """True if a replica can act again since this line."""
         self.resumed_at = 0.0
         """Time since which a replica has been able to act."""
-
-    @property
-    def is_blind(self) -> bool:
-        """True if no replica leads, or a fault prevents the leader from reading or writing."""
-        return not self.leading or self.tolerances.is_blinded
 
     def visible_for(self, since: float, t: float) -> float:
         """Return for how many seconds, without a break until `t`, the operator could see a state that began `since`."""
@@ -102,37 +99,48 @@ class ClusterState:
     def end_patience(self, t: float) -> None:
         """End the grace period after a fault: the operator has had time to retry."""
         self.tolerances.patience_over()
+        self._update_blindness()
         self.resumed = not self.is_blind
         if self.resumed:
             self.resumed_at = t
 
     def see(self, line: Line, index: int) -> None:
         """Apply the next line."""
-        was_blind = self.is_blind
-        self.index = index
+        self.index, self.resumed, self.concerned = index, False, ()
         match line:
-            case PodLine():
-                self._pod(line)
             case AdapterLine():
                 self._adapter(line)
-            case SliceLine():
-                self._slice(line)
-            case EngineLine():
-                self._engine(line)
             case RequestLine():
                 self._request(line)
-            case ControllerLine():
-                self._controller(line)
+            case EngineLine():
+                self._engine(line)
+            case SliceLine():
+                self._slice(line)
+            case PodLine():
+                self._pod(line)
+                self.concerned = sorted(self.about.get(line.object, ()))
             case LeaseLine():
                 self.leases[line.by] = line.until
                 self.holder = line.by
-            case FaultLine():
-                self.tolerances.see(line)
-        ended = isinstance(line, FaultLine) and line.event == "end"
-        relisted = isinstance(line, FaultLine) and line.fault in ("watch-expired", "version-rollback")
+            case ControllerLine() | FaultLine():
+                self._ability(line)
+                self.concerned = sorted({*self.adapters, *self.slices})
+
+    def _ability(self, line: ControllerLine | FaultLine) -> None:
+        """Apply a line that changes what the operator is able to see and do."""
+        was_blind, ended, relisted = self.is_blind, False, False
+        if isinstance(line, ControllerLine):
+            self._controller(line)
+        else:
+            self.tolerances.see(line)
+            ended, relisted = line.event == "end", line.fault in ("watch-expired", "version-rollback")
+        self._update_blindness()
         self.resumed = not self.is_blind and (was_blind or ended or relisted)
         if not self.is_blind and (was_blind or relisted):
             self.resumed_at = line.t
+
+    def _update_blindness(self) -> None:
+        self.is_blind = not self.leading or self.tolerances.is_blinded
 
     def endpoints(self, adapter: str) -> set[str]:
         """Return the pods (`namespace/name`) in the adapter's EndpointSlices."""
@@ -184,6 +192,7 @@ class ClusterState:
         known.line = line
 
     def _adapter(self, line: AdapterLine) -> None:
+        self.concerned = (line.object,)
         if line.event == "deleted":
             self.adapters.pop(line.object, None)
             return
@@ -195,7 +204,8 @@ class ClusterState:
             self._note_engine(place)
 
     def _slice(self, line: SliceLine) -> None:
-        self.former_adapter = former = self._adapter_of_slice.pop(line.object, "")
+        former = self._adapter_of_slice.pop(line.object, "")
+        self.concerned = list(dict.fromkeys(name for name in (line.adapter, former) if name))
         if former:
             self.slices[former].pop(line.object, None)
         if line.event == "deleted":
@@ -229,9 +239,14 @@ class ClusterState:
             case "unloaded" if line.object in self.engines:
                 self.engines[line.object].holds.pop(line.adapter, None)
                 self.held[f"{namespace}/{line.adapter}"].discard(line.object)
+        if line.event in ("loaded", "unloaded"):
+            self.concerned = (f"{namespace}/{line.adapter}",)
+        else:
+            self.concerned = sorted(self.about.get(line.object, ()))
 
     def _request(self, line: RequestLine) -> None:
         place = (f"{line.object.split('/')[0]}/{line.adapter}", line.object)
+        self.concerned = place[:1]
         self.last_request[place] = line
         if line.event == "sent":
             self._under_way[line.object][line.id] = line.by

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from math import inf
+from typing import ClassVar
 
 from controller.api.spec import artifact_of, lora_path
+from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, AnswerLine, EngineLine, EventLine, Line
@@ -32,6 +34,8 @@ class AnswersFromPublishedWeights:
     bound, requests have to be answered from the artifact in the spec. A new artifact that cannot be loaded leaves the
     former one serving; the reason is another one then.
     """
+
+    kinds: ClassVar[Kinds] = frozenset({EngineLine, AdapterLine, EventLine, AnswerLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state

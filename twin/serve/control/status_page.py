@@ -12,7 +12,7 @@ from twin.trace.lines import ApiLine, FaultLine, Line, RequestLine
 
 _LIST_LIMIT = 500
 """Number of adapters and of pods that are listed one by one."""
-_HEALTHY_IF_TRUE = ("Ready", "FullyReplicated", "BaseModelServed")
+_HEALTHY_IF_TRUE = ("Ready", "FullyReplicated", "BaseModelServed", "SlicesAdopted")
 """Conditions whose message is shown when they are False."""
 _ADAPTERS = "modeladapters.model.aibrix.ai"
 

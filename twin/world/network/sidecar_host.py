@@ -6,6 +6,7 @@ size of that disk, and partial downloads that are resumed.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from controller.sidecar.adapters import AdapterService
 from controller.sidecar.app import Services, create_app
 from controller.sidecar.artifacts.credentials import Credentials
+from controller.sidecar.artifacts.facts import ArtifactFacts, read_facts
 from controller.sidecar.artifacts.progress import DownloadTracker
 from controller.sidecar.artifacts.provider import LoadedPaths
 from controller.sidecar.artifacts.singleflight import SingleFlight
@@ -29,8 +31,9 @@ from controller.sidecar.engine import LocalEngine
 from controller.sidecar.errors import Code, SidecarError
 from controller.sidecar.metrics import MetricsEndpoint
 from controller.sidecar.settings import ROOT, Settings
+from fake_vllm.cli.artifacts import adapter_config
 from fake_vllm.engine.lora import Artifact
-from twin.world.registry import Artifacts
+from twin.world.registry import Artifacts, RegistryError
 
 _VERSION = 40
 """Length of a version's name, like that of a commit."""
@@ -85,6 +88,23 @@ class RegistryArtifactProvider:
         await self._fetching.do(artifact.digest, lambda: self._fetch(artifact))
         yield root_of(artifact.digest)
 
+    async def facts(
+        self,
+        artifact: Asked,
+        credentials: Credentials,  # noqa: ARG002 - of the protocol
+    ) -> ArtifactFacts:
+        if artifact.store == "file":
+            stored = self._artifacts.stored(artifact.path)
+        else:
+            await asyncio.sleep(self._artifacts.latency)
+            result = self._artifacts.download(artifact.url)
+            _check_store(artifact, result.error)
+            stored = result.artifact
+        if stored.missing:
+            return ArtifactFacts()
+        config = json.dumps(stored.config or adapter_config(stored.rank, {})).encode()
+        return read_facts(config, {"adapter_model.safetensors": stored.size})
+
     def digest_of(self, root: str) -> str:
         rest = root.removeprefix(f"{ROOT}/")
         return "" if rest == root else rest.partition("/")[0]
@@ -103,13 +123,8 @@ class RegistryArtifactProvider:
         await asyncio.sleep(self._artifacts.latency)
         result = self._artifacts.download(artifact.url)
         here = artifact.digest in self._disk
-        match result.error:
-            case "missing":
-                _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.redacted} was not found")
-            case "forbidden":
-                _fail(Code.ARTIFACT_FORBIDDEN, f"{artifact.redacted}: the registry refuses the credentials")
-            case "unreachable" if not here:
-                _fail(Code.STORE_UNAVAILABLE, f"{artifact.redacted}: no connection to the registry")
+        if not (here and result.error == "unreachable"):
+            _check_store(artifact, result.error)
         if here:
             self.downloads.record_cache_hit()
             return
@@ -195,6 +210,17 @@ class _AsStream(httpx.AsyncBaseTransport):
             return response
         stream = httpx.ByteStream(response.content)
         return httpx.Response(response.status_code, headers=response.headers, stream=stream, request=request)
+
+
+def _check_store(artifact: Asked, error: RegistryError) -> None:
+    """Raise the error of a registry that does not list an artifact."""
+    match error:
+        case "missing":
+            _fail(Code.ARTIFACT_NOT_FOUND, f"{artifact.redacted} was not found")
+        case "forbidden":
+            _fail(Code.ARTIFACT_FORBIDDEN, f"{artifact.redacted}: the registry refuses the credentials")
+        case "unreachable":
+            _fail(Code.STORE_UNAVAILABLE, f"{artifact.redacted}: no connection to the registry")
 
 
 def _fail(code: Code, message: str) -> NoReturn:

@@ -17,6 +17,7 @@ import msgspec
 import simpy
 
 from controller.cache.routing import SIDECAR_PORT
+from controller.sidecar.protocol import INSPECT_PATH
 from controller.sidecar.protocol import LOAD_PATH as ORDER_PATH
 from controller.sidecar.protocol import UNLOAD_PATH as CANCEL_PATH
 from fake_vllm.distributions import Latency
@@ -59,6 +60,7 @@ _VERBS = {
     MODELS_PATH: "list",
     "/metrics": "metrics",
     ORDER_PATH: "load",
+    INSPECT_PATH: "inspect",
     CANCEL_PATH: "unload",
     SGLANG_LOAD_PATH: "load",
     SGLANG_UNLOAD_PATH: "unload",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.cache.publication_errors import PublicationErrors
+from controller.cache.refusals import RefusedWrites
 from controller.client.interface import ClientError, Forbidden, Invalid
 
 QUOTA = Forbidden('services "a" is forbidden: exceeded quota: team', code=403)
@@ -19,7 +19,7 @@ class Clock:
         return datetime.fromtimestamp(self.time, UTC)
 
 
-class Errors(PublicationErrors):
+class Errors(RefusedWrites):
     """Records which adapters are woken."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Refused writes of Services, EndpointSlices and replicas: what the API server said, and when each is tried again.
+"""Refused writes of one kind: what the API server said about each adapter, and when it is tried again.
 
 Quotas, admission policies, missing permissions and names that belong to others are refused in the same way until a
-person acts. The words go into the adapter's conditions; its other work goes on. Nothing announces the end of a refusal.
+person acts. The words go to the adapter; its other work goes on. Nothing announces the end of a refusal.
 Each adapter is tried again every 30 seconds (controller-runtime waits up to 1000 seconds). With more than 300 refused
 adapters the delay grows, and all together send ten requests a second. The first success shows the end to the others: it
 wakes two that were refused for the same reason, and each of these wakes two more.
@@ -25,7 +25,7 @@ _WOKEN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class PublicationError:
+class Refusal:
     """The last refusal for one adapter.
 
     Attributes:
@@ -43,15 +43,15 @@ class PublicationError:
     withdrawal: bool = False
 
 
-class PublicationErrors:
+class RefusedWrites:
     """The last refusals, by adapter key. `wake` queues a key."""
 
     def __init__(self, clock: Clock, wake: Callable[[str], None]) -> None:
         self._clock = clock
         self._wake = wake
-        self._errors: dict[str, PublicationError] = {}
+        self._errors: dict[str, Refusal] = {}
 
-    def get(self, key: str) -> PublicationError | None:
+    def get(self, key: str) -> Refusal | None:
         """Return the last refusal, unless a write has succeeded since."""
         return self._errors.get(key)
 
@@ -62,9 +62,9 @@ class PublicationErrors:
         delay = error.retry_after or max(_BACKOFF.delay(failures), _PER_ADAPTER * len(self._errors))
         reason, step = _advice(error)
         retry_at = self._clock.now().timestamp() + delay
-        self._errors[key] = PublicationError(reason, f"{error}; {step}", retry_at, failures, withdrawal)
+        self._errors[key] = Refusal(reason, f"{error}; {step}", retry_at, failures, withdrawal)
 
-    def succeeded(self, key: str, *, withdrawal: bool) -> None:
+    def succeeded(self, key: str, *, withdrawal: bool = False) -> None:
         """Drop the refusal, and try others that were refused for the same reason in the namespace.
 
         A withdrawal says nothing about another write that was refused.
