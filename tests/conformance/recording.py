@@ -6,12 +6,53 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.recording_files import RecordingError, check_entries
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tests.conformance.recording_files import RecordingError, check_entries, check_head, refusals
 
 FOLDER = Path(__file__).parent / "recordings"
 _FORMAT = 3
 SECTIONS = ("startup", "lifecycle", "cases")
-_ENTRIES: Mapping[str, type] = {"request_digests": str, "cases": list, "startup": dict, "lifecycle": list}
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename={"next_request": "next request"}):
+    """Fields of an answer that a recording holds; see `playing/player.py` and the stories."""
+
+    status: int | UnsetType = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    json: dict[str, Any] | list[Any] | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    events: list[dict[str, Any] | str] | UnsetType = UNSET
+    families: dict[str, dict[str, Any]] | UnsetType = UNSET
+    counts: dict[str, Any] | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    exit: int | UnsetType = UNSET
+    stream: str | UnsetType = UNSET
+    last: list[str] | UnsetType = UNSET
+    next_request: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Check that it says how the request ended.
+
+        Raises:
+            ValueError: if not.
+        """
+        if all(each is UNSET for each in (self.status, self.error, self.exit, self.stream, self.next_request)):
+            raise ValueError("an answer needs a status or an error")
+
+
+class _Startup(msgspec.Struct, forbid_unknown_fields=True):
+    error: str
+    exit: int | None
+
+
+_ENTRIES: Mapping[str, Any] = {
+    "request_digests": str,
+    "cases": list[_Answer],
+    "startup": _Startup,
+    "lifecycle": list[_Answer],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +104,14 @@ def read(path: Path) -> Recording:
     Raises:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
-    try:
+    with refusals(path, "make record VLLM=VERSION"):
         document = json.loads(path.read_bytes())
-        if document["format"] != _FORMAT:
-            raise RecordingError(f"{path} has format {document['format']}; this checkout reads format {_FORMAT}")
+        check_head(path, document, _FORMAT)
         for name, kind in _ENTRIES.items():
             check_entries(document[name], name, kind)
-        recording = Recording(document["version"], *(document[name] for name in _ENTRIES))
-    except FileNotFoundError as error:
-        raise RecordingError(f"File not found: {path}; make it with `make record VLLM=VERSION`") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path} is not a recording: {error}; make it again with `make record`") from error
-    if path.name != path_of(recording.version).name:
-        raise RecordingError(f"{path} is a recording of {recording.version}; name it {path_of(recording.version).name}")
+        if not document["request_digests"]:
+            raise ValueError("it is empty")
+    recording = Recording(document["version"], *(document[name] for name in _ENTRIES))
     if lost := recording.names() ^ set(recording.request_digests):
         raise RecordingError(f"{path} is damaged at {min(lost)}; make it again with `make record`")
     return recording

@@ -1,9 +1,13 @@
 """Files of recordings: one for each release, named `KIND-VERSION.json`, with the release and a format number inside."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 
 class RecordingError(ValueError):
@@ -19,14 +23,14 @@ class Files:
         kind: beginning of their names, such as `weights`.
         target: target of the Makefile that makes them.
         format: number of the format that this checkout reads; None if the files have none.
-        entries: type of what the sections of a file hold.
+        entries: type of what the sections of a file hold, for msgspec.
     """
 
     folder: Path
     kind: str
     target: str
     format: int | None = None
-    entries: type = dict
+    entries: Any = dict[str, Any]
 
     def path(self, version: str) -> Path:
         """Return the file of a release; it need not exist."""
@@ -44,21 +48,13 @@ class Files:
             RecordingError: if the file is missing, damaged, or of another version than its name says.
         """
         path = self.path(version)
-        try:
+        with refusals(path, f"make {self.target} VLLM={version}"):
             document: dict[str, Any] = json.loads(path.read_bytes())
-            found, format = document["version"], document["format"] if self.format else None
+            check_head(path, document, self.format)
             for section in sections:
                 check_entries(document[section], section, self.entries)
-        except FileNotFoundError as error:
-            raise RecordingError(f"File not found: {path}; make it with `make {self.target} VLLM={version}`") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordingError(
-                f"{path} is not a recording: {error!r}; make it again with `make {self.target}`"
-            ) from error
-        if format != self.format:
-            raise RecordingError(f"{path} has format {format}; this checkout reads format {self.format}")
-        if found != version:
-            raise RecordingError(f"{path} is a recording of {found}; name it {self.path(found).name}")
+            if sections and not document[sections[0]]:
+                raise ValueError(f"{sections[0]} is empty")
         return document
 
     def damaged(self, version: str, place: str) -> RecordingError:
@@ -66,13 +62,61 @@ class Files:
         return RecordingError(f"{self.path(version)} is damaged at {place}; make it again with `make {self.target}`")
 
 
-def check_entries(section: Any, name: str, kind: type) -> None:
-    """Check that a section is an object whose entries have one type.
+@contextmanager
+def refusals(path: Path, command: str) -> Iterator[None]:
+    """Turn what a missing or damaged file raises in the block into a `RecordingError` with one line.
+
+    Args:
+        path: the file.
+        command: makes it.
+    """
+    try:
+        yield
+    except RecordingError:
+        raise
+    except FileNotFoundError as error:
+        raise RecordingError(f"File not found: {path}; make it with `{command}`") from error
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise RecordingError(f"{path} is not a recording: {what}; make it again with `{command}`") from error
+
+
+def check_head(path: Path, document: Any, format: int | None) -> None:
+    """Check that a file is an object of the format that this checkout reads, and of the release in its name.
 
     Raises:
-        TypeError: if not.
+        RecordingError: if its format or its release is another one.
+        TypeError: if it is no object, or has another type in one of the two.
+        KeyError: if it lacks one of the two.
+    """
+    if not isinstance(document, dict):
+        raise TypeError("it is not an object")
+    found = document["version"]
+    if not isinstance(found, str):
+        raise TypeError(f"its version is not a text: {found!r}")
+    if format is not None and (document["format"] is True or document["format"] != format):
+        raise RecordingError(f"{path} has format {document['format']}; this checkout reads format {format}")
+    kind, _, rest = path.name.partition("-")
+    release, _, ending = rest.partition(".json")
+    if found != release:
+        raise RecordingError(f"{path} is a recording of {found}; name it {kind}-{found}.json{ending}")
+
+
+def check_entries(section: Any, name: str, kind: Any) -> None:
+    """Check that a section is an object whose entries have one type, at every depth that the type says.
+
+    Args:
+        section: as read from JSON.
+        name: of the section, for the error.
+        kind: a type that msgspec reads: a dataclass, a Struct, `list[int]`.
+
+    Raises:
+        TypeError: if not; the message names the entry and the place in it.
     """
     if not isinstance(section, dict):
         raise TypeError(f"{name} is not an object")
-    if wrong := next((key for key, entry in section.items() if not isinstance(entry, kind)), None):
-        raise TypeError(f"{name}/{wrong} is {type(section[wrong]).__name__}, not {kind.__name__}")
+    for key, entry in section.items():
+        try:
+            msgspec.convert(entry, kind)
+        except msgspec.ValidationError as error:
+            raise TypeError(f"{name}/{key}: {error}") from error

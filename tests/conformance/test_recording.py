@@ -71,8 +71,17 @@ DAMAGED = [
     ("{}", "is not a recording"),
     (json.dumps(GOOD)[:-5], "is not a recording"),
     (json.dumps({**GOOD, "cases": []}), "cases is not an object"),
-    (json.dumps({**GOOD, "cases": {"a": None}}), "cases/a is NoneType, not list"),
-    (json.dumps({**GOOD, "startup": {"s": 7}}), "startup/s is int, not dict"),
+    (json.dumps({**GOOD, "cases": {"a": None}}), "cases/a: Expected `array`, got `null`"),
+    (json.dumps({**GOOD, "startup": {"s": 7}}), "startup/s: Expected `object`, got `int`"),
+    (json.dumps({**GOOD, "startup": {"s": {"exit": "1", "error": ""}}}), r"startup/s: Expected `int .*\$\.exit"),
+    (json.dumps({**GOOD, "cases": {"a": [{}]}}), "cases/a: an answer needs a status or an error"),
+    (json.dumps({**GOOD, "cases": {"a": [{"status": "200"}]}}), r"cases/a: Expected `int`, got `str` - at `\$\[0\]"),
+    (json.dumps({**GOOD, "cases": {"a": [{"status": 200, "headers": {"x": 1}}]}}), r"\$\[0\]\.headers"),
+    (json.dumps({**GOOD, "cases": {"a": [{"status": 200, "sttus": 1}]}}), "cases/a: .*unknown field `sttus`"),
+    (json.dumps({**GOOD, "request_digests": {}, "cases": {}, "startup": {}}), "it is empty"),
+    (json.dumps({**GOOD, "format": True}), "has format True"),
+    (json.dumps({**GOOD, "version": 1.2}), "its version is not a text: 1.2"),
+    ("[" * 100_000, "is not a recording"),
     (json.dumps({**GOOD, "format": 9}), "has format 9"),
     (json.dumps({**GOOD, "version": "1.2.4"}), "is a recording of 1.2.4"),
     (json.dumps({**GOOD, "cases": {}}), "is damaged at cases/a"),
@@ -88,6 +97,13 @@ def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, text: str | None
     with pytest.raises(RecordingError, match=message) as refusal:
         read(path)
     assert str(path) in str(refusal.value)
+
+
+def test_a_recording_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / path_of("1.2.3").name
+    path.mkdir()
+    with pytest.raises(RecordingError, match=r"vllm-1\.2\.3\.json is not a recording: .*Is a directory"):
+        read(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -168,7 +167,7 @@ def _error(rng: Random) -> Iterator[str]:
 
 def _annotations(rng: Random) -> Iterator[str]:
     before, after = (annotations.read(_stored(rng)) for _ in range(2))
-    yield f"{after}"
+    yield f"{after.selected} {after.attempts} {after.placements} {after.move} {after.unreadable}"
     yield json.dumps(annotations.changes(before, after))
 
 
@@ -183,6 +182,12 @@ def _stored(rng: Random) -> Mapping[str, str]:
         f"{annotations.LAST_RETRY_TIME}a": rng.choice(("2027-01-15T07:00:00.000000Z", "soon")),
     }
     return {key: value for key, value in values.items() if rng.random() < 0.7}
+
+
+_POD_FIELDS = (
+    *("ip", "ips", "port", "engine", "container", "ready", "changed", "terminating", "max_loras", "max_cpu_loras"),
+    *("max_lora_rank", "sidecar", "owned", "problem", "base_names", "prefix_cache", "enabled", "available"),
+)
 
 
 def _pod(rng: Random) -> Iterator[str]:
@@ -209,8 +214,8 @@ def _pod(rng: Random) -> Iterator[str]:
         },
     }
     view = pod_view(PODS.decode(raw), "zone")
-    shown = replace(view, labels={})
-    yield f"{shown} {sorted(view.addresses.items())} {view.enabled} {view.available} {view.takes_rank(32)}"
+    yield ", ".join(f"{name} {getattr(view, name)}" for name in _POD_FIELDS)
+    yield f"  {sorted(view.addresses.items())}, takes rank 32: {view.takes_rank(32)}"
 
 
 def _backoff(rng: Random) -> Iterator[str]:

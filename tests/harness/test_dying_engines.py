@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.harness.story import Story, engines, one, run_story
 from tests.twin.worlds import adapters
 from twin.sim.simulation import Simulation
-from twin.trace.lines import RequestLine
+from twin.trace.lines import FaultLine, RequestLine, TrafficLine
 
 DEAD = "EngineCore encountered an issue"
 
@@ -54,4 +54,37 @@ def test_a_loaded_adapter_serves_on_after_its_files_are_gone(tmp_path: Path) -> 
     )
     assert restarts(story) == 0
     assert len(story.sent("load")) == 1
+    assert story.violations == []
+
+
+def test_a_killed_engine_core_costs_its_pods_adapters_and_no_other(tmp_path: Path) -> None:
+    """The fault kind: the server answers for a second, the process ends with code 0, and all is loaded once more."""
+    story = run_story(
+        tmp_path,
+        pods=2,
+        adapters=[adapters(3, replicas=1, arrive={"at": "30s"})],
+        faults=[{"kind": "engine-core-crash", "pods": {"count": 1}, "at": "60s"}],
+        traffic={"rate": "5/s", "from": "55s", "until": "75s", "output_tokens": 16},
+        duration="2m",
+    )
+    (strike,) = [line for line in story.lines if isinstance(line, FaultLine)]
+    crashed = strike.targets[0].removeprefix("default/")
+    last = story.simulation.store.get("pods", "default", crashed)["status"]["containerStatuses"][0]["lastState"]
+    assert last["terminated"]["exitCode"] == 0
+    failed = {cause for line in story.lines if isinstance(line, TrafficLine) for cause in line.causes}
+    assert "500" in failed
+    for name in ("a-0", "a-1", "a-2"):
+        assert story.published(name) == story.holders(name) != []
+        assert len(story.sent("load", name)) == 1 + (story.sent("load", name)[0].object == f"default/{crashed}")
+    assert story.violations == []
+
+
+def test_an_engine_whose_core_is_killed_while_it_starts_ends_with_an_error(tmp_path: Path) -> None:
+    crash = {"kind": "engine-core-crash", "pods": "all", "at": "10s"}
+    slow = {"engines": {"default": {"startup": "20s", "load": "1s", "unload": "50ms"}}}
+    story = run_story(tmp_path, pods=1, adapters=one(), faults=[crash], cluster=slow, duration="90s")
+    (pod,) = story.simulation.store.list("pods").items
+    ended = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    assert (ended["exitCode"], restarts(story)) == (1, 1)
+    assert story.adapter()["status"]["phase"] == "Running"
     assert story.violations == []

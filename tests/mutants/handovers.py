@@ -100,7 +100,7 @@ def _spoilt(change: dict[str, Any], resource: str) -> Callable[[Path], str]:
 
 
 def _stopped(at: float, *faults: dict[str, Any], **sections: Any) -> Callable[[Path], str]:
-    """Return a world in which the operator is told to stop, as by a kubelet, and starts again 15 s later."""
+    """Return a world in which the operator gets SIGTERM, as from a kubelet, and starts again 15 s later."""
 
     def stop(simulation: Simulation) -> None:
         simulation.replicas[0].retire()

@@ -16,12 +16,16 @@ from twin.scenario.faults import (
     ClockSkew,
     ConflictStorm,
     ControllerCrash,
+    EngineCoreCrash,
     EngineFault,
     EngineRestart,
+    ImageRegistryDown,
     LeaderLoss,
     NetworkLatency,
     NodeDown,
     NodeDrain,
+    NodeLost,
+    NodeNotReady,
     Partition,
     PodKill,
     PodStuckTerminating,
@@ -65,11 +69,13 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return artifacts.registry(active, fault)
         case ReadinessFlap():
             return cluster.flap(active, fault)
-        case NodeDown():
-            return cluster.node_down(active, fault)
+        case NodeDown() | NodeLost() | NodeNotReady():
+            return cluster.node_failure(active, fault)
+        case ImageRegistryDown():
+            return cluster.image_registry_down(active, fault)
         case NodeDrain():
             return cluster.node_drain(active, fault)
-        case EngineRestart() | PodKill() | PodStuckTerminating() | Rollout():
+        case EngineRestart() | EngineCoreCrash() | PodKill() | PodStuckTerminating() | Rollout():
             return cluster.repeat(active, fault)
         case ApiFault():
             return api.respond(active, fault)

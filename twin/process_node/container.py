@@ -90,8 +90,8 @@ class ProcessContainer(ContainerState):
             code = await process.wait()
         finally:
             probing.cancel()
+            await _finish(asyncio.ensure_future(_terminate(process, grace)))
             await asyncio.gather(probing, return_exceptions=True)
-            await _terminate(process, grace)
         return code if code >= 0 else 128 - code
 
     async def _process(self, log: BinaryIO) -> asyncio.subprocess.Process:
@@ -160,6 +160,21 @@ class ProcessContainer(ContainerState):
         self.state, self.reason = state, reason
         self._started = self._ready = False
         self._on_change()
+
+
+async def _finish(task: asyncio.Task[None]) -> None:
+    """Wait for a task to its end. A cancellation meanwhile is raised afterwards.
+
+    An interrupted command cancels all its tasks, and then each of them cancels those that it started: twice in all.
+    """
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
 
 
 async def _terminate(process: asyncio.subprocess.Process, grace: float) -> None:

@@ -24,6 +24,11 @@ class Timer:
         self._timeout: simpy.Event | None = None
         self._set_for: float | None = None
 
+    @property
+    def due(self) -> float | None:
+        """Time of the call; None if there is none."""
+        return self._set_for
+
     def set(self, at: float | None) -> None:
         """Call at time `at` (now if that is past) instead of the time set before; None cancels the call."""
         if at == self._set_for:
@@ -36,6 +41,11 @@ class Timer:
     def cancel(self) -> None:
         """Cancel the call."""
         self.set(None)
+
+    @property
+    def is_set(self) -> bool:
+        """True if a call is to come."""
+        return self._set_for is not None
 
     def _fire(self, event: simpy.Event) -> None:
         if event is self._timeout:

@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from tests.conformance.clients.driver import Step
 from tests.conformance.clients.proxy import Sent
-from tests.conformance.recording_files import Files
+from tests.conformance.recording_files import Files, check_entries, refusals
 
-FILES = Files(Path(__file__).parent / "outcomes", "vllm", "record-clients", entries=object)
+FILES = Files(
+    Path(__file__).parent / "outcomes", "vllm", "record-clients", entries=dict[str, Any] | list[Any] | str | None
+)
 REQUESTS = Path(__file__).parent / "requests.json"
 
 
@@ -34,6 +39,20 @@ def read(version: str) -> Mapping[str, Any]:
 
 
 def requests() -> Mapping[str, list[Sent]]:
-    """Return the requests of each step."""
-    sent: Mapping[str, list[Sent]] = json.loads(REQUESTS.read_bytes())
+    """Return the requests of each step.
+
+    Raises:
+        RecordingError: if the file is missing or damaged.
+    """
+    with refusals(REQUESTS, "make record-clients VLLM=VERSION"):
+        sent: Mapping[str, list[Sent]] = json.loads(REQUESTS.read_bytes())
+        check_entries(sent, "requests", list[_Request])
     return sent
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    """One of the `Sent`."""
+
+    method: str
+    path: str
+    json: dict[str, Any] | UnsetType = UNSET

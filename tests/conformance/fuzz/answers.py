@@ -6,17 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from tests.conformance.fuzz.bodies import GENERATOR, Body
 from tests.conformance.fuzz.shapes import shape_of
-from tests.conformance.recording_files import RecordingError, check_entries
+from tests.conformance.recording_files import RecordingError, check_entries, check_head, refusals
 
 FOLDER = Path(__file__).parent / "answers"
 _FORMAT = 1
 BROKEN = "broken"
 """In place of a content type, and as type of an error: a stream that ends in the middle."""
 _WORDS = 80  # characters of a message
+_Packed = tuple[int, str, str, Annotated[int, msgspec.Meta(ge=0)]]
+"""Status, type, message, and number of the shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +157,21 @@ def read(version: str) -> Recording:
         RecordingError: if the file is missing, damaged, of another version than its name says, or of other bodies.
     """
     path = path_of(version)
-    try:
+    with refusals(path, f"make record-fuzz VLLM={version}"):
         document = json.loads(gzip.decompress(path.read_bytes()))
-        shapes = document["shapes"]
+        check_head(path, document, _FORMAT)
         check_entries(document["asked"], "asked", str)
+        check_entries(document["answers"], "answers", dict[str, _Packed])
+        shapes, generator = msgspec.convert((document["shapes"], document["generator"]), tuple[list[str], int])
         answers = {
             route: {label: Answer(*item[:3], shape=shapes[item[3]]) for label, item in items.items()}
             for route, items in document["answers"].items()
         }
-        recording = Recording(document["version"], document["generator"], document["asked"], answers)
-        written = document["format"]
-    except FileNotFoundError as error:
-        raise RecordingError(f"File not found: {path}; make it with `make record-fuzz VLLM={version}`") from error
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RecordingError(f"{path} is not a recording: {error}; make it again with `make record-fuzz`") from error
-    if written != _FORMAT:
-        raise RecordingError(f"{path} has format {written}; this checkout reads format {_FORMAT}")
-    if recording.version != version:
-        raise RecordingError(f"{path} is a recording of {recording.version}; name it {path_of(recording.version).name}")
+        recording = Recording(version, generator, document["asked"], answers)
     if recording.generator != GENERATOR:
         raise RecordingError(
             f"{path} answers bodies of generator {recording.generator}; this checkout makes those of {GENERATOR}"
         )
+    if not recording.answers or recording.answers.keys() != recording.asked.keys():
+        raise RecordingError(f"{path} has no answers to what it asked; make it again with `make record-fuzz`")
     return recording

@@ -6,9 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from tests.conformance.recording_files import Files
 
-FILES = Files(Path(__file__).parent / "schemas", "vllm", "record-schema")
+
+class _Node(msgspec.Struct):
+    """Keywords of a JSON schema that the bodies are made from; others are not looked at."""
+
+    ref: str = msgspec.field(default="", name="$ref")
+    type: str | list[str] | UnsetType = UNSET
+    properties: dict[str, "_Node"] = {}
+    items: "_Node | bool | UnsetType" = UNSET
+    additional_properties: "_Node | bool | UnsetType" = msgspec.field(default=UNSET, name="additionalProperties")
+    any_of: list["_Node"] = msgspec.field(default_factory=list, name="anyOf")
+    one_of: list["_Node"] = msgspec.field(default_factory=list, name="oneOf")
+    required: list[str] = []
+    enum: list[Any] = []
+    minimum: float | UnsetType = UNSET
+    maximum: float | UnsetType = UNSET
+
+
+FILES = Files(Path(__file__).parent / "schemas", "vllm", "record-schema", entries=_Node)
 _REFERENCE = "#/components/schemas/"
 _PROSE = ("title", "description", "examples", "deprecated")
 
@@ -59,7 +79,20 @@ def read(version: str) -> Schema:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
     document = FILES.read(version, "routes", "definitions")
+    for name, node in (*document["routes"].items(), *document["definitions"].items()):
+        if lost := _references(node) - document["definitions"].keys():
+            raise FILES.damaged(version, f"{name}: no definition of {min(lost)}")
     return Schema(version, document["routes"], document["definitions"])
+
+
+def _references(node: Any) -> set[str]:
+    """Return the names that a schema refers to."""
+    if isinstance(node, list):
+        return set().union(*map(_references, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+    return own.union(*map(_references, node.values()))
 
 
 def write(schema: Schema) -> None:

@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
+from tests.conformance.recording_files import refusals
+
 FOLDER = Path(__file__).parent / "raises"
 
 _ROOTS = ("load_lora_adapter", "add_lora", "add_lora_async")
@@ -172,8 +176,16 @@ def write(version: str, source: Path) -> Path:
 
 
 def read(path: Path) -> list[Raise]:
-    """Return the list that `write` has written."""
-    return [Raise(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    """Return the list that `write` has written.
+
+    Raises:
+        RecordingError: if the file is missing or damaged.
+    """
+    with refusals(path, "python -m tests.conformance.load_errors.raises"):
+        statements = msgspec.json.decode(path.read_bytes(), type=list[Raise])
+        if not statements:
+            raise ValueError("it is empty")
+    return statements
 
 
 def main() -> int:

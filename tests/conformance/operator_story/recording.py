@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tests.conformance.operator_story.story import State
+from tests.conformance.operator_story.story import AdapterState, State
 from tests.conformance.recording import FOLDER
 from tests.conformance.recording_files import Files
 
 Changes = dict[str, dict[str, dict[str, Any] | None]]
 """Step to adapter to its new state, None if it is gone."""
-FILES = Files(FOLDER, "operator", "conform-operator", 1)
+FILES = Files(FOLDER, "operator", "conform-operator", 1, dict[str, AdapterState | None])
 
 
 def changes(steps: Mapping[str, State]) -> Changes:
@@ -43,6 +43,12 @@ def read(version: str) -> Changes:
         RecordingError: if the file is missing, damaged, or of another version than its name says.
     """
     steps: Changes = FILES.read(version, "steps")["steps"]
+    present: set[str] = set()
+    for step, changed in steps.items():
+        gone = {name for name, state in changed.items() if state is None}
+        if not gone <= present:
+            raise FILES.damaged(version, f"{step}: {min(gone - present)} is gone before it came")
+        present = (present | changed.keys()) - gone
     return steps
 
 

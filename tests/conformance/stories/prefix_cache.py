@@ -259,7 +259,7 @@ def _body(name: str, tokens: int) -> dict[str, Any]:
 # Recordings
 
 
-FILES = Files(FOLDER, "weights", "record-weights", 1, list)
+FILES = Files(FOLDER, "weights", "record-weights", 1, list[Outcome])
 
 
 def write(version: str, outcomes: Mapping[str, Sequence[Outcome]]) -> None:
@@ -281,14 +281,7 @@ def read(version: str) -> dict[str, list[Outcome]]:
     stories = FILES.read(version, "stories")["stories"]
     if lost := stories.keys() ^ STORIES.keys():
         raise FILES.damaged(version, min(lost))
-    return {story: _outcomes(version, story, answers) for story, answers in stories.items()}
-
-
-def _outcomes(version: str, story: str, answers: Sequence[Any]) -> list[Outcome]:
-    try:
-        return [Outcome(one["weights"], one["cached"]) for one in answers]
-    except (TypeError, KeyError) as error:
-        raise FILES.damaged(version, story) from error
+    return {story: [Outcome(**answer) for answer in answers] for story, answers in stories.items()}
 
 
 def differences(version: str) -> list[Difference]:

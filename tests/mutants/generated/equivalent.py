@@ -21,6 +21,18 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
         "current is None or current.models is not adapters.adapters or current.unclear",
         "True",
     ): "makes an equal inventory again instead of keeping the one that it has",
+    **dict.fromkeys(
+        (
+            ("runtime/informer.py", "Informer._remove", "self._deleted.pop(key, None)", "pass"),
+            (
+                "runtime/informer.py",
+                "Informer._remove",
+                "self._deleted.pop(key, None)",
+                "self._deleted.get(key, None)",
+            ),
+        ),
+        "a key that is deleted twice is the older of 4096 that are kept",
+    ),
     (
         "runtime/workqueue.py",
         "WorkQueue.add_rate_limited",

@@ -88,10 +88,17 @@ def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 def _changes(function: ast.AST) -> Iterator[Change]:
     returns = ast.unparse(function.returns) if getattr(function, "returns", None) else ""  # type: ignore[attr-defined]
     for statement in function.body:  # type: ignore[attr-defined]
-        for node in ast.walk(statement):
-            if not _reports(node):
-                yield from _of_expression(node)
-                yield from _of_statement(node, returns)
+        for node in _judged(statement):
+            yield from _of_expression(node)
+            yield from _of_statement(node, returns)
+
+
+def _judged(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all below it, without what only reports."""
+    if not _reports(node):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _judged(child)
 
 
 def _reports(node: ast.AST) -> bool:

@@ -68,6 +68,9 @@ class Examination:
         survivors = [m for m, results in self.findings.items() if not any(f.check for f in results.values())]
         count = total - len(survivors)
         yield f"either: {count} of {total}, {count / max(total, 1):.1%}"
+        if "user" in self.sides:
+            visible = sum(bool(r["user"].check or r["user"].differing) for r in self.findings.values())
+            yield f"a user who compares records with those of the operator before sees {visible} of {total}"
         partly = [m for m in survivors if any(f.tried < f.reaching for f in self.findings[m].values())]
         if partly:
             yield f"{len(partly)} of the survivors were not judged to the end: --budget is too small"

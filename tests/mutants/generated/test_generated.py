@@ -26,6 +26,7 @@ CASES = [
     ("dropped assignment", "self.a = b", {"pass"}),
     ("wrong key", "return meta.uid", {"return meta.name"}),
     ("dropped statement", "self.log.info(a)", set()),
+    ("arithmetic", "self.log.info(a, attempt=b + 1)", set()),
 ]
 
 

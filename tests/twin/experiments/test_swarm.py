@@ -22,7 +22,7 @@ from twin.trace.lines import AdapterLine
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
-SLICES = (range(364, 392), range(411, 412))
+SLICES = (range(312, 340),)
 """The fixed seeds of CI, which meet every history; `twin swarm --seeds 1000` is the nightly size."""
 MISTAKEN = range(5)
 """`twin swarm --mistakes --seeds 1000` is the nightly size."""

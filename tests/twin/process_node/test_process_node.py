@@ -1,5 +1,6 @@
 """`twin node`: pods of a served world as processes of this machine."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from controller.clock import SystemClock
 from formats.engine_command import expand_variables
 from tests.twin.serve.processes import a_process, until
 from tests.twin.serve.worlds import World, a_served_world
+from twin.process_node.container import PROCESS, ProcessContainer
 
 WORLD = Path(__file__).parents[3] / "docs" / "sidecar" / "walkthrough" / "world.yaml"
 NUMBER = os.getpid() % 60000
@@ -68,6 +71,32 @@ def test_pods_are_run_restarted_and_ended_as_a_kubelet_does(world: World, tmp_pa
         assert world.kubectl("delete", "pod", "says", "--timeout=20s").code == 0
     assert world.kubectl("get", "node", "mine").code == 1, "it left, and took its node along"
     assert world.kubectl("get", "pods", "-o", "name").out == ""
+
+
+def test_a_process_that_ignores_sigterm_is_gone_though_its_container_was_cancelled_twice(tmp_path: Path) -> None:
+    """As by an interrupt of the command: it cancels all tasks, and then each of them cancels those that it started."""
+    command = ["sh", "-c", "trap '' TERM; echo started; exec sleep 600"]
+    log = tmp_path / "log"
+
+    async def story() -> int:
+        running = ProcessContainer(
+            {"name": "it", "command": command}, "127.0.0.1", {}, log, SystemClock(), lambda: None
+        )
+        task = asyncio.ensure_future(running.run(grace=0.2))
+        for _ in range(6000):
+            if log.exists() and log.read_text():
+                break
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return int(running.container_id.removeprefix(PROCESS).partition("-")[0])
+
+    group = asyncio.run(story())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from twin.scenario.faults.controllers import ClockSkew, ControllerCrash, LeaderL
 from twin.scenario.faults.engines import (
     ConnectionRefused,
     ConnectionReset,
+    EngineCoreCrash,
     EngineFault,
     EngineRestart,
     HttpError,
@@ -49,7 +50,17 @@ from twin.scenario.faults.engines import (
     Unauthorized,
 )
 from twin.scenario.faults.network import NetworkFault, NetworkLatency, Partition
-from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
+from twin.scenario.faults.pods import (
+    ImageRegistryDown,
+    NodeDown,
+    NodeDrain,
+    NodeLost,
+    NodeNotReady,
+    PodKill,
+    PodStuckTerminating,
+    ReadinessFlap,
+    Rollout,
+)
 from twin.scenario.faults.window import InstantFault, LastingFault
 
 __all__ = [
@@ -64,9 +75,11 @@ __all__ = [
     "ClockSkew",
     "ConflictStorm",
     "ControllerCrash",
+    "EngineCoreCrash",
     "EngineFault",
     "EngineRestart",
     "Fault",
+    "ImageRegistryDown",
     "InstantFault",
     "LastingFault",
     "LeaderLoss",
@@ -74,6 +87,8 @@ __all__ = [
     "NetworkLatency",
     "NodeDown",
     "NodeDrain",
+    "NodeLost",
+    "NodeNotReady",
     "Partition",
     "PodKill",
     "PodStuckTerminating",
@@ -101,15 +116,19 @@ Fault = Annotated[
     | MetricsStale
     | MetricsWrong
     | EngineRestart
+    | EngineCoreCrash
     | ReadinessFlap
     | PodKill
     | PodStuckTerminating
     | Rollout
     | NodeDown
+    | NodeLost
+    | NodeNotReady
     | NodeDrain
     | Partition
     | NetworkLatency
     | AdapterFilesDeleted
+    | ImageRegistryDown
     | RegistryDown
     | RegistrySlow
     | ArtifactMissing

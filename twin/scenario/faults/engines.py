@@ -165,3 +165,22 @@ class EngineRestart(InstantFault):
     kind: Literal["engine-restart"]
     pods: Pods
     """Pods whose engines restart."""
+
+
+class EngineCoreCrash(InstantFault):
+    """Engine cores are killed, as by the OOM killer or a CUDA error; the API server in front of them dies by itself.
+
+    vLLM runs its core as a process of its own. For one second the server still answers: running streams end with an
+    error event, requests and loads get 500, and `/health` and `/v1/models` stay 200. Then the port closes. After six
+    seconds the server ends with exit code 0, so that a pod with `restartPolicy: OnFailure` is complete and does not
+    come back; others restart in place, without adapters. An engine that is still starting ends at once, with exit
+    code 1.
+
+    Recorded from vLLM 0.16 to 0.32, the times from 0.32. SGLang is assumed to end in the same way.
+    """
+
+    on: ClassVar[str] = "engines"
+
+    kind: Literal["engine-core-crash"]
+    pods: Pods
+    """Pods whose engine cores are killed."""

@@ -157,6 +157,14 @@ class EngineHost:
         else:
             self.engine.shut_down()
 
+    def kill_core(self) -> None:
+        """Kill the engine core: the server answers with errors and ends soon; one that is still starting ends now."""
+        if self.engine is not None:
+            self.engine.kill_core()
+        elif self._startup.is_set:
+            self._startup.cancel()
+            self._on_exit(1, "Engine core initialization failed")  # vllm/v1/engine/utils.py
+
     @property
     def is_idle(self) -> bool:
         """True if the engine computes nothing."""
