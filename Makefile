@@ -29,7 +29,7 @@ docs: $(DEV)/.installed  ## Regenerate the pages of faults and scenarios
 bench: $(DEV)/.installed  ## Measure speed and memory; writes reports/bench.json
 	@$(DEV)/bin/python -m tests.bench.run
 
-crashes: $(DEV)/.installed  ## Kill the operator at every point of an adapter's life; prints at how many it recovers
+crashes: $(DEV)/.installed  ## Kill the operator at every point of an adapter's life and of a move; prints at how many it recovers
 	@$(DEV)/bin/python -m tests.harness.run
 
 mutants: $(DEV)/.installed  ## Apply listed mistakes to the operator, or random ones: make mutants SAMPLE=200 SEED=1

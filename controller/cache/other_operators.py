@@ -2,7 +2,7 @@
 
 Each operator leaves its name and the time on the object with every write of its annotations. One that sees the name of
 another appear while it leads is not alone: a former leader has stopped before the Lease is free, and a write of its own
-that is late meets a conflict. A name that somebody restores with an old manifest has an old time.
+that is late meets a conflict. A name that an old manifest restores has an old time.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class OtherOperators:
         return annotations.write_writer(Writer(self._identity, self._namespace, self._clock.now().timestamp()))
 
     def warning(self, adapter: ModelAdapter) -> str:
-        """Return the warning to give now because another operator writes the adapter; empty if there is none."""
+        """Return the warning to give now about another operator that writes the adapter; empty without one."""
         key, uid, text = adapter.key, adapter.metadata.uid, adapter.metadata.annotations.get(WRITER, "")
         before = self._seen.get(key)
         if before is not None and (before.uid, before.text) == (uid, text):

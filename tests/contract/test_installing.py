@@ -43,6 +43,18 @@ def a_kubeconfig(server: Server, folder: Path, token: str, namespace: str = "lor
     return file
 
 
+def test_a_server_side_diff_of_the_overlay_has_no_conflict(installed: Server) -> None:
+    command = [str(Path(sys.executable).with_name("kubectl")), "--kubeconfig", str(installed.kubeconfig)]
+    command += ["diff", "--server-side", "-k", str(DEPLOY / "overlays" / "whole-cluster")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode in (0, 1), ran.stderr
+    changed = [
+        line[1:].strip() for line in ran.stdout.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    ]
+    own = ("annotations:", "kubectl.kubernetes.io/last-applied-configuration", "{", "generation:")
+    assert [line for line in changed if line and not line.startswith(own)] == []
+
+
 def test_both_overlays_are_accepted(installed: Server) -> None:
     kubectl(installed, "create", "namespace", "models")
     output = kubectl(installed, "apply", "-k", str(DEPLOY / "overlays" / "single-namespace"))

@@ -7,11 +7,12 @@ many writes and requests there are; each of them is then a point to be killed be
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.twin.worlds import a_scenario, adapters
+from tests.twin.worlds import MODEL, a_scenario, adapters
 from twin.evaluate import invariants
 from twin.evaluate.invariants.violations import Violation
 from twin.kernel.loop import run
@@ -25,6 +26,8 @@ When = Literal["before", "during", "after"]
 
 RESTART = 1.5
 """Seconds from a crash until the next process starts."""
+_WRITE = 0.1
+"""Seconds in which the write that begins a move is answered and its Event is written."""
 _DURING = 0.3
 """Seconds after a request was sent: a load takes longer, so it is under way."""
 
@@ -58,6 +61,24 @@ def a_life(folder: Path, **sections: Any) -> Scenario:
     return a_scenario(folder, **life | sections)
 
 
+def a_move(folder: Path) -> Scenario:
+    """Return a scenario: two adapters on one pod, until a second pod appears and rebalancing moves one of them."""
+    return a_scenario(
+        folder,
+        seed=4,
+        duration="3m",
+        pods=1,
+        cluster={
+            "engines": {"default": {"startup": "2s", "load": "700ms", "unload": "50ms"}},
+            "artifacts": {"bandwidth": "10Gbit/s"},
+            "api": {"latency": "4ms"},
+        },
+        adapters=[adapters(2, replicas=1, arrive={"at": "20s"})],
+        edits=[{"at": "40s", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": 2}}}],
+        controller={"rebalance": {"algorithm": "min-cost-flow", "interval": "10s", "tolerance": 0}},
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """A point to kill at: before, during or after the nth write or request."""
@@ -78,6 +99,8 @@ class Life:
     violations: list[Violation]
     steps: Counter[Step]
     """Number of writes and requests."""
+    times: Mapping[Step, Sequence[float]]
+    """Times of the writes and requests, in seconds."""
 
     @property
     def crashed(self) -> bool:
@@ -117,6 +140,7 @@ class Life:
                 pods == {pod.split("/")[1] for pod, name in held if name == adapter.split("/")[1]}
                 for adapter, pods in published.items()
             ),
+            "adapters on a pod": max(Counter(pod for pod, _ in held).values(), default=0),
         }
 
 
@@ -124,6 +148,7 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
     """Run a scenario; the operator is killed at these points and restarted."""
     simulation = Simulation(scenario)
     counts: Counter[tuple[Step, When]] = Counter()
+    times: dict[Step, list[float]] = {"write": [], "request": []}
 
     def kill(replica: Replica, point: Point) -> None:
         at = simulation.recorder.now()
@@ -133,6 +158,8 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
 
     def reached(step: Step, replica: Replica, when: When) -> None:
         counts[step, when] += 1
+        if when == "before":
+            times[step].append(simulation.recorder.now())
         for point in killed_at:
             if point.step != step or counts[step, when] != point.number:
                 continue
@@ -148,7 +175,14 @@ def live(scenario: Scenario, *killed_at: Point) -> Life:
     simulation.recorder.close()
     lines = list(simulation.recorder.lines)
     steps: Counter[Step] = Counter({step: counts[step, "before"] for step, _ in counts})
-    return Life(lines, list(invariants.check(lines).violations), steps)
+    return Life(lines, list(invariants.check(lines).violations), steps, times)
+
+
+def move_points(life: Life) -> list[Point]:
+    """Return every point from the first write of a move on."""
+    begun = next(line.t for line in life.lines if isinstance(line, EventLine) and line.reason == "Moving")
+    first = {step: sum(time < begun - _WRITE for time in life.times[step]) for step in life.times}
+    return [point for point in points(life.steps) if point.number > first[point.step]]
 
 
 def points(steps: Counter[Step]) -> list[Point]:

@@ -1,4 +1,4 @@
-"""`make crashes`: kill the operator at every point of the lifecycle and count the recoveries; not a test.
+"""`make crashes`: kill the operator at every point of an adapter's life and of a move, count recoveries; not a test.
 
 Exit code 1 if it ends otherwise at one of them, or breaks an invariant. CI does the same in `test_crashes.py`.
 """
@@ -9,32 +9,34 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.harness.lifecycle import Life, Point, a_life, live, points
+from tests.harness.lifecycle import Life, Point, a_life, a_move, live, move_points, points
+
+LIVES = {"life": a_life, "move": a_move}
 
 
-def lived(*killed_at: Point) -> Life:
+def lived(name: str, *killed_at: Point) -> Life:
     with tempfile.TemporaryDirectory() as folder:
-        return live(a_life(Path(folder)), *killed_at)
+        return live(LIVES[name](Path(folder)), *killed_at)
 
 
 @cache
-def honest() -> dict[str, Any]:
+def honest(name: str) -> dict[str, Any]:
     """Return the final state without a crash."""
-    return lived().end()
+    return lived(name).end()
 
 
-def lost(point: Point) -> str:
-    """Return what is wrong after a crash at this point; empty if nothing is."""
-    life = lived(point)
+def lost(name: str, point: Point) -> str:
+    """Return what is wrong after a crash at this point of a life; empty if nothing is."""
+    life = lived(name, point)
     if not life.crashed:
         return "it was never reached"
     if life.violations:
         return f"{life.violations[0].invariant}: {life.violations[0].message}"
-    return "" if life.end() == honest() else f"it ends with {differing(life.end(), honest())}"
+    return "" if life.end() == honest(name) else f"it ends with {differing(life.end(), honest(name))}"
 
 
 def differing(result: dict[str, Any], expected: dict[str, Any]) -> str:
@@ -60,9 +62,12 @@ def print_report(tried: Iterable[Point], wrong: Iterable[str]) -> int:
 
 
 def main() -> int:
-    every = points(lived().steps)
+    failures = 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        return min(print_report(every, pool.map(lost, every, chunksize=8)), 1)
+        for name, every in (("life", points(lived("life").steps)), ("move", move_points(lived("move")))):
+            print(f"-- {name}", flush=True)
+            failures += print_report(every, pool.map(partial(lost, name), every, chunksize=8))
+    return min(failures, 1)
 
 
 if __name__ == "__main__":

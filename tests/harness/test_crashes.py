@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.lifecycle import Point, a_life, live, points
+from tests.harness.lifecycle import Point, a_life, a_move, live, move_points, points
 from tests.harness.run import print_report
 
 SHARES = 8
@@ -23,6 +23,22 @@ def test_killed_at_any_point_it_reaches_the_same_state_without_violations(share:
     assert len(tried) > 30
     lost = {}
     for point in tried:
+        life = live(scenario, point)
+        assert life.crashed, point
+        if life.violations or life.end() != honest.end():
+            lost[str(point)] = (life.violations, life.end())
+    assert lost == {}
+
+
+def test_killed_at_any_point_of_a_move_each_adapter_has_a_pod_of_its_own_in_the_end(tmp_path: Path) -> None:
+    scenario = a_move(tmp_path)
+    honest = live(scenario)
+    assert {"Moving", "Moved", "Unloaded"} <= honest.reasons()
+    assert (honest.violations, honest.end()["adapters on a pod"]) == ([], 1)
+    tried = move_points(honest)
+    assert len(tried) > 40
+    lost = {}
+    for point in tried[::2]:  # `make crashes` tries all
         life = live(scenario, point)
         assert life.crashed, point
         if life.violations or life.end() != honest.end():

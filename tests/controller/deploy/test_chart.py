@@ -70,7 +70,7 @@ def test_by_default_the_chart_is_the_overlay_for_a_whole_cluster() -> None:
 def test_with_one_namespace_the_chart_is_the_overlay_for_one() -> None:
     chart, overlay = recorded("single-namespace"), built(DEPLOY / "overlays/single-namespace")
     (scope,) = (item for item in container(overlay)["env"] if item["name"] == "LORA_CONTROLLER_NAMESPACES")
-    assert scope.pop("valueFrom") == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert scope.pop("valueFrom") == {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
     scope["value"] = "models"
     assert comparable(chart) == comparable(overlay)
 
@@ -109,7 +109,7 @@ def test_with_tracing_the_operator_gets_the_receiver_and_may_reach_its_port() ->
     (policy,) = of_kind(objects, "NetworkPolicy")
     (without,) = of_kind(recorded("whole-cluster"), "NetworkPolicy")
     added = [rule for rule in policy["spec"]["egress"] if rule not in without["spec"]["egress"]]
-    assert added == [{"ports": [{"port": 4318}]}]
+    assert added == [{"ports": [{"port": 4318, "protocol": "TCP"}]}]
 
 
 def test_the_schema_knows_every_value_and_nothing_else() -> None:

@@ -60,6 +60,17 @@ def container(objects: list[Object]) -> Object:
     return result
 
 
+def test_what_has_one_owner_is_written_with_its_defaults(overlay: tuple[str, list[Object]]) -> None:
+    """Otherwise a server-side diff of a Deployment or NetworkPolicy that kubectl has applied itself is a conflict."""
+    _, objects = overlay
+    references = [item["valueFrom"]["fieldRef"] for item in container(objects)["env"] if "valueFrom" in item]
+    assert references
+    assert {reference.get("apiVersion") for reference in references} == {"v1"}
+    (policy,) = of_kind(objects, "NetworkPolicy")
+    rules = [*policy["spec"]["ingress"], *policy["spec"]["egress"]]
+    assert all("protocol" in port for rule in rules for port in rule.get("ports", []))
+
+
 def test_everything_is_in_the_overlays_namespace_and_has_one_name(overlay: tuple[str, list[Object]]) -> None:
     name, objects = overlay
     for item in objects:

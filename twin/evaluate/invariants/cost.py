@@ -74,6 +74,8 @@ class RequestsHaveCauses:
         self._sent_at: dict[int, Mark] = {}
         """Request in flight to the adapter's mark when it was sent."""
         self._events: Counter[str] = Counter()
+        self._faulty: set[str] = set()
+        """Adapters that have a fault of their own, by their conditions."""
         self._loaded: dict[tuple[str, str], tuple[Mark, str, int]] = {}
         """(adapter, pod) to the mark of the last successful load, its engine, and the number of them."""
         self._longest = (
@@ -85,6 +87,11 @@ class RequestsHaveCauses:
         match line:
             case ApiLine() if line.resource not in ("leases", "events") and line.code < 400:
                 self._write(line)
+            case AdapterLine():
+                if line.event != "deleted" and says(line, OWN_FAULT):
+                    self._faulty.add(line.object)
+                else:
+                    self._faulty.discard(line.object)
             case EventLine():
                 self._event(line)
             case AdapterLine():
@@ -190,8 +197,8 @@ class RequestsHaveCauses:
 
     def _idle(self, line: Counts) -> None:
         """Check the counts of a minute in which nothing has happened."""
-        state, faulty = self.state, sum(says(item, OWN_FAULT) for item in self.state.adapters.values())
-        looks = faulty * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
+        state = self.state
+        looks = len(self._faulty) * (_MINUTE / min(MISSING_TTL, state.run.audit_interval) + 1)
         most: Counter[str] = Counter(
             {
                 "reconciles.total": int(looks) + len(state.adapters),
