@@ -160,6 +160,5 @@ def _is_continued(action: Action, loaded: Collection[str]) -> bool:
         case WriteAnnotations(before=before, after=after):
             placed = (pod for pod, place in after.placements.items() if place != before.placements.get(pod))
             # What engines were found to hold can be published; the pod that a replica has left is free.
-            decided = before.move != after.move or before.activation != after.activation
-            return decided or any(pod not in loaded for pod in placed)
+            return before.move != after.move or any(pod not in loaded for pod in placed)
     return False

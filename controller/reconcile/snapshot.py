@@ -1,6 +1,6 @@
 """Everything that a plan is made from: values read from the caches at one instant. Nothing is fetched."""
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
@@ -11,13 +11,11 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
-from controller.demand.usage import Usage
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
 from controller.requests.inspections import Inspection
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
-from controller.settings import ActivatorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,6 @@ class Snapshot:
     """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
-    activator: ActivatorSettings | None = None
-    """Where requests are held while nothing serves; None for an adapter that is not on demand."""
-    requested: bool = False
-    """True if the activator has had a request since the adapter became idle, or holds one."""
-    usage: Usage | None = None
-    """Measured use, for an adapter on demand; None if metrics are missing."""
     inspection: Inspection | None = None
     """Request for the facts about the artifact, in flight or ended; None if there was none."""
     secret: str = ""
@@ -117,6 +109,17 @@ class Snapshot:
             return False
         return (record.failed_engine == pod.engine and record.failed_at > since) or record.unanswered == pod.engine
 
+    def failed(self, pods: Iterable[PodView], since: float) -> Set[str]:
+        """Return the names of those pods for which `has_failed` is true."""
+        engines = self.engines
+        return {
+            pod.name
+            for pod in pods
+            if (record := engines.get(pod.uid)) is not None
+            and (record.failed_at > since or record.unanswered == pod.engine)
+            and self.has_failed(pod, since)
+        }
+
     def has_slot(self, pod: PodView) -> bool:
         """Return whether the pod's engine may be sent one more request now."""
         return pod.key not in self.full_pods
@@ -130,6 +133,11 @@ class Snapshot:
         """Return the bytes of the other adapters on the pod, as far as they are known."""
         others = self.adapters_by_pod.get(pod.key, ())
         return sum(self.sizes.get(other, 0) for other in others if other != self.key)
+
+    def adapters_on_each(self, pods: Iterable[PodView]) -> list[int]:
+        """Return `adapters_on` of each pod."""
+        held, key, nothing = self.adapters_by_pod, self.key, ()
+        return [len(adapters) - (key in adapters) for pod in pods for adapters in (held.get(pod.key, nothing),)]
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""
