@@ -90,7 +90,7 @@ class UsageTracker:
         fresh = {key for key, (pod, page) in pages.items() if self._add(pod, page, now)}
         for key in sorted(self._cache.on_demand):
             adapter = self._cache.adapters.get(key)
-            if adapter is None or adapter.spec.pinned:
+            if adapter is None:
                 continue
             pods = [f"{adapter.metadata.namespace}/{pod}" for pod in adapter.status.instances]
             if not pods or not fresh.issuperset(pods):

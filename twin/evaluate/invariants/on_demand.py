@@ -7,8 +7,8 @@ from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
 from twin.trace.lines import AdapterLine, HeldLine, IdleLine, Line
 
-_REFUSED = "503"
-"""Cause of a request that the activator does not pass on."""
+_REFUSED, _GAVE_UP = "503", "ReadTimeout"
+"""Causes of a request that the activator does not pass on, and of one whose client does not wait any longer."""
 
 
 class OnDemandKeepsItsPromises:
@@ -53,15 +53,28 @@ class OnDemandKeepsItsPromises:
         self.deadlines.check(("wanted", adapter), wanted, t, bound, adapter, message, (self.state.index,))
 
     def _released(self, line: HeldLine) -> None:
+        state = self.state
         self.deadlines.check(("held", line.id), False, line.t, 0.0, line.object, "")
-        adapter, state = self.state.adapters.get(line.object), self.state
-        if line.cause != _REFUSED or adapter is None or adapter.phase == "Failed" or adapter.deleting:
+        if line.cause not in ("", _REFUSED, _GAVE_UP):
+            self._forget(line)  # the operator may have crashed before it could write what it knew
+        if line.cause != _REFUSED:
             return
-        early = line.seconds < state.run.activator_timeout - TOLERANCE
-        ready = state.visible_for(state.resumed_at, line.t - line.seconds) > state.detection_bound(line.t)
-        if early and ready:
-            message = f"the activator refused a request after {line.seconds:g} s, not {state.run.activator_timeout:g} s"
-            self.deadlines.violate(line.t, line.object, message, (state.index,))
+        begun = line.t - line.seconds
+        if state.is_blind or state.visible_for(state.resumed_at, begun) <= state.detection_bound(line.t):
+            self._forget(line)  # by a replica that did not lead, or had just begun to
+            return
+        adapter = state.adapters.get(line.object)
+        if adapter is None or adapter.phase == "Failed" or adapter.deleting:
+            return
+        if line.seconds < state.run.activator_timeout - TOLERANCE:
+            limit = state.run.activator_timeout
+            self._violate(line, f"the activator refused a request after {line.seconds:g} s, not {limit:g} s")
+
+    def _forget(self, line: HeldLine) -> None:
+        """Excuse the operator from knowing that an adapter is wanted."""
+        if line.object in self._wanted:
+            self._wanted.discard(line.object)
+            self._want(line.object, line.t, wanted=False)
 
     def _idle(self, line: IdleLine) -> None:
         state, notice = self.state, self.state.detection_bound(line.t)
@@ -78,5 +91,5 @@ class OnDemandKeepsItsPromises:
         if unused < line.idle_seconds - wrong:
             self._violate(line, f"it became Idle {unused:.1f} s after a request, not {line.idle_seconds:g} s")
 
-    def _violate(self, line: IdleLine, message: str) -> None:
+    def _violate(self, line: HeldLine | IdleLine, message: str) -> None:
         self.deadlines.violate(line.t, line.object, message, (self.state.index,))
