@@ -17,7 +17,8 @@ class LeastAdapters:
     balances: ClassVar[bool] = True
 
     def choose(self, view: View) -> Sequence[str]:
-        return first(view.candidates, view.count, lambda pod: (pod.full, pod.adapters, pod.name))
+        ranks = [(pod.adapters >= pod.max_cpu_loras, pod.adapters, pod.name) for pod in view.candidates]
+        return [name for _, _, name in nsmallest(view.count, ranks)]  # no key: it would be called for each candidate
 
 
 class BinPack:

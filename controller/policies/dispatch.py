@@ -5,10 +5,12 @@ Its choice is then discarded, and `default` chooses from the same view; an event
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from controller.policies.by_count import LeastAdapters
 from controller.policies.interface import Policy, View
 
+_NAME = attrgetter("name")
 _LONGEST = 200
 """Maximum characters of an exception's text in the event."""
 
@@ -46,5 +48,5 @@ def _choice_error(pods: object, view: View) -> str:
         return f"chose {len(pods)} pods; at most {view.count} are allowed"
     if len(set(pods)) < len(pods):
         return "chose a pod twice"
-    unknown = sorted(set(pods) - {pod.name for pod in view.candidates})
+    unknown = sorted(set(pods).difference(map(_NAME, view.candidates)))
     return f"chose {unknown[0]!r}, which is not a candidate" if unknown else ""

@@ -1,6 +1,6 @@
 """Everything that a plan is made from: values read from the caches at one instant. Nothing is fetched."""
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from controller.api.annotations import PersistedState
@@ -117,6 +117,17 @@ class Snapshot:
             return False
         return (record.failed_engine == pod.engine and record.failed_at > since) or record.unanswered == pod.engine
 
+    def failed(self, pods: Iterable[PodView], since: float) -> Set[str]:
+        """Return the names of those pods for which `has_failed` is true."""
+        engines = self.engines
+        return {
+            pod.name
+            for pod in pods
+            if (record := engines.get(pod.uid)) is not None
+            and (record.failed_at > since or record.unanswered == pod.engine)
+            and self.has_failed(pod, since)
+        }
+
     def has_slot(self, pod: PodView) -> bool:
         """Return whether the pod's engine may be sent one more request now."""
         return pod.key not in self.full_pods
@@ -130,6 +141,11 @@ class Snapshot:
         """Return the bytes of the other adapters on the pod, as far as they are known."""
         others = self.adapters_by_pod.get(pod.key, ())
         return sum(self.sizes.get(other, 0) for other in others if other != self.key)
+
+    def adapters_on_each(self, pods: Iterable[PodView]) -> list[int]:
+        """Return `adapters_on` of each pod."""
+        held, key, nothing = self.adapters_by_pod, self.key, ()
+        return [len(adapters) - (key in adapters) for pod in pods for adapters in (held.get(pod.key, nothing),)]
 
     def engine_load(self, pod: PodView) -> EngineLoad | None:
         """Return the last load of the pod's engine, for policies that need it."""

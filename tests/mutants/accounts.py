@@ -18,6 +18,7 @@ from tests.mutants.control import CONTROL_WORLDS
 from tests.mutants.handovers import HANDOVER_WORLDS
 from tests.mutants.placing import POLICY_WORLDS
 from tests.mutants.private import PRIVATE_WORLDS
+from tests.mutants.rarely import RARE_WORLDS
 from tests.mutants.records import Records
 from tests.mutants.scaled import DEMAND_WORLDS
 from tests.mutants.small import POD_WORLDS
@@ -34,6 +35,7 @@ WORLDS: Mapping[str, World] = {
     **PRIVATE_WORLDS,
     **WEIGHT_WORLDS,
     **HANDOVER_WORLDS,
+    **RARE_WORLDS,
 }
 FILE = Path(__file__).with_name("accounts.txt")
 _NAMED = 1

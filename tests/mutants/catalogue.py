@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(
         "a pod known to be bad gets the next adapter",
         "reconcile/planning/selection.py",
-        "failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}",
+        "failing = self.snapshot.failed(pool, self.recent)",
         "failing: set[str] = set()",
         "what was learned is not used",
     ),
@@ -375,8 +375,8 @@ MUTANTS = (
     Mutant(
         "a burst lands on one pod",
         "reconcile/planning/selection.py",
-        "adapters=snapshot.adapters_on(pod),",
-        "adapters=0,",
+        "zip(pods, snapshot.adapters_on_each(pods), strict=True)",
+        "zip(pods, [0] * len(pods), strict=True)",
         "stale count of adapters",
     ),
     Mutant(

@@ -13,6 +13,13 @@ _SPEC = {"min": 1, "max": 3, "target": {"concurrency": 4}, "scaleDown": {"stabil
 _CROWD = {"adapter": "a-0", "rate": "3/s", "from": "60s", "until": "130s"}
 _TRAFFIC = {"rate": "6/min", "from": "40s", "output_tokens": 600}
 
+CROWDED: dict[str, Any] = {
+    "adapters": [adapters(1, replicas=None, arrive={"at": "30s"}, spec={"autoscaling": _SPEC})],
+    "controller": {"scrape_interval": "5s"},
+    "traffic": _TRAFFIC | {"crowds": [_CROWD]},
+}
+"""Sections of a world whose adapter has a crowd of users for a minute."""
+
 
 def _world(folder: Path, *crowds: dict[str, Any], scaling: dict[str, Any] | None = None, **sections: Any) -> list[Line]:
     """Run an adapter whose replicas follow the demand, and return the record.

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -220,7 +220,8 @@ class ServedWorld:
 
     def _new_replica(self, context: ReplicaContext, number: int) -> Replica:
         if not self._options.operator_process:
-            return Replica(context, number)
+            # As deployed: `kubectl get leases` shows who leads, also with one replica.
+            return Replica(replace(context, settings=replace(context.settings, elect=True)), number)
         return ProcessReplica(context, number, lambda name, text: self._deployment.write_log(name, text))
 
     async def _open_processes(self, served: ServedEndpoints, stack: AsyncExitStack) -> None:

@@ -5,7 +5,7 @@ cooldown after its retries, or waiting after an error that another pod may not h
 takes it. With `retry_switch: eager` a pod without recent errors takes the place of any that waits for a retry.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -181,7 +181,9 @@ class _Chooser:
 
     def choose(self, pool: Sequence[PodView], count: int, needed: int) -> Choice:
         """Return up to `count` pods; pods with recent errors only for the first `needed` places."""
-        failing = {pod.name for pod in pool if self.snapshot.has_failed(pod, self.recent)}
+        failing = self.snapshot.failed(pool, self.recent)
+        if not failing:
+            return self._ask(pool, count)
         choice = self._ask([pod for pod in pool if pod.name not in failing], count)
         rest = self._ask([pod for pod in pool if pod.name in failing], needed - len(choice.pods))
         return Choice((*choice.pods, *rest.pods), choice.error or rest.error)
@@ -189,13 +191,12 @@ class _Chooser:
     def _ask(self, pool: Sequence[PodView], count: int) -> Choice:
         if not pool or count <= 0:
             return Choice(())
-        candidate = _candidate_maker(self.policy)
         placed = [state.view for state in self.healthy if state.view is not None]
         view = View(
             adapter=self.snapshot.adapter.key,
             count=count,
-            candidates=tuple(candidate(self.snapshot, pod) for pod in pool),
-            placed=tuple(candidate(self.snapshot, pod) for pod in placed),
+            candidates=_candidates(self.snapshot, self.policy, pool),
+            placed=_candidates(self.snapshot, self.policy, placed),
             seed=self.seed,
             rank=self.snapshot.artifact.rank,
             size=self.snapshot.artifact.size_bytes,
@@ -208,12 +209,12 @@ def _may_wait(state: ReplicaState, now: float) -> bool:
     return not state.elsewhere and not state.in_cooldown(now) and state.view is not None and state.view.ready
 
 
-def _candidate_maker(policy: Policy) -> Callable[[Snapshot, PodView], Candidate]:
-    """Return what makes a candidate of a pod, with all that the policy needs and nothing else."""
+def _candidates(snapshot: Snapshot, policy: Policy, pods: Sequence[PodView]) -> tuple[Candidate, ...]:
+    """Return the pods as candidates, with all that the policy needs and nothing else."""
     metrics, sizes = (bool(getattr(policy, name, False)) for name in ("needs_metrics", "needs_sizes"))
 
-    def make(snapshot: Snapshot, pod: PodView) -> Candidate:
-        candidate = _candidate(snapshot, pod)
+    def make(pod: PodView, counted: Candidate) -> Candidate:
+        candidate = counted
         if metrics:
             load, expected = snapshot.engine_load(pod), snapshot.expected_requests(pod)
             candidate = replace(candidate, load=load, expected_requests=expected)
@@ -221,12 +222,11 @@ def _candidate_maker(policy: Policy) -> Callable[[Snapshot, PodView], Candidate]
             candidate = replace(candidate, bytes=snapshot.bytes_on(pod), max_bytes=pod.adapter_memory)
         return candidate
 
-    return make if metrics or sizes else _candidate
-
-
-def _candidate(snapshot: Snapshot, pod: PodView) -> Candidate:
-    limits = (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank)
-    return _counted_candidate(pod.name, snapshot.adapters_on(pod), limits, pod.node, pod.zone)
+    counted = tuple(
+        _counted_candidate(pod.name, count, (pod.max_loras, pod.max_cpu_loras, pod.max_lora_rank), pod.node, pod.zone)
+        for pod, count in zip(pods, snapshot.adapters_on_each(pods), strict=True)
+    )
+    return tuple(map(make, pods, counted)) if metrics or sizes else counted
 
 
 @lru_cache(maxsize=1 << 16)

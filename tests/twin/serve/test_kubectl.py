@@ -155,6 +155,7 @@ def _misspelled() -> str:
 
 def _housekeeping(day: Day) -> None:
     """Use namespaces and config, show a diff, and delete everything."""
+    day.does("get leases", r"lora-controller +lora-controller-\S*")
     day.does("create namespace staging", "namespace/staging created")
     day.does("create configmap settings --from-literal=a=b -n staging", "configmap/settings created")
     day.does("create deployment web --image=nginx -n staging --dry-run=server -o yaml", "replicas: 1")
