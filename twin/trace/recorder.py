@@ -103,6 +103,8 @@ class Recorder:
         """Slices that the operator manages or did before, by `namespace/name`."""
         self._sidecars: dict[str, tuple[Object, bool]] = {}
         """Adapter to its spec, and whether only the sidecar can fetch the artifact."""
+        self._states: dict[str, tuple[Object, annotations.PersistedState]] = {}
+        """Adapter to its annotations, and what they say."""
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
@@ -192,7 +194,7 @@ class Recorder:
         obj = change.object
         meta, spec, status = obj["metadata"], obj["spec"], obj.get("status", {})
         selector = spec.get("podSelector", {})
-        state = annotations.read(meta.get("annotations", {}))
+        state = self._persisted_state(obj)
         conditions = status.get("conditions", [])
         return AdapterLine(
             t=self.now(),
@@ -221,6 +223,17 @@ class Recorder:
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
         )
+
+    def _persisted_state(self, adapter: Object) -> annotations.PersistedState:
+        """Return what the operator has stored on the object; read once for each version of its annotations.
+
+        Writes of the status leave the annotations the same object.
+        """
+        key, stored = _key(adapter), adapter["metadata"].get("annotations", {})
+        known = self._states.get(key)
+        if known is None or known[0] is not stored:
+            known = self._states[key] = stored, annotations.read(stored)
+        return known[1]
 
     def _needs_sidecar(self, adapter: Object) -> bool:
         """Return whether only the sidecar can fetch the artifact; decided once for each version of the spec."""
