@@ -119,7 +119,7 @@ class RequestsHaveCauses:
         if line.resource == "endpointslices":
             most += SLICES_OF_A_POD * len(self.state.slices[adapter])
         elif line.resource == "modeladapters":
-            most += len(self.state.pods) + self._placed[adapter][1]
+            most += len(self.state.pods) + self._most_placed(adapter)
         self._count(adapter, resource, most, line.t)
         mark, since = self._since.get(adapter, (None, 0.0))
         if mark != self._causes.mark(adapter):
@@ -127,6 +127,10 @@ class RequestsHaveCauses:
         elif line.t > max(since, self.state.resumed_at) + self._bound(line.t):
             text = f"a {line.verb} of {resource}, {line.t - since:.0f} s after anything else happened to it"
             self._violate(line.t, line.object, text)
+
+    def _most_placed(self, adapter: str) -> int:
+        _, most, _ = self._placed.get(adapter, (None, 0, 0))
+        return most
 
     def _place(self, line: AdapterLine) -> None:
         mark, count = self._causes.mark(line.object), len(line.placements)
