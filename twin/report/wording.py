@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from twin.evaluate.statistics import Comparison
+if TYPE_CHECKING:  # its module needs an extra, which a report does not
+    from twin.evaluate.statistics import Comparison
 
 HEADLINES = (
     "availability",
@@ -38,6 +40,7 @@ _NOUNS = {
     "loads.failed_final": "loads failed with a final error",
     "loads.redundant": "redundant loads",
     "placement.pods_used": "pods used",
+    "placement.slot_hours": "slot-hours (time in which engines have adapters loaded)",
     "placement.jain": "fairness of placement (Jain)",
     "placement.adapters_per_pod.mean": "adapters per pod",
     "placement.adapters_per_pod.max": "adapters on the fullest pod",
@@ -49,6 +52,9 @@ _NOUNS = {
     "traffic.failed": "requests failed",
     "traffic.misrouted": "requests misrouted",
     "traffic.cold": "cold requests",
+    "on_demand.cold_starts": "loads on demand",
+    "on_demand.held": "requests held by the activator",
+    "on_demand.failed": "held requests that failed",
     "invariants.violations": "invariant violations",
 }
 _TIMES = {
@@ -57,6 +63,7 @@ _TIMES = {
     "backoff_seconds": "delay between attempts",
     "traffic.ttft_seconds": "time to first token",
     "traffic.e2e_seconds": "request latency",
+    "on_demand.ttft_seconds": "time to first token after a cold start",
 }
 _AMOUNTS = {"unavailable_adapter_seconds": " s"}
 """Measures of an amount instead of a number, each with its unit."""
@@ -82,7 +89,7 @@ def heading(text: str) -> str:
     return text if text[:2] in ("p5", "p9") else text[:1].upper() + text[1:]
 
 
-def describe(comparison: Comparison) -> str:
+def describe(comparison: "Comparison") -> str:
     """Return the difference of a variant as part of a sentence."""
     name, difference = comparison.measure, comparison.difference
     if difference is None:
@@ -99,7 +106,7 @@ def describe(comparison: Comparison) -> str:
     return f"{_amount(comparison)} {word} {label(name)}"
 
 
-def sentence(comparisons: Sequence[Comparison]) -> str:
+def sentence(comparisons: "Sequence[Comparison]") -> str:
     """Return the effects of one variant as a sentence, the most important first."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
         return "identical in all measures of all runs"
@@ -114,7 +121,7 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
     return f"{', '.join(effects)}: statistically significant{rest}"
 
 
-def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def headlines_first(comparisons: "Sequence[Comparison]") -> "list[Comparison]":
     """Return the comparisons of `HEADLINES` in that order, then the others."""
     rank = {name: index for index, name in enumerate(HEADLINES)}
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
@@ -147,7 +154,7 @@ def format_measure(measure: str, value: float | None, *, sign: bool = False) -> 
     return f"{mark}{format_number(value * factor, 3)} {unit}"
 
 
-def _amount(comparison: Comparison) -> str:
+def _amount(comparison: "Comparison") -> str:
     """Return the difference as a share of the baseline, or as a number if the share would be above 1000 %."""
     base, difference = comparison.baseline_mean, abs(comparison.difference or 0.0)
     if not base or difference > 10 * abs(base):

@@ -31,7 +31,7 @@ from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
 from twin.scenario.manifests.webhooks import check_webhooks, notes_on_webhooks
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
-from twin.scenario.notes import note_on_trace, notes_on
+from twin.scenario.notes import note_on_trace, notes_on, notes_on_unread_fields
 from twin.scenario.overrides import apply_overrides, set_path
 from twin.scenario.sections.cluster import Cluster, Engine, Node
 from twin.scenario.yaml.positions import Document, documents
@@ -177,10 +177,10 @@ def _assembled(
     made = [] if absent else stand_ins([*entries, *first], workloads, secrets)
     entries = [*made, *entries]
     adapters = [entry.object for entry in [*entries, *first] if entry.kind == "ModelAdapter"]
-    notes = [*manifests.notes, *notes, *unknown, *note_on_stand_ins(made)]
-    notes += [*notes_on_webhooks(manifests.entries), *notes_on_owners([*manifests.entries, *manifests.controlled])]
-    notes += notes_on(entries, workloads, adapters, nodes)
-    return _scenario(file, entries, nodes, [*notes, *note_on_trace(file, entries)], secrets), []
+    to_change = [*unknown, *notes_on(entries, workloads, adapters, nodes), *notes_on_webhooks(manifests.entries)]
+    to_change += [*notes_on_owners([*manifests.entries, *manifests.controlled]), *note_on_trace(file, entries)]
+    to_know = [*note_on_stand_ins(made), *manifests.notes, *notes, *notes_on_unread_fields(workloads)]
+    return _scenario(file, entries, nodes, [*to_change, *to_know], secrets), []
 
 
 def _nothing_to_run(document: Document, ignored: Sequence[Note]) -> list[Problem]:

@@ -28,7 +28,7 @@ _NAMED = 5
 def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
-    """Return notes on a valid scenario: first what keeps something from working, last what is ignored."""
+    """Return notes on what keeps something of a valid scenario from working."""
     notes = [*_on_selectors(workloads, adapters), *_on_pods(entries, workloads)]
     notes += [*_on_services(entries), *_on_budgets(entries, workloads), *notes_on_autoscalers(entries)]
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
@@ -36,8 +36,7 @@ def notes_on(
     if requested > available:
         text = f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending"
         notes.append(Note(text))
-    notes += [note for entry in entries for note in notes_on_groups(entry)]
-    return [*notes, *_on_unread_fields(workloads)]
+    return [*notes, *(note for entry in entries for note in notes_on_groups(entry))]
 
 
 def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:
@@ -57,7 +56,8 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)
 
 
-def _on_unread_fields(workloads: Sequence[Workload]) -> Iterator[Note]:
+def notes_on_unread_fields(workloads: Sequence[Workload]) -> Iterator[Note]:
+    """Yield notes on fields of pods that change nothing here."""
     for workload in workloads:
         if unread := unread_names(workload):
             text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"
