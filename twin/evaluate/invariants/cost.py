@@ -87,17 +87,10 @@ class RequestsHaveCauses:
         match line:
             case ApiLine() if line.resource not in ("leases", "events") and line.code < 400:
                 self._write(line)
-            case AdapterLine():
-                if line.event != "deleted" and says(line, OWN_FAULT):
-                    self._faulty.add(line.object)
-                else:
-                    self._faulty.discard(line.object)
             case EventLine():
                 self._event(line)
             case AdapterLine():
-                self._place(line)
-                if line.move:
-                    self._move(line)
+                self._adapter(line)
             case RequestLine(event="sent"):
                 self._sent(line)
             case RequestLine():
@@ -108,6 +101,15 @@ class RequestsHaveCauses:
                         del requests[number]
             case Counts() if line.seconds == _MINUTE and self._causes.last + self._longest + _MINUTE < line.t:
                 self._idle(line)
+
+    def _adapter(self, line: AdapterLine) -> None:
+        if line.event != "deleted" and says(line, OWN_FAULT):
+            self._faulty.add(line.object)
+        else:
+            self._faulty.discard(line.object)
+        self._place(line)
+        if line.move:
+            self._move(line)
 
     def _write(self, line: ApiLine) -> None:
         adapter = self._causes.adapter_of(line)
