@@ -12,7 +12,6 @@ The deployment has fewer engines than GPUs, so that the added ones start at once
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -111,21 +110,6 @@ def planned(world: World) -> int:
     return len(moves)
 
 
-def operator_process(world: World) -> int:
-    """Return the process id of the operator, a child of the served world."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (entry / "cmdline").read_bytes().decode()
-        except OSError:
-            continue
-        if parent == world.process.pid and "controller" in command:
-            return int(entry.name)
-    raise AssertionError("the operator's process is not there")
-
-
 async def until(what: str, holds: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until something holds."""
     started = time.perf_counter()
@@ -161,7 +145,8 @@ async def move_to_added_engines(world: World) -> None:
     before = {item["status"]["instances"][0] for item in adapters(world).values()}
     world.kubectl("scale", "deployment", "qwen-coder-1-5b-instruct", "--replicas=10")
     await until("a move is under way", lambda: moving(world))
-    os.kill(operator_process(world), signal.SIGKILL)
+    killed = world.twin("fault", "controller-crash")
+    assert killed.code == 0, killed.all
     print(f"operator killed while it moved {', '.join(moving(world))}")
     assert planned(world) > 0
 

@@ -12,7 +12,8 @@ _LOWER = (
     "adapters.failed", "adapters.pending", "loads.attempted", "loads.failed_retriable", "loads.failed_final",
     "loads.redundant", "engine_requests", "api_requests", "reconciles.total", "traffic.failed", "traffic.misrouted",
     "traffic.unrouted", "traffic.cold", "traffic.queued", "traffic.ttft_seconds", "traffic.ttft_worst_seconds",
-    "traffic.e2e_seconds", "rebalancing.cancelled", "gpu_hours", "invariants.violations",
+    "traffic.e2e_seconds", "rebalancing.cancelled", "gpu_hours", "on_demand", "placement.slot_hours",
+    "invariants.violations",
 )  # fmt: skip
 """Measures, or first parts of their names, of which less is better: waiting, failures, and work for the same result."""
 _HIGHER = (

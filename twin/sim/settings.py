@@ -154,6 +154,7 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
         api_request=latency + queue,
         rebalance=controller.rebalance.algorithm != NONE,
         gpus=gpus_by_workload(scenario),
+        activator_timeout=controller.activator_timeout,
         notes=list(scenario.notes),
     )
 

@@ -24,13 +24,15 @@ _TABLE = {
     "api_requests": "total get list watch create patch delete conflicts throttled",
     "reconciles": "total with_actions",
     "placement.adapters_per_pod": "mean max cv",
-    "placement": "jain pods_used",
+    "placement": "jain pods_used slot_hours",
     "traffic": "requests ok failed misrouted unrouted cold queued",
     "traffic.goodput": "share worst_adapter worst_namespace",
     "traffic.fairness": "adapters namespaces",
     "traffic.ttft_seconds": "p50 p95 p99",
     "traffic.ttft_worst_seconds": "adapter namespace",
     "traffic.e2e_seconds": "p50 p95 p99",
+    "on_demand": "cold_starts held failed",
+    "on_demand.ttft_seconds": "p50 p95 p99",
     "invariants": "checked violations",
 }
 MEASURES: tuple[str, ...] = (
