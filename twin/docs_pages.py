@@ -117,9 +117,12 @@ def _fault(entry: FaultDescription, root: Path) -> str:
 
 
 def _on(entry: FaultDescription) -> str:
-    return {"controller": "the controller", "network": "the network", "artifacts": "the registry of artifacts"}.get(
-        entry.on, "the Kubernetes API" if entry.on == "Kubernetes API" else entry.on
-    )
+    return {
+        "controller": "the controller",
+        "network": "the network",
+        "artifacts": "the registry of artifacts",
+        "images": "registries of images",
+    }.get(entry.on, "the Kubernetes API" if entry.on == "Kubernetes API" else entry.on)
 
 
 def _format_default(default: str) -> str:

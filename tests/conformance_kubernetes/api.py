@@ -25,9 +25,13 @@ _RESOURCES = {
     "PodDisruptionBudget": (_POLICY, "poddisruptionbudgets"),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
+    "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "Gang": ("apis/example.com/v1", "gangs"),
+    "APIService": ("apis/apiregistration.k8s.io/v1", "apiservices"),
     "PriorityClass": ("apis/scheduling.k8s.io/v1", "priorityclasses"),
 }
-CLUSTER_KINDS = ("Namespace", "Node", "PriorityClass")
+CLUSTER_KINDS = ("Namespace", "Node", "PriorityClass", "CustomResourceDefinition", "APIService")
 _STRATEGIC = "application/strategic-merge-patch+json"
 
 

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import httpx
@@ -15,6 +17,7 @@ from controller.clock import SystemClock
 from formats.timestamps import format_time
 from tests.conformance_kubernetes.api import Api, Object
 from tests.conformance_kubernetes.control_plane import ControlPlane
+from tests.conformance_kubernetes.played_metrics import SERVICE, PlayedMetrics, api_services, serve
 from twin.apiserver import Store
 from twin.apiserver.meta.objects import EPOCH
 from twin.apiserver.rest import ApiServer, TokenAuthenticator
@@ -27,6 +30,8 @@ T = TypeVar("T")
 
 _HEARTBEAT = 8.0  # seconds; below the kubelet's 10
 _TIMEOUT = 30.0  # seconds
+_TAINT_POLLS = 60
+_DISCOVERED = 35.0  # seconds; kube-controller-manager looks for new APIs every 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,14 @@ class Cluster:
         version: returns a text that changes with each write to an object of these kinds in a story's namespace.
         now: returns the cluster's time, as RFC 3339.
         silent: names of the nodes whose kubelet reports nothing.
+        metrics: what HorizontalPodAutoscalers can read.
     """
 
     http: httpx.AsyncClient
     version: Callable[[Api, tuple[str, ...]], Awaitable[str]]
     now: Callable[[], str]
-    silent: set[str]
+    silent: set[str] = field(default_factory=set)
+    metrics: PlayedMetrics = field(default_factory=PlayedMetrics)
 
 
 def node(name: str, pool: str, **labels: str) -> Object:
@@ -75,13 +82,36 @@ async def real_cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
     async with httpx.AsyncClient(
         base_url=control_plane.url, headers=headers, verify=False, trust_env=False, timeout=_TIMEOUT, limits=limits
     ) as http:
-        cluster = Cluster(http, _versions, _wall_time, set())
+        cluster = Cluster(http, _versions, _wall_time)
         await start_node(cluster, node("general-1", "general"))
+        await _controllers_started(cluster)
         heartbeats = asyncio.create_task(_heartbeats(cluster))
         try:
             yield cluster
         finally:
             heartbeats.cancel()
+
+
+@asynccontextmanager
+async def serve_metrics(cluster: Cluster) -> AsyncIterator[None]:
+    """Register the metrics APIs in a real control plane, and answer them until the end of the block."""
+    api = Api(cluster.http, "default")
+    with TemporaryDirectory(prefix="metrics-") as folder:
+        async with serve(cluster.metrics, Path(folder)) as port:
+            for manifest in (SERVICE, *api_services(port)):
+                await api.create(manifest)
+            await asyncio.sleep(_DISCOVERED)
+            yield
+
+
+async def _controllers_started(cluster: Cluster) -> None:
+    """Wait until the first node has lost the taint that the API server gives to new ones."""
+    api = Api(cluster.http, "")
+    for _ in range(_TAINT_POLLS):
+        if all(not item["spec"].get("taints") for item in await api.list("Node")):
+            return
+        await asyncio.sleep(1)
+    raise TimeoutError("kube-controller-manager has not handled the first node within a minute")
 
 
 async def start_node(cluster: Cluster, manifest: Object) -> None:
@@ -116,7 +146,8 @@ def in_twin(play: Callable[[Cluster], Awaitable[T]]) -> T:
     env, numbers = simpy.Environment(), count()
     store = Store(lambda: EPOCH + timedelta(seconds=env.now), lambda: f"{next(numbers):05d}")
     context = WorldContext(env, store, Streams(1))
-    world = World(context, WorldSettings(nodes=()))
+    metrics = PlayedMetrics()
+    world = World(context, WorldSettings(nodes=(), metrics=metrics))
     world.start()
 
     async def version(api: Api, kinds: tuple[str, ...]) -> str:
@@ -128,8 +159,12 @@ def in_twin(play: Callable[[Cluster], Awaitable[T]]) -> T:
         headers = {"authorization": f"Bearer {access.admin_token}"}
         transport = httpx.ASGITransport(server)
         async with httpx.AsyncClient(base_url="http://twin", headers=headers, transport=transport) as http:
-            cluster = Cluster(http, version, lambda: format_time(context.now()), set())
+            cluster = Cluster(http, version, lambda: format_time(context.now()), metrics=metrics)
             await start_node(cluster, node("general-1", "general"))
-            return await play(cluster)
+            heartbeats = asyncio.create_task(_heartbeats(cluster))
+            try:
+                return await play(cluster)
+            finally:
+                heartbeats.cancel()
 
     return loop.run(main(), env)

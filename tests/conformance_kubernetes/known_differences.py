@@ -5,9 +5,6 @@ from tests.conformance_kubernetes.comparison import Known
 _NOT_SIMULATED = "not simulated"
 _NAMESPACE_ROUNDS = "a real namespace controller looks again after a time that grows with the pods' grace"
 _SLICES = "the twin has EndpointSlices of the operator only, none of Services"
-_CORDONED = "the twin has no taint for cordoned nodes, only the field"
-_CORDONED = "the twin has no taint for cordoned nodes, only the field"
-_NODE_LIFE = "in the twin only simulated nodes are watched, not nodes that another client has created"
 _JOB_TRACKING = "the twin counts finished pods without finalizers and labels of the Job itself"
 
 KNOWN = (
@@ -23,9 +20,5 @@ KNOWN = (
     Known("job-indexed", "Job *: status.completedIndexes", _NOT_SIMULATED),
     Known("job-deadline", "*", "in the twin a Job has failed at once, a real one when its pods are gone"),
     Known("delete-finalizers", "refusals: causes", "a real server lists this cause twice"),
-    Known("node-cordoned", "Node *: spec.taints", _CORDONED),
-    Known("daemonset-taints", "Node *: spec.taints", _CORDONED),
     Known("node-*", "Pod *: conditions.PodScheduled", "the message has no part about claims and preemption"),
-    Known("node-lost", "*", _NODE_LIFE),
-    Known("node-not-ready", "*", _NODE_LIFE),
 )

@@ -31,6 +31,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "StatefulSet": ("spec.replicas",),
     "DaemonSet": (),
     "Job": ("spec.parallelism", "spec.completions", "spec.suspend"),
+    "Gang": ("spec.replicas",),
     "Node": ("spec.taints", "spec.unschedulable"),
     "EndpointSlice": ("addressType", "endpoints", "ports"),
     "Service": ("spec.ipFamilies", "spec.ipFamilyPolicy"),
@@ -45,8 +46,10 @@ _WHOLE_STATUS = (
     "PodDisruptionBudget",
     "Namespace",
     "ResourceQuota",
+    "HorizontalPodAutoscaler",
 )
 _NAME_OF_REFUSED_POD = re.compile(r'(pods \\?"[^"]+-)[bcdfghjklmnpqrstvwxz2456789]{5}(?=\\?" is forbidden)')
+_AUTOSCALERS = re.compile(r"(controlled by multiple HPAs: \[)([^\]]*)")  # in the order of a map
 _TIMES = (
     "lastTransitionTime",
     "lastUpdateTime",
@@ -56,6 +59,7 @@ _TIMES = (
     "completionTime",
     "timeAdded",
     "disruptedPods",
+    "lastScaleTime",
     "endpoints.kubernetes.io/last-change-trigger-time",
 )
 
@@ -89,7 +93,8 @@ class Masks:
         """Return a text with names in place of what is random."""
         for random in sorted(self._texts, key=len, reverse=True):
             text = text.replace(random, self._texts[random])
-        return _NAME_OF_REFUSED_POD.sub(r"\1*", text)
+        text = _NAME_OF_REFUSED_POD.sub(r"\1*", text)
+        return _AUTOSCALERS.sub(lambda found: f"{found[1]}{' '.join(sorted(found[2].split(' ')))}", text)
 
     def _learn(self, item: Object) -> None:
         meta = item["metadata"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from tests.conformance_kubernetes.clusters import Cluster, in_twin, real_cluster
+from tests.conformance_kubernetes.clusters import Cluster, in_twin, real_cluster, serve_metrics
 from tests.conformance_kubernetes.control_plane import ControlPlane
 from tests.conformance_kubernetes.stage import Stage, Step, Story
 
@@ -13,6 +13,7 @@ _AT_ONCE = 6
 async def play(cluster: Cluster, story: Story) -> list[Step]:
     """Play a story in a namespace of its own."""
     stage = Stage(cluster, story)
+    cluster.metrics.served = story.metrics
     await stage.api.create({"kind": "Namespace", "metadata": {"name": story.name}})
     await story.play(stage)
     return stage.steps
@@ -26,7 +27,10 @@ def play_in_twin(story: Story) -> list[Step]:
 async def play_in_control_plane(
     control_plane: ControlPlane, stories: Sequence[Story], on_played: Callable[[Story, list[Step]], None]
 ) -> None:
-    """Play stories in a real control plane: those with nodes of their own one after the other, at the end.
+    """Play stories in a real control plane.
+
+    Those with nodes of their own are played one after the other, and those with metrics at the end, when the metrics
+    APIs have been registered.
 
     Args:
         control_plane: where they are played.
@@ -36,17 +40,23 @@ async def play_in_control_plane(
     Raises:
         ExceptionGroup: stories that could not be played, after all others.
     """
-    places = asyncio.Semaphore(_AT_ONCE)
+    measured = [story for story in stories if story.metrics]
+    others = [story for story in stories if not story.metrics]
 
-    async def one(story: Story, cluster: Cluster) -> None:
-        async with places:
-            on_played(story, await play(cluster, story))
+    async def play_some(cluster: Cluster, chosen: Sequence[Story], at_once: int) -> list[BaseException | None]:
+        places = asyncio.Semaphore(at_once)
+
+        async def one(story: Story) -> None:
+            async with places:
+                on_played(story, await play(cluster, story))
+
+        return await asyncio.gather(*map(one, chosen), return_exceptions=True)
 
     async with real_cluster(control_plane) as cluster:
-        side_by_side = [one(story, cluster) for story in stories if not story.alone]
-        results = await asyncio.gather(*side_by_side, return_exceptions=True)
-        for story in stories:
-            if story.alone:
-                results += await asyncio.gather(one(story, cluster), return_exceptions=True)
+        results = await play_some(cluster, [story for story in others if not story.alone], _AT_ONCE)
+        results += await play_some(cluster, [story for story in others if story.alone], 1)
+        if measured:
+            async with serve_metrics(cluster):
+                results += await play_some(cluster, measured, len(measured))  # they wait most of the time
     if errors := [result for result in results if isinstance(result, Exception)]:
         raise ExceptionGroup("some stories could not be played", errors)

@@ -40,6 +40,7 @@ class Story:
         play: plays it on a stage.
         quiet: seconds without a change after which controllers have finished.
         alone: True if it has nodes of its own, so that no other story may be played at the same time.
+        metrics: True if it sets metrics.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Story:
     play: Callable[["Stage"], Awaitable[None]]
     quiet: float = 1.5
     alone: bool = False
+    metrics: bool = False
 
 
 @dataclass(eq=False)
@@ -100,6 +102,22 @@ class Stage:
         """Report a node as its kubelet does: ready (`True`) or not (`False`)."""
         condition = ready(self.cluster.now(), status)
         await self.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+
+    async def measure(self, metric: str, value: float, pods: int = 1000) -> None:
+        """Set a metric of the first running pods, oldest first; it has no value for the others."""
+        running = [pod for pod in await self.kubelet.pods() if (pod.get("status") or {}).get("phase") == "Running"]
+        values = {pod["metadata"]["name"]: round(value * 1000) for pod in running[:pods]}
+        self.cluster.metrics.pods[self.story.name, metric] = values
+
+    async def autoscaled(self, title: str) -> None:
+        """Wait until an autoscaler has read metrics, and record the state."""
+        reads = self.cluster.metrics.reads
+        before = reads[self.story.name]
+        for _ in range(int(_LONGEST / _POLL)):
+            if reads[self.story.name] > before:
+                break
+            await asyncio.sleep(_POLL)
+        await self.step(title)
 
     def note(self, answer: Answer) -> None:
         """Record the answer with the next step if it is a refusal."""

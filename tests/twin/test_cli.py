@@ -309,6 +309,14 @@ def test_a_missing_package_is_named_with_its_extra(
     assert capsys.readouterr().err == f"twin: package scipy is required: {install_command('lab')}\n"
 
 
+def test_a_wrong_axis_of_a_sweep_is_named_before_a_missing_package(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "twin.experiments.sweep", None)  # as where scipy is not installed
+    assert command("sweep", a_scenario(), "--vary", "controller.polcy=spread") == 2
+    assert 'unknown field "polcy"' in capsys.readouterr().err
+
+
 def test_capture_asks_once_for_all_that_it_needs_and_before_it_watches_anything(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ EXPECTATIONS = ("invariants.violations == 0", "adapters.running >= 0")
 """The second is always true: a random scenario may end with no adapter Running, which a run must expect to pass."""
 NEED_TWO = ("leader-loss",)
 """Faults that need at least two controller replicas."""
+IMAGE_FAULT = "image-registry-down"
+"""Fault that needs images that are not on every node."""
 _VERSIONS = ("v0.9.1", "v0.24.0", "v0.30.0")  # they differ in how they unload
 
 Rng = np.random.Generator
@@ -65,6 +67,8 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(FAULTS)) -> RawScenario:
         "faults": [fault(kinds[i], streams.get(f"swarm/fault/{kinds[i]}")) for i in chosen],
         "expect": list(EXPECTATIONS),
     }
+    if any(kinds[i] == IMAGE_FAULT for i in chosen):
+        draft["cluster"]["images"] = {"pull": {"uniform": ["5s", "40s"]}}
     if tuple(kinds) == tuple(FAULTS):
         add_histories(draft, streams.get("swarm/histories"))
     return draft

@@ -19,10 +19,13 @@ from twin.scenario.faults import (
     EngineCoreCrash,
     EngineFault,
     EngineRestart,
+    ImageRegistryDown,
     LeaderLoss,
     NetworkLatency,
     NodeDown,
     NodeDrain,
+    NodeLost,
+    NodeNotReady,
     Partition,
     PodKill,
     PodStuckTerminating,
@@ -66,8 +69,10 @@ def _process(active: ActiveFault, fault: Fault) -> Process:
             return artifacts.registry(active, fault)
         case ReadinessFlap():
             return cluster.flap(active, fault)
-        case NodeDown():
-            return cluster.node_down(active, fault)
+        case NodeDown() | NodeLost() | NodeNotReady():
+            return cluster.node_failure(active, fault)
+        case ImageRegistryDown():
+            return cluster.image_registry_down(active, fault)
         case NodeDrain():
             return cluster.node_drain(active, fault)
         case EngineRestart() | EngineCoreCrash() | PodKill() | PodStuckTerminating() | Rollout():

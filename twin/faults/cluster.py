@@ -1,6 +1,6 @@
 """Faults of pods and nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import simpy
@@ -12,8 +12,11 @@ from twin.faults.context import SETTLED, ActiveFault, FaultContext, Process, Und
 from twin.scenario.faults import (
     EngineCoreCrash,
     EngineRestart,
+    ImageRegistryDown,
     NodeDown,
     NodeDrain,
+    NodeLost,
+    NodeNotReady,
     PodKill,
     PodStuckTerminating,
     ReadinessFlap,
@@ -21,6 +24,7 @@ from twin.scenario.faults import (
 )
 
 _RESTARTABLE = ("deployments.apps", "statefulsets.apps", "daemonsets.apps")
+NodeFailure = NodeDown | NodeLost | NodeNotReady
 PodFault = EngineRestart | EngineCoreCrash | PodKill | PodStuckTerminating | Rollout
 
 
@@ -50,21 +54,31 @@ def _force(context: FaultContext, pods: Sequence[str], *, unready: bool) -> None
             context.world.force_unready(pod, unready)
 
 
-def node_down(active: ActiveFault, fault: NodeDown) -> Process:
-    """Power off nodes, and boot them again when the fault ends."""
+def node_failure(active: ActiveFault, fault: NodeFailure) -> Process:
+    """Power off nodes, lose them or let them be not ready; and restore them when the fault ends."""
     world = active.context.world
+    fail, restore = {
+        "node-down": (world.node_down, world.node_up),
+        "node-lost": (world.node_lost, world.node_found),
+        "node-not-ready": (world.node_not_ready, world.node_ready),
+    }[fault.kind]
 
     def begin() -> tuple[list[str], Undo]:
-        down = []
+        failed = []
         for node in active.nodes(fault.nodes):
             try:
-                world.node_down(node)
+                fail(node)
             except ValueError:
-                continue  # already down because of another fault
-            down.append(node)
-        return down, partial(_power_on, active.context, down)
+                continue  # it has another of these faults, or is not one of the scenario's
+            failed.append(node)
+        return failed, partial(_for_each, restore, failed)
 
     return active.lasting(fault, begin)
+
+
+def image_registry_down(active: ActiveFault, fault: ImageRegistryDown) -> Process:
+    """Let pulls of images fail."""
+    return active.lasting(fault, lambda: ((), active.context.world.images.fail(active.number, fault.registries)))
 
 
 def node_drain(active: ActiveFault, fault: NodeDrain) -> Process:
@@ -75,19 +89,14 @@ def node_drain(active: ActiveFault, fault: NodeDrain) -> Process:
         nodes = active.nodes(fault.nodes)
         for node in nodes:
             context.world.drain(node)
-        return nodes, partial(_uncordon, context, nodes)
+        return nodes, partial(_for_each, context.world.uncordon, nodes)
 
     return active.lasting(fault, begin)
 
 
-def _uncordon(context: FaultContext, nodes: Sequence[str]) -> None:
+def _for_each(act: Callable[[str], None], nodes: Sequence[str]) -> None:
     for node in nodes:
-        context.world.uncordon(node)
-
-
-def _power_on(context: FaultContext, nodes: Sequence[str]) -> None:
-    for node in nodes:
-        context.world.node_up(node)
+        act(node)
 
 
 def repeat(active: ActiveFault, fault: PodFault) -> Process:

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from twin.evaluate.statistics import Comparison
+if TYPE_CHECKING:  # its module needs an extra, which a report does not
+    from twin.evaluate.statistics import Comparison
 
 HEADLINES = (
     "availability",
@@ -82,7 +84,7 @@ def heading(text: str) -> str:
     return text if text[:2] in ("p5", "p9") else text[:1].upper() + text[1:]
 
 
-def describe(comparison: Comparison) -> str:
+def describe(comparison: "Comparison") -> str:
     """Return the difference of a variant as part of a sentence."""
     name, difference = comparison.measure, comparison.difference
     if difference is None:
@@ -99,7 +101,7 @@ def describe(comparison: Comparison) -> str:
     return f"{_amount(comparison)} {word} {label(name)}"
 
 
-def sentence(comparisons: Sequence[Comparison]) -> str:
+def sentence(comparisons: "Sequence[Comparison]") -> str:
     """Return the effects of one variant as a sentence, the most important first."""
     if all(comparison.identical or not comparison.pairs for comparison in comparisons):
         return "identical in all measures of all runs"
@@ -114,7 +116,7 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
     return f"{', '.join(effects)}: statistically significant{rest}"
 
 
-def headlines_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def headlines_first(comparisons: "Sequence[Comparison]") -> "list[Comparison]":
     """Return the comparisons of `HEADLINES` in that order, then the others."""
     rank = {name: index for index, name in enumerate(HEADLINES)}
     return sorted(comparisons, key=lambda comparison: rank.get(comparison.measure, len(rank)))
@@ -147,7 +149,7 @@ def format_measure(measure: str, value: float | None, *, sign: bool = False) -> 
     return f"{mark}{format_number(value * factor, 3)} {unit}"
 
 
-def _amount(comparison: Comparison) -> str:
+def _amount(comparison: "Comparison") -> str:
     """Return the difference as a share of the baseline, or as a number if the share would be above 1000 %."""
     base, difference = comparison.baseline_mean, abs(comparison.difference or 0.0)
     if not base or difference > 10 * abs(base):

@@ -22,6 +22,7 @@ from twin.scenario.edits import check_edits
 from twin.scenario.error_messages import explain
 from twin.scenario.errors import Note, Problem, ScenarioErrors
 from twin.scenario.manifests.admission import Admission
+from twin.scenario.manifests.autoscaler_notes import AUTOSCALER, notes_on_autoscalers
 from twin.scenario.manifests.owners import notes_on_owners
 from twin.scenario.manifests.reader import CLUSTER_SCOPED, Entry, Manifests, read_manifests
 from twin.scenario.manifests.secrets import SecretRedactor, hide_in_urls, secrets_of
@@ -30,7 +31,7 @@ from twin.scenario.manifests.stand_ins import note_on_stand_ins, stand_ins
 from twin.scenario.manifests.webhooks import check_webhooks, notes_on_webhooks
 from twin.scenario.manifests.workloads import nodes_for, workloads_of
 from twin.scenario.model import Scenario, ScenarioFile
-from twin.scenario.notes import note_on_trace, notes_on
+from twin.scenario.notes import note_on_trace, notes_on, notes_on_unread_fields
 from twin.scenario.overrides import apply_overrides, set_path
 from twin.scenario.sections.cluster import Cluster, Engine, Node
 from twin.scenario.yaml.positions import Document, documents
@@ -166,8 +167,9 @@ def _assembled(
     problems += check_containers(file, document, workloads) if not (manifests.problems or refused) else ()
     problems += check_names(file, document, entries)
     problems += _misfits(file, document, folder, accepted, admission)
-    if not entries and not templates and not manifests.problems and not problems:
-        problems += _nothing_to_run(document, [*manifests.notes, *notes])
+    runs_nothing = all(entry.kind == AUTOSCALER for entry in entries) and not templates
+    if runs_nothing and not manifests.problems and not problems:
+        problems += _nothing_to_run(document, [*manifests.notes, *notes, *notes_on_autoscalers(entries)])
     if problems or not complete:
         return None, problems
     first = [Entry(t.manifest(0), document, ("adapters", index)) for index, t in enumerate(templates)]
@@ -175,10 +177,10 @@ def _assembled(
     made = [] if absent else stand_ins([*entries, *first], workloads, secrets)
     entries = [*made, *entries]
     adapters = [entry.object for entry in [*entries, *first] if entry.kind == "ModelAdapter"]
-    notes = [*manifests.notes, *notes, *unknown, *note_on_stand_ins(made)]
-    notes += [*notes_on_webhooks(manifests.entries), *notes_on_owners([*manifests.entries, *manifests.controlled])]
-    notes += notes_on(entries, workloads, adapters, nodes)
-    return _scenario(file, entries, nodes, [*notes, *note_on_trace(file, entries)], secrets), []
+    to_change = [*unknown, *notes_on(entries, workloads, adapters, nodes), *notes_on_webhooks(manifests.entries)]
+    to_change += [*notes_on_owners([*manifests.entries, *manifests.controlled]), *note_on_trace(file, entries)]
+    to_know = [*note_on_stand_ins(made), *manifests.notes, *notes, *notes_on_unread_fields(workloads)]
+    return _scenario(file, entries, nodes, [*to_change, *to_know], secrets), []
 
 
 def _nothing_to_run(document: Document, ignored: Sequence[Note]) -> list[Problem]:

@@ -8,6 +8,7 @@ from controller.api.labels import ENABLED_LABEL
 from fake_vllm.engine.config import EngineConfigError
 from twin.apiserver.meta.selectors import label_selector
 from twin.scenario.errors import Note
+from twin.scenario.manifests.autoscaler_notes import notes_on_autoscalers
 from twin.scenario.manifests.group_notes import notes_on_groups
 from twin.scenario.manifests.pod_fields import unread_names
 from twin.scenario.manifests.reader import Entry
@@ -27,16 +28,15 @@ _NAMED = 5
 def notes_on(
     entries: Sequence[Entry], workloads: Sequence[Workload], adapters: Sequence[dict[str, Any]], nodes: Sequence[Node]
 ) -> list[Note]:
-    """Return notes on a valid scenario: first what keeps something from working, last what is ignored."""
+    """Return notes on what keeps something of a valid scenario from working."""
     notes = [*_on_selectors(workloads, adapters), *_on_pods(entries, workloads)]
-    notes += [*_on_services(entries), *_on_budgets(entries, workloads)]
+    notes += [*_on_services(entries), *_on_budgets(entries, workloads), *notes_on_autoscalers(entries)]
     requested = sum(workload.gpus * workload.replicas for workload in workloads)
     available = sum(node.gpus for node in nodes)
     if requested > available:
         text = f"the pods request {requested} GPUs and the nodes have {available}: some pods will stay Pending"
         notes.append(Note(text))
-    notes += [note for entry in entries for note in notes_on_groups(entry)]
-    return [*notes, *_on_unread_fields(workloads)]
+    return [*notes, *(note for entry in entries for note in notes_on_groups(entry))]
 
 
 def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterator[Note]:
@@ -56,7 +56,8 @@ def _on_pods(entries: Sequence[Entry], workloads: Sequence[Workload]) -> Iterato
                 yield entry.note(f"pods of {workload.name} cannot start: {kind} {name} is not in the manifests", at)
 
 
-def _on_unread_fields(workloads: Sequence[Workload]) -> Iterator[Note]:
+def notes_on_unread_fields(workloads: Sequence[Workload]) -> Iterator[Note]:
+    """Yield notes on fields of pods that change nothing here."""
     for workload in workloads:
         if unread := unread_names(workload):
             text = f"{workload.title}: {UNREAD}: {', '.join(unread)}"

@@ -20,7 +20,7 @@ from twin.world.cluster import WorldSettings
 from twin.world.kubelet.images import ImageSettings
 from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineSettings
-from twin.world.nodes import NodeSpec
+from twin.world.nodes.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
 
 _NOTICE = 2.0

@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING
 from fake_vllm.distributions import Latency, LogNormal
 from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, key, split
+from twin.world.autoscaling.autoscalers import Autoscalers
+from twin.world.autoscaling.metrics import EngineMetrics, Metrics
 from twin.world.context import WorldContext
 from twin.world.disruption import DisruptionBudgets
 from twin.world.groups.leader_worker_sets import LeaderWorkerSets
+from twin.world.groups.pod_sets import PodSets
 from twin.world.groups.ray_clusters import RayClusters
 from twin.world.groups.ray_services import RayServices
 from twin.world.groups.role_sets import RoleSets
 from twin.world.groups.storm_services import StormServices
-from twin.world.kubelet.images import ImageSettings
+from twin.world.kubelet.images import Images, ImageSettings
 from twin.world.kubelet.kubelet import Kubelet, KubeletSettings
 from twin.world.kubelet.lifecycle import ContainerRuns
 from twin.world.kubelet.pod_spec import has_runtime_sidecar
 from twin.world.kubelet.pod_worker import PodWorker
 from twin.world.namespaces import Namespaces
 from twin.world.network.engine_host import EngineHost, EngineSettings, HostContext, OnEngine
-from twin.world.nodes import Nodes, NodeSpec
+from twin.world.nodes.drain import Drain
+from twin.world.nodes.nodes import Nodes, NodeSpec
+from twin.world.nodes.pod_gc import PodGarbageCollector
+from twin.world.nodes.taint_eviction import TaintEvictions
 from twin.world.quotas import Quotas
 from twin.world.registry import Artifacts, ArtifactSettings
 from twin.world.scheduling.scheduler import Scheduler
-from twin.world.taint_eviction import TaintEvictions
 from twin.world.workloads.daemonsets import DaemonSets
 from twin.world.workloads.deployments import DEPLOYMENTS, RESTARTED_AT, Deployments
 from twin.world.workloads.jobs import Jobs
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 
 _CONTROLLERS = (
     *(StatefulSets, DaemonSets, Jobs),
-    *(LeaderWorkerSets, StormServices, RoleSets, RayServices, RayClusters),
+    *(LeaderWorkerSets, StormServices, RoleSets, PodSets, RayServices, RayClusters),
 )
 """Controllers that follow pods only once there is an object of their kind."""
 DEFAULT = "default"
@@ -70,6 +75,8 @@ class WorldSettings:
     """Registries of container images, and the images on the nodes."""
     ip_families: Sequence[str] = ("IPv4",)
     """Address families of a pod, the primary one first."""
+    metrics: Metrics | None = None
+    """Metrics for HorizontalPodAutoscalers; None offers those of the engines."""
 
 
 class World:
@@ -103,9 +110,15 @@ class World:
             names, settings.pod_start, settings.first_address, settings.ip_families, settings.runs, settings.images
         )
         self._kubelet = Kubelet(context, kubelet_settings, self._new_host)
+        self.images: Images = self._kubelet.images
+        """Registries of container images."""
         self._nodes = Nodes(context, settings.nodes, self._kubelet)
+        self._drain = Drain(context, self._nodes)
+        self._pod_gc = PodGarbageCollector(context)
         self.hosts: Mapping[str, EngineHost] = self._kubelet.hosts
         """By IP address; only pods whose containers have been started."""
+        metrics = settings.metrics or EngineMetrics(self.hosts, lambda: context.now().timestamp())
+        self._autoscalers = Autoscalers(context, metrics)
 
     def start(self) -> None:
         """Create the nodes."""
@@ -174,6 +187,22 @@ class World:
         """Boot a node. Raises ValueError if there is no such node, or it is not down."""
         self._nodes.up(node)
 
+    def node_lost(self, node: str) -> None:
+        """Separate a node's kubelet from the API server. Raises ValueError if there is no such node that is well."""
+        self._nodes.lose(node)
+
+    def node_found(self, node: str) -> None:
+        """Reconnect a node. Raises ValueError if there is no such node, or it is not lost."""
+        self._nodes.find(node)
+
+    def node_not_ready(self, node: str) -> None:
+        """Let a kubelet report its node as not ready. Raises ValueError if there is no such node that is well."""
+        self._nodes.fail(node)
+
+    def node_ready(self, node: str) -> None:
+        """Let a kubelet report its node as ready again. Raises ValueError if it is not the one that was not ready."""
+        self._nodes.recover(node)
+
     def hold_termination(self, pod: str, seconds: float) -> None:
         """Delete the pod, but keep it terminating for `seconds`; its engine continues to work during that time.
 
@@ -186,11 +215,11 @@ class World:
 
     def drain(self, node: str) -> None:
         """Cordon the node and evict its pods. Raises ValueError if there is no such node."""
-        self._nodes.drain(node)
+        self._drain.begin(node)
 
     def uncordon(self, node: str) -> None:
         """Make the node schedulable again. Raises ValueError if there is no such node."""
-        self._nodes.uncordon(node)
+        self._drain.uncordon(node)
 
     def rollout(self, workload: str, resource: str = DEPLOYMENTS) -> None:
         """Do `kubectl rollout restart` of a Deployment, StatefulSet or DaemonSet (`namespace/name`).

@@ -24,6 +24,11 @@ class Timer:
         self._timeout: simpy.Event | None = None
         self._set_for: float | None = None
 
+    @property
+    def due(self) -> float | None:
+        """Time of the call; None if there is none."""
+        return self._set_for
+
     def set(self, at: float | None) -> None:
         """Call at time `at` (now if that is past) instead of the time set before; None cancels the call."""
         if at == self._set_for:

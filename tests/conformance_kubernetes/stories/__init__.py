@@ -1,6 +1,8 @@
 """The stories that are played to a real control plane and to the twin."""
 
 from tests.conformance_kubernetes.stories import (
+    autoscaling,
+    autoscaling_limits,
     daemonsets,
     deployments,
     garbage,
@@ -24,4 +26,6 @@ STORIES = (
     *services.STORIES,
     *policies.STORIES,
     *nodes.STORIES,
+    *autoscaling.STORIES,
+    *autoscaling_limits.STORIES,
 )

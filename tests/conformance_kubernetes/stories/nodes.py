@@ -33,6 +33,7 @@ async def _end(stage: Stage) -> None:
 
 async def _lost(stage: Stage) -> None:
     name = await _started(stage, tolerations=_SOON)
+    await stage.report_node(name, "True")
     stage.cluster.silent.add(name)
     await stage.wait(_LOST)
     await stage.step("the node is silent")
@@ -50,8 +51,51 @@ async def _not_ready(stage: Stage) -> None:
     stage.cluster.silent.add(name)
     await stage.report_node(name, "False")
     await stage.step("the kubelet reports that it is not ready")
+    await stage.wait(7)
+    await stage.step("seven seconds later")
     await stage.report_node(name, "True")
+    await stage.wait(7)
     await stage.step("and that it is ready again")
+    await _end(stage)
+
+
+async def _zone_lost(stage: Stage, nodes: int, lost: int) -> None:
+    """Lose nodes of a zone that has more of them."""
+    pool = stage.story.name
+    names = [f"{pool}-{number}" for number in range(1, nodes + 1)]
+    for name in names:
+        await start_node(stage.cluster, node(name, pool, **{"topology.kubernetes.io/zone": pool}))
+    await stage.step("nodes of a zone")
+    stage.cluster.silent.update(names[:lost])
+    await stage.wait(_LOST)
+    await stage.wait(10 * lost)  # one node of a zone is tainted in 10 s
+    await stage.step("some are silent")
+    stage.cluster.silent.difference_update(names)
+    await stage.wait(14)
+    await stage.step("and back")
+    await _end(stage)
+
+
+async def _all_lost(stage: Stage) -> None:
+    await _zone_lost(stage, 2, 2)
+
+
+async def _most_lost(stage: Stage) -> None:
+    await _zone_lost(stage, 4, 3)
+
+
+async def _under_pressure(stage: Stage) -> None:
+    name = await _started(stage, 1)
+    now = stage.cluster.now()
+    for type_ in ("MemoryPressure", "DiskPressure"):
+        condition = {"type": type_, "status": "True", "reason": "Pressure", "lastHeartbeatTime": now}
+        await stage.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+    await stage.step("memory and disk pressure")
+    await stage.scale("ReplicaSet", "web", 2)
+    await stage.step("scale to 2")
+    condition = {"type": "MemoryPressure", "status": "False", "reason": "Pressure", "lastHeartbeatTime": now}
+    await stage.patch("Node", name, {"status": {"conditions": [condition]}}, "status")
+    await stage.step("disk pressure only")
     await _end(stage)
 
 
@@ -135,13 +179,35 @@ async def _preemption(stage: Stage) -> None:
     await _end(stage)
 
 
+async def _protected(stage: Stage) -> None:
+    pool = stage.story.name
+    await stage.create({"kind": "PriorityClass", "metadata": {"name": f"{pool}-high"}, "value": 1000})
+    half = {"resources": {"limits": {"nvidia.com/gpu": "5"}}}
+    for number, app in enumerate(("guarded", "free"), 1):
+        await start_node(stage.cluster, node(f"{pool}-{number}", f"{pool}-{number}", all=pool))
+        await stage.create(bare_pod(app, {"app": app}, pool=f"{pool}-{number}", container=half))
+    budget = {"selector": {"matchLabels": {"app": "guarded"}}, "minAvailable": 1}
+    await stage.create({"kind": "PodDisruptionBudget", "metadata": {"name": "guard"}, "spec": budget})
+    await stage.kubelet.run()
+    await stage.step("two nodes, one pod has a budget")
+    for name in ("first", "second"):
+        spec = {"nodeSelector": {"all": pool}, "priorityClassName": f"{pool}-high", "container": half}
+        await stage.create(bare_pod(name, {"app": name}, **spec))
+        await stage.step(f"the {name} pod of higher priority")
+    await _end(stage)
+
+
 STORIES = (
     Story("node-lost", _KINDS, _lost, alone=True),
     Story("node-not-ready", _KINDS, _not_ready, alone=True, quiet=3),
+    Story("node-zone-lost", ("Node",), _all_lost, alone=True),
+    Story("node-zone-mostly-lost", ("Node",), _most_lost, alone=True),
+    Story("node-pressure", _KINDS, _under_pressure, alone=True),
     Story("node-deleted", _KINDS, _deleted, alone=True),
     Story("node-taint-no-execute", _KINDS, _no_execute, alone=True),
     Story("node-taint-no-schedule", _KINDS, _no_schedule, alone=True),
     Story("node-cordoned", _KINDS, _cordoned, alone=True),
     Story("node-full", _KINDS, _full, alone=True),
+    Story("node-preemption-budget", _KINDS, _protected, alone=True),
     Story("node-preemption", _KINDS, _preemption, alone=True),
 )

@@ -143,6 +143,53 @@ async def _limit_range(stage: Stage) -> None:
     await stage.step("a ReplicaSet of pods that are too big")
 
 
+async def _scopes(stage: Stage) -> None:
+    await stage.create({"kind": "PriorityClass", "metadata": {"name": f"{stage.story.name}-high"}, "value": 10})
+    high = {"scopeName": "PriorityClass", "operator": "In", "values": [f"{stage.story.name}-high"]}
+    for name, spec in {
+        "best-effort": {"hard": {"pods": "1"}, "scopes": ["BestEffort"]},
+        "others": {"hard": {"pods": "1", "requests.cpu": "1"}, "scopes": ["NotBestEffort"]},
+        "short": {"hard": {"pods": "1"}, "scopes": ["Terminating"]},
+        "high": {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [high]}},
+    }.items():
+        await stage.create({"kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec})
+    await stage.step("four quotas with scopes")
+    cpu = {"resources": {"requests": {"cpu": "600m"}}}
+    await stage.create(bare_pod("first"), bare_pod("second"))
+    await stage.step("two pods without requests")
+    await stage.create(bare_pod("third", container=cpu), bare_pod("fourth", container=cpu))
+    await stage.step("two with requests")
+    await stage.delete("Pod", "third", gracePeriodSeconds=0)
+    await stage.wait(2)
+    short = {"activeDeadlineSeconds": 600, "container": cpu}
+    await stage.create(bare_pod("fifth", **short), config_map("free"))
+    await stage.step("one with a deadline")
+    await stage.delete("Pod", "fifth", gracePeriodSeconds=0)
+    await stage.wait(2)
+    await stage.create(bare_pod("sixth", priorityClassName=f"{stage.story.name}-high", container=cpu))
+    await stage.step("one with a priority")
+
+
+async def _wrong_scopes(stage: Stage) -> None:
+    exists = {"operator": "Exists", "scopeName": "PriorityClass"}
+    for name, spec in {
+        "unknown": {"hard": {"pods": "1"}, "scopes": ["Idle"]},
+        "conflict": {"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotBestEffort"]},
+        "cpu": {"hard": {"requests.cpu": "1"}, "scopes": ["BestEffort"]},
+        "services": {"hard": {"services": "1"}, "scopes": ["Terminating"]},
+        "gpus": {"hard": {"requests.nvidia.com/gpu": "1"}, "scopes": ["Terminating"]},
+        "values": {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [{**exists, "values": ["high"]}]}},
+        "no-values": {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [{**exists, "operator": "In"}]}},
+        "operator": {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [{**exists, "operator": "Has"}]}},
+        "only-exists": {
+            "hard": {"pods": "1"},
+            "scopeSelector": {"matchExpressions": [{"scopeName": "Terminating", "operator": "DoesNotExist"}]},
+        },
+    }.items():
+        await stage.create({"kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec})
+    await stage.step("quotas with wrong scopes")
+
+
 STORIES = (
     Story("budget-min-available", _BUDGET, _min_available),
     Story("budget-max-unavailable", _BUDGET, _max_unavailable),
@@ -154,5 +201,7 @@ STORIES = (
     Story("quota-gpus", ("ResourceQuota", "Pod"), _gpu_quota, quiet=3),
     Story("quota-unset-requests", ("ResourceQuota", "Pod"), _unset_requests, quiet=3),
     Story("quota-objects", ("ResourceQuota", "ConfigMap"), _object_quota, quiet=3),
+    Story("quota-scopes", ("ResourceQuota", "Pod"), _scopes, quiet=3),
+    Story("quota-wrong-scopes", ("ResourceQuota",), _wrong_scopes),
     Story("limit-range", ("LimitRange", "ReplicaSet", "Pod"), _limit_range),
 )

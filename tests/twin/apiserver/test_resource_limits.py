@@ -85,9 +85,15 @@ def test_finished_pods_and_other_namespaces_do_not_count(store: Store) -> None:
     store.create("pods", {**a_pod(), "metadata": {"name": "web", "namespace": "other"}})
 
 
-def test_a_quota_with_scopes_refuses_nothing(store: Store) -> None:
-    quota(store, hard={"pods": "0"}, scopes=["BestEffort"])
+def test_a_quota_with_scopes_counts_the_pods_that_match_all_of_them(store: Store) -> None:
+    quota(store, hard={"pods": "0"}, scopes=["BestEffort", "Terminating"])
     store.create("pods", a_pod())
+    affine = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"namespaceSelector": {}}]}}
+    with pytest.raises(ApiError, match="exceeded quota"):
+        store.create("pods", a_pod("short", activeDeadlineSeconds=60))
+    quota(store, "affine", hard={"pods": "0"}, scopes=["CrossNamespacePodAffinity"])
+    with pytest.raises(ApiError, match="exceeded quota: affine"):
+        store.create("pods", a_pod("affine", affinity=affine))
 
 
 def test_a_limit_range_fills_in_requests_and_limits(store: Store) -> None:

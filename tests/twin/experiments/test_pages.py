@@ -148,6 +148,9 @@ def test_a_search_recommends_the_best_point_under_its_condition(file: Path) -> N
     assert "twin run tiny.yaml --set &#39;controller.retry.base=2s&#39;" in html
     assert cells(html, "<code>1s</code>") == ["2", "1s", "10", "3", "adapters.running == 6 missed by 50 %"]
     assert cells(html, "a cap below")[2:4] == ["—", "—"]
+    far = a_search(file)
+    far.evaluations[1] = replace(far.evaluations[1], excess=(2.94,))
+    assert "adapters.running == 6 missed by 294 %" in search.render(far, a_scenario(file), "tiny.yaml")
     numbers = re.findall(r'data-label="trial">(\d+)<', html)
     assert numbers == ["3", "1", "2", "4"], "the best first"
     assert "2 satisfy the limits, 1 violate one, 1 have no result" in html

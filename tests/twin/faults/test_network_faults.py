@@ -25,7 +25,7 @@ def on_the_way(folder: Path, story: Callable[[Simulation, str], Awaitable[None]]
 
     async def main() -> None:
         simulation.world.start()
-        simulation._apply_manifests()
+        simulation.users.apply_manifests()
         await asyncio.sleep(30)
         await story(simulation, min(simulation.world.hosts))
         await simulation.stop()

@@ -112,3 +112,12 @@ def test_a_scenario_may_do_without_stand_ins(folder: Any) -> None:
     scenario = folder.load(ABSENT)
     assert [item["kind"] for item in scenario.objects] == ["Deployment"]
     assert scenario.notes == ("pods of qwen cannot start: Secret hf is not in the manifests",)
+
+
+def test_notes_that_ask_for_a_change_come_before_those_on_what_is_ignored(folder: Any) -> None:
+    text = (folder.path / "base.yaml").read_text().replace(', adapter.model.aibrix.ai/enabled: "true"', "")
+    role = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reader}\nrules: []\n"
+    folder.write("base.yaml", text + NEEDS_A_TOKEN + ADAPTER + role)
+    starts = ("pods of qwen are without the label", "Secret default/hf is not in", "Role default/reader: ignored")
+    notes = [note for note in folder.load().notes if note.startswith(starts)]
+    assert [next(start for start in starts if note.startswith(start)) for note in notes] == list(starts)

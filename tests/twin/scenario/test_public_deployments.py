@@ -59,7 +59,7 @@ def places(scenario: Scenario) -> dict[str, str]:
         (
             "aibrix-disaggregated",
             {"r1-1p1d": 2},
-            {"StormService default/r1-1p1d: role decode: groups of 2 pods are not simulated": "33"},
+            {},
         ),
         (
             "llm-d",
@@ -86,5 +86,5 @@ def test_a_file_of_which_every_object_is_ignored_is_refused_with_each_object(tmp
         a_scenario(tmp_path, "kserve")
     first, *others = (str(problem).replace(f"{tmp_path}/", "") for problem in caught.value.problems)
     assert "nothing to run: every object of the manifests is ignored" in first
-    assert [text.split(":")[:2] for text in others] == [["kserve.yaml", line] for line in ("2", "12", "17")]
+    assert [text.split(":")[:2] for text in others] == [["kserve.yaml", line] for line in ("2", "12", "20", "20")]
     assert "list the Deployments that KServe makes of it" in others[0]

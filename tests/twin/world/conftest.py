@@ -18,7 +18,7 @@ from twin.world.context import WorldContext
 from twin.world.kubelet.images import ImageSettings
 from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineHost, EngineSettings
-from twin.world.nodes import NodeSpec
+from twin.world.nodes.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
 
 STARTUP = 40.0

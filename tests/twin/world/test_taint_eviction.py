@@ -6,7 +6,7 @@ import pytest
 
 from tests.twin.world.conftest import SimulatedCluster
 from twin.apiserver.meta.objects import condition
-from twin.world.taint_eviction import seconds_tolerated
+from twin.world.nodes.taint_eviction import seconds_tolerated
 
 GPU = {"key": "gpu", "value": "broken", "effect": "NoExecute"}
 DISK = {"key": "disk", "effect": "NoExecute"}

@@ -132,15 +132,15 @@ def test_a_node_that_goes_dark_is_noticed_late_and_its_pods_are_replaced_later_s
     cluster.world.node_down("node-0")
     assert not host.reachable
     assert host.engine is None
-    cluster.run(139)
+    cluster.run(149)
     assert ready(cluster.store.get("nodes", "", "node-0"))["status"] == "True"
     assert ready(cluster.store.get("pods", "default", lost["metadata"]["name"]))["status"] == "True"
-    cluster.run(141)
+    cluster.run(151)
     assert ready(cluster.store.get("nodes", "", "node-0"))["status"] == "Unknown"
-    assert ready(cluster.store.get("pods", "default", lost["metadata"]["name"]))["reason"] == "NodeNotReady"
-    cluster.run(439)
+    assert ready(cluster.store.get("pods", "default", lost["metadata"]["name"]))["status"] == "False"
+    cluster.run(449)
     assert len(cluster.world.running_pods()) == 2
-    cluster.run(442)
+    cluster.run(452)
     assert is_terminating(cluster.store.get("pods", "default", lost["metadata"]["name"]))
     assert len(cluster.world.running_pods()) == 2, "a replacement is made at once"
     cluster.run(600)
@@ -153,6 +153,84 @@ def test_a_node_that_goes_dark_is_noticed_late_and_its_pods_are_replaced_later_s
     assert key not in cluster.world.pods_of("default/qwen")
     assert ready(cluster.store.get("nodes", "", "node-0"))["status"] == "True"
     assert not cluster.store.get("nodes", "", "node-0")["spec"].get("taints")
+
+
+def test_a_lost_node_serves_on_and_its_deleted_pods_end_when_it_is_found(cluster: Any) -> None:
+    cluster.deploy(1)
+    cluster.run(100)
+    name, node, host = cluster.name(), cluster.pod()["spec"]["nodeName"], cluster.host()
+    cluster.world.node_lost(node)
+    cluster.run(151)
+    assert ready(cluster.store.get("nodes", "", node))["status"] == "Unknown"
+    assert ready(cluster.pod())["status"] == "False"
+    assert (host.reachable, host.listening) == (True, True)
+    cluster.run(600)
+    assert is_terminating(cluster.store.get("pods", *name.split("/")))
+    assert (host.reachable, host.listening) == (True, True), "nobody tells it that it was deleted"
+    cluster.world.node_found(node)
+    cluster.run(620)
+    assert name not in cluster.world.pods_of("default/qwen")
+    assert host.engine is None
+    assert not cluster.store.get("nodes", "", node)["spec"].get("taints")
+
+
+def test_a_lost_pod_that_is_deleted_by_force_serves_on_without_an_object(cluster: Any) -> None:
+    cluster.deploy(1)
+    cluster.run(100)
+    name, node, host = cluster.name(), cluster.pod()["spec"]["nodeName"], cluster.host()
+    cluster.world.node_lost(node)
+    cluster.world.kill_pod(name)
+    cluster.run(300)
+    assert name not in cluster.world.pods_of("default/qwen")
+    assert cluster.world.hosts[host.ip] is host
+    assert host.listening
+    cluster.world.node_found(node)
+    assert host.engine is None
+    assert host.ip not in cluster.world.hosts
+
+
+def test_a_lost_node_that_is_found_in_time_reports_its_pods_ready(cluster: Any) -> None:
+    cluster.deploy(1)
+    cluster.run(100)
+    name, node = cluster.name(), cluster.pod()["spec"]["nodeName"]
+    cluster.world.node_lost(node)
+    cluster.run(200)
+    assert ready(cluster.pod())["status"] == "False"
+    cluster.world.node_found(node)
+    cluster.run(210)
+    assert (cluster.name(), ready(cluster.pod())["status"]) == (name, "True")
+
+
+def test_a_node_that_is_not_ready_keeps_its_pods_ready_until_their_toleration_ends(cluster: Any) -> None:
+    cluster.deploy(1)
+    cluster.run(100)
+    name, node = cluster.name(), cluster.pod()["spec"]["nodeName"]
+    cluster.world.node_not_ready(node)
+    cluster.run(106)
+    taints = [(taint["key"], taint["effect"]) for taint in cluster.store.get("nodes", "", node)["spec"]["taints"]]
+    not_ready = "node.kubernetes.io/not-ready"
+    assert taints == [(not_ready, "NoSchedule"), (not_ready, "NoExecute")]
+    assert ready(cluster.pod())["status"] == "True"
+    cluster.run(440)
+    assert name not in cluster.world.pods_of("default/qwen"), "its kubelet has ended it"
+    with pytest.raises(ValueError, match=f"node {node} is already not ready"):
+        cluster.world.node_down(node)
+    cluster.world.node_ready(node)
+    cluster.run(450)
+    assert not cluster.store.get("nodes", "", node)["spec"].get("taints")
+
+
+def test_no_pod_is_evicted_while_no_node_is_ready(cluster: Any) -> None:
+    cluster.deploy(2)
+    cluster.run(100)
+    names = cluster.world.running_pods()
+    for node in ("node-0", "node-1"):
+        cluster.world.node_lost(node)
+    cluster.run(900)
+    assert cluster.world.running_pods() == names
+    cluster.world.node_found("node-0")
+    cluster.run(1300)
+    assert len(set(names) & set(cluster.world.running_pods())) == 1, "one node is ready again: the other's pod goes"
 
 
 def test_a_pod_survives_a_short_outage_in_a_new_sandbox(cluster: Any) -> None:
@@ -184,9 +262,9 @@ def test_an_earlier_outage_evicts_no_pod_in_a_later_one(cluster: Any) -> None:
     cluster.world.node_up(node)
     cluster.run(300)
     cluster.world.node_down(node)
-    cluster.run(600)  # the first outage's toleration ran out at 440, the second's does at 640
+    cluster.run(600)  # the first outage's toleration ran out at 450, the second's does at 650
     assert name in cluster.world.running_pods()
-    cluster.run(641)
+    cluster.run(656)
     assert name not in cluster.world.running_pods()
 
 

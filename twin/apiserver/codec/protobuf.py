@@ -27,6 +27,7 @@ _PACKAGES = {
     "rbac.authorization.k8s.io/v1": "rbac",
     "authorization.k8s.io/v1": "authorization",
     "authentication.k8s.io/v1": "authentication",
+    "autoscaling/v2": "autoscalingv2",
 }
 """Packages that are not named after the first part of their group."""
 

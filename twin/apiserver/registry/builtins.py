@@ -8,6 +8,7 @@ Sources: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation` and `pkg/registry`
 from twin.apiserver.meta.errors import FieldError, Object, invalid, required, unsupported
 from twin.apiserver.registry import crd
 from twin.apiserver.registry.admission_kinds import admission_kinds
+from twin.apiserver.registry.autoscaling import autoscaling_kinds
 from twin.apiserver.registry.configmaps import admit_config_map, admit_secret
 from twin.apiserver.registry.controllers import admit_daemon_set, admit_job, admit_stateful_set
 from twin.apiserver.registry.coordination import admit_endpoint_slice, admit_event, admit_lease
@@ -31,6 +32,7 @@ def builtin_kinds() -> list[ResourceType]:
         *_policy_kinds(),
         *admission_kinds(),
         *resource_limit_kinds(),
+        *autoscaling_kinds(),
     ]
 
 

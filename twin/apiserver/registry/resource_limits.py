@@ -7,6 +7,7 @@ A quantity that cannot be parsed is a 422, as in a pod, where a real server answ
 from collections.abc import Iterator
 
 from twin.apiserver.meta.errors import FieldError, Object, forbidden_field, invalid
+from twin.apiserver.registry.quota_scopes import scope_errors
 from twin.apiserver.registry.workloads import quantity_errors
 from twin.apiserver.schema import builtin_types
 from twin.apiserver.schema.resource_types import ResourceType
@@ -49,7 +50,10 @@ def resource_limit_kinds() -> list[ResourceType]:
 
 
 def _admit_quota(new: Object, old: Object | None, errors: list[FieldError]) -> Object:  # noqa: ARG001
-    errors += _amount_errors((new.get("spec") or {}).get("hard"), "spec.hard")
+    spec = new.get("spec") or {}
+    errors += _amount_errors(spec.get("hard"), "spec.hard")
+    if spec.get("scopes") or spec.get("scopeSelector"):
+        errors += scope_errors(spec)
     return new
 
 

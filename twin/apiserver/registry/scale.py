@@ -1,5 +1,6 @@
 """The `scale` subresource: an `autoscaling/v1` Scale as a view of an object."""
 
+from operator import itemgetter
 from typing import Any
 
 from twin.apiserver.meta.errors import ApiError, Object, bad_request, invalid, unprocessable
@@ -59,7 +60,15 @@ def _scale(obj: Object, paths: ScalePaths, replicas: int) -> Object:
 
 
 def _selector_text(selector: Object) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    """Return a label selector as text, its requirements sorted by key (`LabelSelectorAsSelector`)."""
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for item in selector.get("matchExpressions") or ():
+        key, operator, values = item["key"], item["operator"], ",".join(sorted(item.get("values") or ()))
+        if operator == "DoesNotExist":
+            terms.append((key, f"!{key}"))
+        else:
+            terms.append((key, key if operator == "Exists" else f"{key} {operator.lower()} ({values})"))
+    return ",".join(text for _, text in sorted(terms, key=itemgetter(0)))
 
 
 def _paths(kind: ResourceType) -> ScalePaths:

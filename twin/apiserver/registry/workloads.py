@@ -13,7 +13,7 @@ from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import FieldError, Object, duplicate, forbidden_field, invalid, required, unsupported
 from twin.apiserver.meta.selectors import label_selector
 from twin.apiserver.patch.json_patch import json_equal
-from twin.apiserver.registry.group_pods import SET_NAME, with_group_identity
+from twin.apiserver.registry.groups.leader_worker_pods import SET_NAME, with_group_identity
 from twin.apiserver.registry.pod_admission import with_pod_fields
 from twin.apiserver.schema.metadata import check_labels
 

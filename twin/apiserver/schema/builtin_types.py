@@ -113,6 +113,33 @@ EVENT = _types(
 )
 LEASE = _types(spec=_object(holderIdentity=_STRING, leaseDurationSeconds=_INTEGER, leaseTransitions=_INTEGER))
 BUDGET = _types(spec=_object(minAvailable=_EITHER, maxUnavailable=_EITHER, selector=_SELECTOR))
+_METRIC = _object(
+    name=_STRING,
+    container=_STRING,
+    metric=_object(name=_STRING, selector=_SELECTOR),
+    describedObject=_object(apiVersion=_STRING, kind=_STRING, name=_STRING),
+    target=_object(type=_STRING, averageUtilization=_INTEGER),
+)
+_SCALING_RULES = _object(
+    stabilizationWindowSeconds=_INTEGER,
+    selectPolicy=_STRING,
+    policies=_whole_list(_object(type=_STRING, value=_INTEGER, periodSeconds=_INTEGER)),
+)
+AUTOSCALER = _types(
+    spec=_object(
+        scaleTargetRef=_object(apiVersion=_STRING, kind=_STRING, name=_STRING),
+        minReplicas=_INTEGER,
+        maxReplicas=_INTEGER,
+        metrics=_whole_list(
+            _object(
+                type=_STRING,
+                **dict.fromkeys(("object", "pods", "resource", "containerResource", "external"), _METRIC),
+            )
+        ),
+        behavior=_object(scaleUp=_SCALING_RULES, scaleDown=_SCALING_RULES),
+    ),
+    status=_object(conditions=_CONDITIONS),
+)
 _AMOUNTS = _map(_ANY)
 RESOURCE_QUOTA = _types(
     spec=_object(hard=_AMOUNTS, scopes=_list(_STRING), scopeSelector=_object()),

@@ -1,8 +1,7 @@
 """ResourceQuotas: how much of each resource the objects of a namespace use, and refusals beyond it.
 
 Source: `staging/src/k8s.io/apiserver/pkg/admission/plugin/resourcequota` and `pkg/quota/v1/evaluator/core`. Usage is
-counted at each request, where a real server trusts the quota's status. Quotas with scopes are stored and not
-applied.
+counted at each request, where a real server trusts the quota's status. Scopes are in `registry/quota_scopes.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from decimal import Decimal
 
 from formats.quantities import parse_quantity
 from twin.apiserver.meta.errors import Object, forbidden
+from twin.apiserver.registry.quota_scopes import counts
 from twin.apiserver.schema.resource_types import ResourceType
 
 QUOTAS = "resourcequotas"
@@ -23,9 +23,8 @@ _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 
 
 def applies(quota: Object) -> bool:
-    """Return True for a quota that counts: one without scopes."""
-    spec = quota.get("spec") or {}
-    return bool(spec.get("hard")) and not spec.get("scopes") and not spec.get("scopeSelector")
+    """Return True for a quota that limits something."""
+    return bool((quota.get("spec") or {}).get("hard"))
 
 
 def usage_of(kind: ResourceType, obj: Object) -> Usage:
@@ -60,6 +59,8 @@ def used(quota: Object, objects: Iterable[tuple[ResourceType, Object]]) -> Usage
     """Return the usage of the resources that a quota limits; `objects` are those of its namespace."""
     total: Usage = dict.fromkeys(sorted(quota["spec"]["hard"]), Decimal(0))
     for kind, obj in objects:
+        if not counts(quota, kind, obj):
+            continue
         for name, amount in usage_of(kind, obj).items():
             if name in total:
                 total[name] += amount
@@ -73,6 +74,8 @@ def check_quota(quota: Object, kind: ResourceType, new: Object, before: Usage) -
         ApiError: 403, as of a real server.
     """
     hard, name = quota["spec"]["hard"], quota["metadata"]["name"]
+    if not counts(quota, kind, new):
+        return
     wanted = {key: amount for key, amount in usage_of(kind, new).items() if key in hard}
     if kind.resource == "pods" and (missing := _unset(new, hard)):
         reason = f"failed quota: {name}: must specify {'; '.join(missing)}"

@@ -69,13 +69,15 @@ def search(
 ) -> int:
     """Find the settings that minimise a measure or satisfy limits; check the best with new seeds."""
     from twin.experiments.design import parse_axes
-    from twin.experiments.pages.search import render
-    from twin.experiments.search import SearchOptions, SearchSpace
 
-    objective = _parse_objective(minimise, maximise, satisfy or [])
     with usage_errors():
         overrides = parse_overrides(settings or [])
-        space = SearchSpace(file, parse_axes(file, vary or [], overrides), overrides)
+        axes = parse_axes(file, vary or [], overrides)
+        from twin.experiments.pages.search import render  # after errors of the input: needs an extra
+        from twin.experiments.search import SearchOptions, SearchSpace
+
+        objective = _parse_objective(minimise, maximise, satisfy or [])
+        space = SearchSpace(file, axes, overrides)
         scenario = space.design([{}], 1).baseline.scenario
         path = experiment_path(out, scenario.name, "search", list(space.axes))
         options = SearchOptions(trials, seeds, search_seed)

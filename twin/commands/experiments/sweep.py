@@ -56,13 +56,13 @@ def sweep(
     as_json: AsJson = False,
 ) -> int:
     """Run a grid of variants, or random points, with every seed; write a Parquet file with all runs, and a page."""
-    from twin.experiments.execution.results import ResultStore
-    from twin.experiments.execution.runner import progress_bar
-    from twin.experiments.pages.sweep import render
-    from twin.experiments.sweep import sweep as run_sweep
-
     with usage_errors():
         design = _build_design(file, vary or [], parse_overrides(settings or []), random, points_seed, seeds)
+        from twin.experiments.execution.results import ResultStore  # after errors of the input: needs an extra
+        from twin.experiments.execution.runner import progress_bar
+        from twin.experiments.pages.sweep import render
+        from twin.experiments.sweep import sweep as run_sweep
+
         path = experiment_path(out, design.baseline.scenario.name, "sweep", design.paths)
         target = path.with_name(f"{path.name}.parquet")
         with open_executor(executor, jobs, address) as execute, ResultStore(target) as store, kept_runs(store):

@@ -12,7 +12,7 @@ from twin.experiments.search import Evaluation, SearchResult, constraint_violati
 from twin.report.directions import verdict
 from twin.report.figures.points import Frame, PointMark, points
 from twin.report.svg import Figure
-from twin.report.wording import format_measure, heading, label, sentence
+from twin.report.wording import format_measure, format_number, heading, label, sentence
 from twin.scenario import Scenario
 
 MAX_ROWS = 200
@@ -88,7 +88,7 @@ def _remark(result: SearchResult, evaluation: Evaluation) -> str:
     if evaluation.error:
         return evaluation.error
     violated = (
-        f"{limit} missed by {100 * miss:.2g} %"
+        f"{limit} missed by {format_number(100 * miss, 2)} %"
         for limit, miss in zip(result.objective.limits, evaluation.excess, strict=False)
         if miss
     )

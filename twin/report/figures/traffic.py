@@ -10,6 +10,7 @@ from twin.evaluate.traffic_measures import NO_ENDPOINT
 from twin.report.figures.fault_strip import edges, shade, strip, strip_height
 from twin.report.svg import Figure, Interaction, Plot, Scale, count_ticks, legend, path, step_path, text, zoomable
 from twin.report.timeline import Timeline
+from twin.report.wording import format_number
 from twin.trace.lines import TrafficLine
 
 WIDTH, PANEL, GAP = 880.0, 110.0, 62.0
@@ -205,5 +206,6 @@ def _alt(lines: Sequence[TrafficLine]) -> str:
     description = f"{total:,} requests, {answered:,} successful, {failures}"
     if values:
         median, p95 = percentiles(values, 50, 95)
-        description += f"; time to first token {median:.3g} s (median), {p95:.3g} s (95th percentile)"
+        first_token = f"{format_number(median, 3)} s (median), {format_number(p95, 3)} s (95th percentile)"
+        description += f"; time to first token {first_token}"
     return f"{description}."

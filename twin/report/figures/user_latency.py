@@ -8,6 +8,7 @@ from twin.evaluate.percentiles import percentiles
 from twin.report.figures.traffic import second_ticks
 from twin.report.svg import Figure, Scale, element, legend, text, tooltip
 from twin.report.timeline import Timeline
+from twin.report.wording import format_number
 from twin.trace.lines import TrafficLine
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 880.0, 190.0, 316.0, 18.0, 58.0
@@ -100,7 +101,8 @@ def _bar(adapter: _Adapter, spread: tuple[float, float], x: Scale, y: float, cla
         return text(x.start + 4, y + 12, "none succeeded", "unit")
     line = element("line", x1=x(median), x2=x(p95), y1=y + 8, y2=y + 8, class_=f"line {class_}")
     dot = element("rect", x=x(median) - 3, y=y + 5, width=6, height=6, rx=3, class_=class_)
-    return element("g", tooltip(f"{adapter.name}: median {median:.3g} s, 95th percentile {p95:.3g} s") + line + dot)
+    values = f"median {format_number(median, 3)} s, 95th percentile {format_number(p95, 3)} s"
+    return element("g", tooltip(f"{adapter.name}: {values}") + line + dot)
 
 
 def _names(adapter: _Adapter, y: float) -> str:
@@ -119,7 +121,7 @@ def _column(number: int) -> float:
 
 def _alt(rows: Sequence[_Adapter]) -> str:
     medians = (
-        f"{adapter.name}: time to first token {first:.3g} s, whole response {whole:.3g} s"
+        f"{adapter.name}: time to first token {format_number(first, 3)} s, whole response {format_number(whole, 3)} s"
         for adapter in rows[:10]
         for first, whole in [(_spread(adapter.first)[0], _spread(adapter.whole)[0])]
     )

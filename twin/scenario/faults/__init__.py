@@ -50,7 +50,17 @@ from twin.scenario.faults.engines import (
     Unauthorized,
 )
 from twin.scenario.faults.network import NetworkFault, NetworkLatency, Partition
-from twin.scenario.faults.pods import NodeDown, NodeDrain, PodKill, PodStuckTerminating, ReadinessFlap, Rollout
+from twin.scenario.faults.pods import (
+    ImageRegistryDown,
+    NodeDown,
+    NodeDrain,
+    NodeLost,
+    NodeNotReady,
+    PodKill,
+    PodStuckTerminating,
+    ReadinessFlap,
+    Rollout,
+)
 from twin.scenario.faults.window import InstantFault, LastingFault
 
 __all__ = [
@@ -69,6 +79,7 @@ __all__ = [
     "EngineFault",
     "EngineRestart",
     "Fault",
+    "ImageRegistryDown",
     "InstantFault",
     "LastingFault",
     "LeaderLoss",
@@ -76,6 +87,8 @@ __all__ = [
     "NetworkLatency",
     "NodeDown",
     "NodeDrain",
+    "NodeLost",
+    "NodeNotReady",
     "Partition",
     "PodKill",
     "PodStuckTerminating",
@@ -109,10 +122,13 @@ Fault = Annotated[
     | PodStuckTerminating
     | Rollout
     | NodeDown
+    | NodeLost
+    | NodeNotReady
     | NodeDrain
     | Partition
     | NetworkLatency
     | AdapterFilesDeleted
+    | ImageRegistryDown
     | RegistryDown
     | RegistrySlow
     | ArtifactMissing

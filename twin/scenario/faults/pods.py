@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from twin.scenario.faults.window import InstantFault, LastingFault
+from twin.scenario.sections.images import RegistryHost
 from twin.scenario.sections.targets import Nodes, Pods
 from twin.scenario.units import PositiveDuration
 
@@ -30,7 +31,7 @@ class ReadinessFlap(LastingFault):
 class NodeDown(LastingFault):
     """Nodes lose power: kubelet and engines stop without notice.
 
-    Connections get no response, and pod statuses stay unchanged for the node controller's grace period (40 s). Then the
+    Connections get no response, and pod statuses stay unchanged for the node controller's grace period (50 s). Then the
     node's pods are marked unready; after their toleration (300 s) they are deleted and stay Terminating until the node
     is back. When the fault ends the node boots, and its pods restart with new addresses.
     """
@@ -81,6 +82,51 @@ class PodStuckTerminating(InstantFault):
     """Pods that are deleted."""
     duration: PositiveDuration = 300.0
     """Time until the pods disappear."""
+
+
+class NodeLost(LastingFault):
+    """The kubelets of nodes do not reach the API server; their containers run on and answer.
+
+    After the node controller's grace period (50 s) the node is NotReady with the taint `unreachable`, and its pods are
+    marked unready. After their toleration (300 s) they are deleted, but nobody ends them: they stay Terminating, and
+    their engines keep serving until the node is back. Nodes of a zone are tainted ten seconds apart, and none is while
+    most nodes of a small zone, or all of the cluster, are lost.
+    """
+
+    on: ClassVar[str] = "nodes"
+
+    kind: Literal["node-lost"]
+    nodes: Nodes
+    """Nodes that are lost."""
+
+
+class NodeNotReady(LastingFault):
+    """Kubelets report their nodes as not ready, as when a network plugin fails; containers run on and answer.
+
+    New pods avoid the node at once (taint `not-ready`). Its pods stay Ready, so that requests still reach them, until
+    their toleration (300 s) ends: then they are evicted with their grace period.
+    """
+
+    on: ClassVar[str] = "nodes"
+
+    kind: Literal["node-not-ready"]
+    nodes: Nodes
+    """Nodes that are not ready."""
+
+
+class ImageRegistryDown(LastingFault):
+    """Registries of container images do not respond: pods whose image is not on their node do not start.
+
+    Their containers wait with ErrImagePull and ImagePullBackOff, and the kubelet tries again after 10 s, doubling up to
+    five minutes. Images are on every node unless `cluster.images.pull` is set; only the policy `Always` needs the
+    registry then.
+    """
+
+    on: ClassVar[str] = "images"
+
+    kind: Literal["image-registry-down"]
+    registries: tuple[RegistryHost, ...] = ()
+    """Hosts of registries; that of Docker Hub is `docker.io`. All if absent."""
 
 
 class NodeDrain(LastingFault):

@@ -15,6 +15,7 @@ from twin.apiserver import ApiError, Store
 from twin.apiserver.codec.field_validation import split_unknown_fields
 from twin.apiserver.codec.known_fields import UnknownField
 from twin.scenario.errors import Path, Problem, choices, closest
+from twin.scenario.manifests.autoscaler_notes import AUTOSCALER
 from twin.scenario.manifests.not_simulated import reason_ignored
 from twin.scenario.manifests.pod_templates import pod_templates
 from twin.scenario.manifests.reader import Entry
@@ -37,6 +38,7 @@ ACCEPTED: dict[str, tuple[str, str]] = {
     "ResourceQuota": ("v1", "resourcequotas"),
     "LimitRange": ("v1", "limitranges"),
     "PriorityClass": ("scheduling.k8s.io/v1", "priorityclasses.scheduling.k8s.io"),
+    AUTOSCALER: ("autoscaling/v2", "horizontalpodautoscalers.autoscaling"),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
     "ModelAdapter": (_ADAPTER.api_version, f"{_ADAPTER.plural}.{_ADAPTER.group}"),
     **{kind: (api_version(item), item["metadata"]["name"]) for kind, item in group_definitions().items()},
@@ -128,6 +130,10 @@ def kind_error(entry: Entry) -> Problem | str | None:
         supported, version = ACCEPTED[entry.kind][0], entry.object["apiVersion"]
         if version == supported:
             return None
+        if (entry.kind, version) == (AUTOSCALER, "autoscaling/v1"):
+            return (
+                f"{entry.title}: ignored: it scales by CPU, which the twin does not measure; replicas stay as they are"
+            )
         hint = f'did you mean "{supported}"? ' if closest(version, [supported]) else ""
         return entry.problem(("apiVersion",), f'"{version}" has no kind {entry.kind}', f"{hint}allowed: {supported}")
     if closest(entry.kind, ACCEPTED) and "." not in entry.object["apiVersion"].split("/")[0].replace(

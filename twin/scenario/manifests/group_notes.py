@@ -34,12 +34,6 @@ def notes_on_groups(entry: Entry) -> Iterator[Note]:
 
 
 def _on_roles(entry: Entry, spec: dict[str, object], at: Path) -> Iterator[Note]:
-    roles = spec.get("roles")
-    for index, role in enumerate(roles if isinstance(roles, list) else ()):
-        size = role.get("podGroupSize", 1)
-        if size > 1:
-            text = f"role {role.get('name')}: groups of {size} pods are not simulated; each replica is one pod"
-            yield entry.note(f"{entry.title}: {text}", (*at, "roles", index, "podGroupSize"))
     if spec.get("schedulingStrategy"):
         yield entry.note(f"{entry.title}: gang scheduling is not simulated", (*at, "schedulingStrategy"))
     if spec.get("topologyPolicy"):

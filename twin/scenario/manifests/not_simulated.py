@@ -24,7 +24,6 @@ _GROUPS: Mapping[str, str] = {
     "storage.k8s.io": _STORAGE,
 }
 _KINDS: Mapping[str, str] = {
-    "HorizontalPodAutoscaler": _SCALES,
     "VerticalPodAutoscaler": "requests of pods stay as the manifests have them",
     "Ingress": _ROUTES,
     "MutatingWebhookConfiguration": _WEBHOOKS,
@@ -34,7 +33,6 @@ _KINDS: Mapping[str, str] = {
     "RayClusterFleet": "its pods are not simulated; write one RayCluster for each replica",
     "RayClusterReplicaSet": "its pods are not simulated; write one RayCluster for each replica",
     "RayJob": "its pods are not simulated",
-    "PodSet": "its pods are not simulated",
     "DisaggregatedSet": "its pods are not simulated; list the LeaderWorkerSets that it creates",
     "CronJob": "its pods are not simulated",
     "ReplicationController": "its pods are not simulated; use a Deployment",

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twin.apiserver.registry.group_pods import WORKER_INDEX
-from twin.apiserver.registry.ray_groups import NODE_TYPE, desired_workers
+from twin.apiserver.registry.groups.leader_worker_pods import WORKER_INDEX
+from twin.apiserver.registry.groups.ray_groups import NODE_TYPE, desired_workers
 from twin.scenario.errors import Path
+from twin.world.kubelet.pod_spec import GROUP_INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,22 @@ def _storm_service(obj: Mapping[str, Any]) -> Iterator[PodTemplate]:
 
 def _roles(spec: Mapping[str, Any], at: Path, sets: int) -> Iterator[PodTemplate]:
     for index, role in enumerate(_mappings(spec.get("roles"))):
-        count = sets * _number(role.get("replicas"), 1)
-        yield _template(role.get("template"), (*at, "roles", index, "template"), count, str(role.get("name", "")))
+        count, size = sets * _number(role.get("replicas"), 1), _number(role.get("podGroupSize"), 1)
+        where: Path = (*at, "roles", index, "template")
+        yield from _group(role.get("template"), where, (count, size), str(role.get("name", "")))
+
+
+def _pod_set(obj: Mapping[str, Any]) -> Iterator[PodTemplate]:
+    spec = _mapping(obj.get("spec"))
+    yield from _group(spec.get("template"), ("spec", "template"), (1, _number(spec.get("podGroupSize"), 1)), "")
+
+
+def _group(template: Any, at: Path, counts: tuple[int, int], part: str) -> Iterator[PodTemplate]:
+    """Yield the first pods and the others of groups with one template; `counts` are groups, and pods of each."""
+    groups, size = counts
+    yield _template(template, at, groups, part, {GROUP_INDEX: "0"} if size > 1 else None)
+    if size > 1:
+        yield _template(template, at, groups * (size - 1), f"{part} worker".strip(), {GROUP_INDEX: "1"})
 
 
 def _ray_cluster(obj: Mapping[str, Any]) -> Iterator[PodTemplate]:
@@ -108,6 +123,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[PodTemplate]]] = {
     "LeaderWorkerSet": _leader_worker_set,
     "RoleSet": _role_set,
     "StormService": _storm_service,
+    "PodSet": _pod_set,
     "RayCluster": _ray_cluster,
     "RayService": _ray_service,
 }

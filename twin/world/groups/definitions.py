@@ -67,6 +67,13 @@ _ROLE_SET = _object(
     roles={"type": "array", "items": _ROLE},
     updateStrategy=_choice("Parallel", "Sequential", "Interleave", default="Sequential"),
 )
+_POD_SET = _object(
+    ("podGroupSize", "template"),
+    podGroupSize={"type": "integer", "format": "int32", "minimum": 2, "maximum": 100},
+    template=_ANY,
+    stateful={"type": "boolean"},
+    recoveryPolicy=_choice("ReplaceUnhealthy", "Recreate", default="ReplaceUnhealthy"),
+)
 _STORM_SERVICE = _object(
     ("selector", "template"),
     replicas=_count(1),
@@ -144,13 +151,14 @@ def group_definitions() -> dict[str, dict[str, Any]]:
         ),
         _definition("StormService", aibrix, "v1alpha1", _STORM_SERVICE, selector="scalingTargetSelector"),
         _definition("RoleSet", aibrix, "v1alpha1", _ROLE_SET),
+        _definition("PodSet", aibrix, "v1alpha1", _POD_SET),
         _definition("RayCluster", ray, "v1", _RAY_CLUSTER),
         _definition("RayService", ray, "v1", _RAY_SERVICE, short=("rayservice",)),
     )
     return {item["spec"]["names"]["kind"]: item for item in definitions}
 
 
-NEEDED_WITH = {"StormService": ("RoleSet",), "RayService": ("RayCluster",)}
+NEEDED_WITH = {"StormService": ("RoleSet", "PodSet"), "RoleSet": ("PodSet",), "RayService": ("RayCluster",)}
 """Kinds whose objects the controller of another kind creates."""
 
 

@@ -3,7 +3,7 @@
 The leaders are pods of one StatefulSet with the set's name, and each leader owns the StatefulSet of its workers:
 `NAME-0` with `NAME-0-1`, `NAME-0-2`, and so on. If a pod is deleted or a container of it restarts, the leader is
 deleted in the foreground, its workers with it, and the group is created again (`RecreateGroupOnPodRestart`). Source:
-`pkg/controllers` of kubernetes-sigs/lws 0.9; its webhook for pods is `twin/apiserver/registry/group_pods.py`. Not
+`pkg/controllers` of kubernetes-sigs/lws 0.9; its webhook for pods is in `twin/apiserver/registry/groups`. Not
 simulated: exclusive placement (`exclusive-topology`) and subgroups.
 """
 
@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 
 from twin.apiserver import Change
 from twin.apiserver.meta.objects import Object, is_terminating, is_true, owner_reference
-from twin.apiserver.registry.group_pods import GROUP_INDEX, GROUP_KEY, LEADER_NAME, SET_NAME, SIZE, WORKER_INDEX
+from twin.apiserver.registry.groups.leader_worker_pods import (
+    GROUP_INDEX,
+    GROUP_KEY,
+    LEADER_NAME,
+    SET_NAME,
+    SIZE,
+    WORKER_INDEX,
+)
 from twin.world.context import WorldContext
 from twin.world.groups.group_controller import GroupController
 from twin.world.groups.leader_worker_plan import Group, GroupRollout, Leaders

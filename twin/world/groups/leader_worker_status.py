@@ -9,7 +9,7 @@ from typing import Any
 
 from formats.timestamps import format_time
 from twin.apiserver.meta.objects import Object, with_conditions
-from twin.apiserver.registry.group_pods import SET_NAME, WORKER_INDEX
+from twin.apiserver.registry.groups.leader_worker_pods import SET_NAME, WORKER_INDEX
 from twin.world.groups.leader_worker_plan import Group, GroupRollout
 
 _AVAILABLE = ("Available", "AllGroupsReady", "All replicas are ready")

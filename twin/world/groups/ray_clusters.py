@@ -8,7 +8,7 @@ Not simulated: Ray itself (jobs, Serve, its autoscaler) and changes of templates
 from typing import Any, ClassVar
 
 from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true
-from twin.apiserver.registry.ray_groups import NODE_TYPE, desired_workers
+from twin.apiserver.registry.groups.ray_groups import NODE_TYPE, desired_workers
 from twin.world.groups.group_controller import GroupController
 from twin.world.names import pod_name
 from twin.world.workloads.pod_controller import pod_from_template

@@ -1,73 +1,82 @@
 """The RoleSet controller of AIBrix: pods of several roles, such as prefill and decode, that belong together.
 
 The decisions are in `role_plan.py`. Pods of a stateful role are called `ROLESET-ROLE-HASH-SLOT`, others get a random
-suffix. Source: `pkg/controller/roleset` of vllm-project/aibrix 0.7. Not simulated: roles with a `podGroupSize` above 1,
-whose pods belong to PodSets; gang scheduling and topology; `Interleave`, which is handled as `Parallel`.
+suffix; the members of a role with a `podGroupSize` above 1 are PodSets. Source: `pkg/controller/roleset` of
+vllm-project/aibrix 0.7. Not simulated: gang scheduling and topology; `Interleave`, which is handled as `Parallel`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from formats.timestamps import format_time
-from twin.apiserver.meta.objects import Object, is_finished, is_terminating, is_true, with_conditions
+from twin.apiserver import Change
+from twin.apiserver.meta.objects import Object, controller_uid, is_terminating, with_conditions
+from twin.world.context import WorldContext
 from twin.world.groups.group_controller import GroupController
+from twin.world.groups.pod_sets import POD_SETS
+from twin.world.groups.role_members import group_size, member_name, new_pod, new_pod_set, states
 from twin.world.groups.role_plan import Role, RolePod, RoleSteps, is_complete, rollout, scale
-from twin.world.names import pod_name, template_hash
-from twin.world.workloads.pod_controller import pod_from_template
-
-SERVICE_NAME = "storm-service-name"
-ROLE_SET_INDEX = "stormservice.orchestration.aibrix.ai/roleset-index"
-_SET_NAME, _ROLE_NAME, _HASH = "roleset-name", "role-name", "role-template-hash"
-_SLOT = "stormservice.orchestration.aibrix.ai/role-replica-index"
-_LONGEST_NAME = 63
+from twin.world.names import pod_name
+from twin.world.workloads.replicasets import Index
 
 
 class RoleSets(GroupController):
-    """Keeps the pods of each RoleSet."""
+    """Keeps the members of each RoleSet."""
 
     resource: ClassVar = "rolesets.orchestration.aibrix.ai"
     api_version: ClassVar = "orchestration.aibrix.ai/v1alpha1"
     kind: ClassVar = "RoleSet"
     manager: ClassVar[str] = "aibrix-controller-manager"
 
+    def __init__(self, context: WorldContext, pods: Index) -> None:
+        super().__init__(context, pods)
+        self._pod_sets = Index()
+
+    def _start(self) -> None:
+        super()._start()
+        self._store.subscribe(self._on_pod_set, POD_SETS)
+
+    def _on_pod_set(self, change: Change) -> None:
+        self._pod_sets.put(change)
+        if (uid := controller_uid(change.object)) in self._keys:
+            self._queue.add(self._keys[uid])
+
     def _sync(self, name: str, obj: Object, pods: list[Object]) -> None:
         if is_terminating(obj):
             return
         roles = list(obj["spec"].get("roles") or ())
-        states = {role["name"]: (Role.of(role), _states(role, pods)) for role in roles}
-        steps = {role: scale(*state) for role, state in states.items()}
+        groups = self._pod_sets.of(obj)
+        members = {role["name"]: (_role(role), states(role, _members(role, pods, groups))) for role in roles}
+        steps = {role: scale(*state) for role, state in members.items()}
         if not any(step.create or step.delete for step in steps.values()):
-            steps = _next_rollout(obj["spec"], states)
-        by_name = {pod["metadata"]["name"]: pod for pod in pods}
+            steps = _next_rollout(obj["spec"], members)
         for role in roles:
+            by_name = {item["metadata"]["name"]: item for item in _members(role, pods, groups)}
             step = steps.get(role["name"], RoleSteps())
             for slot in step.create:
-                self._create_role_pod(obj, role, slot)
-            for pod in step.delete:
-                self._delete_pod(by_name[pod])
-        self._write_group_status(name, obj, self._status(obj, states))
+                self._create_member(obj, role, slot)
+            for member in step.delete:
+                self._delete_member(role, by_name[member])
+        self._write_group_status(name, obj, self._status(obj, members))
 
-    def _create_role_pod(self, obj: Object, role: Object, slot: int | None) -> None:
-        name, hash_ = f"{obj['metadata']['name']}-{role['name']}", template_hash(role["template"])
+    def _create_member(self, obj: Object, role: Object, slot: int | None) -> None:
+        if group_size(role) > 1 and slot is not None:
+            self._create_missing(POD_SETS, new_pod_set(obj, role, slot, self._reference(obj)))
+            return
         if slot is None:
+            name = f"{obj['metadata']['name']}-{role['name']}"
             rng = self._context.streams.get(f"roleset/{obj['metadata']['namespace']}/{name}/pod-names")
             name = pod_name(name, rng)
         else:
-            name = _shortened(f"{name}-{hash_}-{slot}")
-        service = (obj["metadata"].get("labels") or {}).get(SERVICE_NAME, "")
-        labels = {_SET_NAME: obj["metadata"]["name"], _ROLE_NAME: role["name"], _HASH: hash_, SERVICE_NAME: service}
-        labels |= {} if slot is None else {_SLOT: str(slot)}
-        pod = pod_from_template(role["template"], obj, self._reference(obj), labels=labels, hostname=name)
-        if service:
-            pod["spec"]["subdomain"] = service
-        variables = _variables(obj, role, slot, hash_)
-        pod["spec"]["containers"] = [_with_variables(item, variables) for item in pod["spec"].get("containers") or ()]
-        index = (obj["metadata"].get("annotations") or {}).get(ROLE_SET_INDEX, "")
-        annotations = {ROLE_SET_INDEX: index, **({} if slot is None else {_SLOT: str(slot)})}
-        pod["metadata"] |= {"name": name, "annotations": {**(pod["metadata"].get("annotations") or {}), **annotations}}
-        if slot is not None:
-            del pod["metadata"]["generateName"]
-        self._create_allowed(obj, pod)
+            name = member_name(obj, role, slot)
+        self._create_allowed(obj, new_pod(obj, role, slot, name, self._reference(obj)))
+
+    def _delete_member(self, role: Object, member: Object) -> None:
+        if group_size(role) > 1:
+            self._delete_object(POD_SETS, member)
+        else:
+            self._delete_pod(member)
 
     def _status(self, obj: Object, states: Mapping[str, tuple[Role, list[RolePod]]]) -> dict[str, Any]:
         ready = all(is_complete(role, pods) for role, pods in states.values())
@@ -104,44 +113,11 @@ def _next_rollout(spec: Object, states: Mapping[str, tuple[Role, list[RolePod]]]
     return steps
 
 
-def _states(role: Object, pods: list[Object]) -> list[RolePod]:
-    """Return the states of a role's pods, oldest first."""
-    hash_ = template_hash(role["template"])
-    states = []
-    for pod in pods:
-        labels = pod["metadata"].get("labels") or {}
-        if labels.get(_ROLE_NAME) != role["name"]:
-            continue
-        slot = labels.get(_SLOT, "")
-        state = RolePod(
-            name=pod["metadata"]["name"],
-            slot=int(slot) if slot.isdecimal() else None,
-            updated=labels.get(_HASH) == hash_,
-            ready=is_true(pod, "Ready"),
-            terminating=is_terminating(pod),
-            finished=is_finished(pod),
-        )
-        states.append(state)
-    return states
+def _role(spec: Object) -> Role:
+    """Return a role; one of PodSets always has slots."""
+    role = Role.of(spec)
+    return replace(role, stateful=True) if group_size(spec) > 1 else role
 
 
-def _variables(obj: Object, role: Object, slot: int | None, hash_: str) -> dict[str, str]:
-    meta = obj["metadata"]
-    variables = {
-        "STORM_SERVICE_NAME": (meta.get("labels") or {}).get(SERVICE_NAME, ""),
-        "ROLESET_NAME": meta["name"],
-        "ROLESET_INDEX": (meta.get("annotations") or {}).get(ROLE_SET_INDEX, ""),
-        "ROLE_NAME": role["name"],
-        "ROLE_TEMPLATE_HASH": hash_,
-    }
-    return variables if slot is None else {**variables, "ROLE_REPLICA_INDEX": str(slot)}
-
-
-def _with_variables(container: Object, variables: Mapping[str, str]) -> Object:
-    own = [{"name": name, "value": value} for name, value in variables.items()]
-    return {**container, "env": [*own, *(item for item in container.get("env") or () if item["name"] not in variables)]}
-
-
-def _shortened(name: str) -> str:
-    """Return a name of at most 62 characters: the first and the last ones (`Shorten`)."""
-    return name if len(name) < _LONGEST_NAME else name[0] + name[len(name) - _LONGEST_NAME + 1 :]
+def _members(role: Object, pods: list[Object], groups: list[Object]) -> list[Object]:
+    return groups if group_size(role) > 1 else pods

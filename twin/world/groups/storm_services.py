@@ -13,7 +13,8 @@ from twin.apiserver import Change
 from twin.apiserver.meta.objects import Object, is_terminating, is_true, with_conditions
 from twin.world.context import WorldContext
 from twin.world.groups.group_controller import GroupController
-from twin.world.groups.role_sets import ROLE_SET_INDEX, SERVICE_NAME, RoleSets
+from twin.world.groups.role_members import ROLE_SET_INDEX, SERVICE_NAME
+from twin.world.groups.role_sets import RoleSets
 from twin.world.names import pod_name, template_hash
 from twin.world.workloads.replicasets import Index
 from twin.world.workloads.rollout import desired_replicas, share

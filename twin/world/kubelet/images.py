@@ -4,7 +4,7 @@ A container whose image cannot be pulled waits with `ErrImagePull`, then with `I
 after 10 s, doubling up to 5 minutes. Sources: `pkg/kubelet/images/image_manager.go` and `pkg/kubelet/pod_workers.go`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -47,14 +47,28 @@ class Images:
         self._context = context
         self._settings = settings
         self._on_nodes: set[tuple[str, str]] = set()
+        self._outages: dict[int, Collection[str]] = {}
 
     def attempts(self, pod: str, node: str, container: Mapping[str, str]) -> "ImagePull | None":
         """Return the pulls of a container's image; None if they always succeed at once."""
         image, settings = container.get("image", ""), self._settings
         always = container.get("imagePullPolicy") == "Always"
         is_missing = _repository(image) in settings.missing
-        may_wait = settings.pull is not None or (always and registry_of(image) in settings.unreachable)
+        may_wait = settings.pull is not None or always
         return ImagePull(self, pod, node, image, always=always) if may_wait or is_missing else None
+
+    def fail(self, number: int, registries: Collection[str]) -> Callable[[], None]:
+        """Let registries fail, all if there are none in the list; the result ends it. `number` is that of the fault."""
+        self._outages[number] = registries
+
+        def end() -> None:
+            self._outages.pop(number, None)
+
+        return end
+
+    def needs_registry(self, image: str) -> bool:
+        """Return True if a registry may refuse an image that is on its node."""
+        return bool(self._outages) or registry_of(image) in self._settings.unreachable
 
     def is_on(self, node: str, image: str) -> bool:
         """Return True if a node has an image."""
@@ -70,8 +84,10 @@ class Images:
         """Return the error of a pull that begins now; empty if it succeeds."""
         if message := missing_image(image, self._settings.missing):
             return message
-        start, end = self._settings.unreachable.get(registry_of(image), (0.0, 0.0))
-        return unreachable_registry(image) if start <= self.now < end else ""
+        host = registry_of(image)
+        start, end = self._settings.unreachable.get(host, (0.0, 0.0))
+        fails = start <= self.now < end or any(not hosts or host in hosts for hosts in self._outages.values())
+        return unreachable_registry(image) if fails else ""
 
     @property
     def now(self) -> float:
@@ -114,7 +130,7 @@ class ImagePull:
             images.put(self._node, self._image)
             return None
         is_there = images.is_on(self._node, self._image)
-        if is_there and not self._always:
+        if is_there and not (self._always and images.needs_registry(self._image)):
             return None
         sync = images.draw(SYNC, self._pod)
         if self._wait and now - self._failed_at < self._wait:

@@ -56,15 +56,19 @@ class Kubelet:
         self.workers: dict[str, PodWorker] = {}
         self._waiting: dict[str, Object] = {}  # bound, not yet admitted
         self._powered_off: set[str] = set()
+        self._disconnected: set[str] = set()
+        self._orphans: list[PodWorker] = []  # pods that were deleted while their node was lost
         self._nodes = settings.nodes
         self._new_host = new_host
+        self.images = Images(context, settings.images)
+        """Images on the nodes, and their registries."""
         addresses = (_addresses(settings.first_address + number, settings.ip_families) for number in count())
         self._context = KubeletContext(
             context,
             settings.pod_start,
             self.hosts,
             lambda: next(addresses),
-            Images(context, settings.images),
+            self.images,
             settings.runs,
         )
         self._admissions = DelayedQueue(context, "kubelet", DELAY, self._admit)
@@ -87,13 +91,34 @@ class Kubelet:
         for name in list(self._waiting):
             self._admissions.add(name)
 
+    def disconnect(self, node: str) -> None:
+        """Separate a kubelet from the API server: it sees and reports nothing, and its containers run on."""
+        self._disconnected.add(node)
+        for worker in self._on(node):
+            worker.disconnect()
+
+    def reconnect(self, node: str) -> None:
+        """Reconnect a kubelet: it ends the pods that were deleted, reports the others, and admits waiting pods."""
+        self._disconnected.discard(node)
+        gone = [worker for worker in self._orphans if worker.node_name == node]
+        self._orphans = [worker for worker in self._orphans if worker.node_name != node]
+        for worker in gone:
+            worker.delete_now()
+        for worker in self._on(node):
+            worker.reconnect(self._context.world.store.get("pods", *split(worker.key)))
+        for name in list(self._waiting):
+            self._admissions.add(name)
+
     def _on(self, node: str) -> list[PodWorker]:
         return [worker for worker in self.workers.values() if worker.node_name == node]
 
     def _on_pod(self, change: Change) -> None:
         pod, name = change.object, key(change.object)
         worker = self.workers.get(name)
-        if change.type == "DELETED":
+        if worker is not None and not worker.connected:
+            if change.type == "DELETED":
+                self._orphans.append(self.workers.pop(name))
+        elif change.type == "DELETED":
             self._waiting.pop(name, None)
             if worker is not None:
                 del self.workers[name]
@@ -108,7 +133,7 @@ class Kubelet:
 
     def _admit(self, name: str) -> None:
         pod = self._waiting.get(name)
-        if pod is None or pod["spec"]["nodeName"] in self._powered_off:
+        if pod is None or pod["spec"]["nodeName"] in self._powered_off | self._disconnected:
             return
         del self._waiting[name]
         worker = PodWorker(self._context, pod, self._new_host(pod))

@@ -21,6 +21,7 @@ _HELPERS = ("DaemonSet", "Job", "RoleSet", "StormService")
 _ENGINE_LABELS = ("model.aibrix.ai/", "adapter.model.aibrix.ai/")
 """Prefixes of labels that only pods with engines have."""
 _WORKER_INDEX, _RAY_NODE = "leaderworkerset.sigs.k8s.io/worker-index", "ray.io/node-type"
+GROUP_INDEX = "stormservice.orchestration.aibrix.ai/pod-group-index"
 
 
 class ConfigMissing(Exception):
@@ -106,7 +107,7 @@ def runs_engine(kind: str, labels: Mapping[str, str], containers: Sequence[Objec
     """
     if is_operator(containers):
         return False
-    if labels.get(_WORKER_INDEX, "0") != "0" or _RAY_NODE in labels:
+    if labels.get(_WORKER_INDEX, "0") != "0" or labels.get(GROUP_INDEX, "0") != "0" or _RAY_NODE in labels:
         return any(serves_api(container) for container in containers)
     if any(looks_like_engine(container) for container in containers):
         return True

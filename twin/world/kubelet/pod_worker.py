@@ -11,7 +11,7 @@ from typing import Any
 
 from fake_vllm.distributions import Latency, Uniform
 from formats.timestamps import format_time
-from twin.apiserver.meta.objects import Object, key, split
+from twin.apiserver.meta.objects import Object, is_terminating, key, split
 from twin.world.context import WorldContext
 from twin.world.kubelet.container import SIGKILL, ContainerContext, ContainerRuntime
 from twin.world.kubelet.images import Images
@@ -57,6 +57,8 @@ class PodWorker:
         self.node_name: str = pod["spec"]["nodeName"]
         self.host = host
         self.terminating = False
+        self.connected = True
+        """False while the kubelet does not reach the API server."""
         self.termination_hold: float | None = None
         """Seconds for which the containers ignore their termination; None if they end normally."""
         self._context = context
@@ -181,6 +183,19 @@ class PodWorker:
         self.host.ips = ()
         self.start()
 
+    def disconnect(self) -> None:
+        """Lose the API server: nothing is reported, and changes of the pod are not seen."""
+        self.connected = False
+
+    def reconnect(self, pod: Object) -> None:
+        """Report the status, or end the pod if it was deleted in the meantime; `pod` is the present object."""
+        self.connected = True
+        self.pod = pod
+        if is_terminating(pod) and not self.terminating:
+            self.terminate()
+        else:
+            self._write()
+
     def update(self, pod: Object) -> None:
         """Update the pod object; conditions of readiness gates that others have written count at once."""
         self.pod = pod
@@ -244,7 +259,7 @@ class PodWorker:
 
     def _write(self) -> None:
         """Write the status if it differs from the API's."""
-        if not self._powered or self._starting:
+        if not self._powered or not self.connected or self._starting:
             return
         status: dict[str, Any] = pod_status(
             self.pod,

@@ -8,7 +8,7 @@ affinity between pods are not simulated: GPUs are the scarce resource for engine
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,9 +26,10 @@ from twin.apiserver.meta.objects import (
     with_conditions,
 )
 from twin.apiserver.registry.binding import bound
+from twin.apiserver.storage.eviction import BUDGETS
 from twin.world.context import WorldContext
 from twin.world.scheduling.node_affinity import is_allowed
-from twin.world.scheduling.preemption import BoundPod, best, victims_on
+from twin.world.scheduling.preemption import BoundPod, best, in_order_of_importance, protected_pods, victims_on
 from twin.world.work import DelayedQueue
 
 GPU = "nvidia.com/gpu"
@@ -145,12 +146,13 @@ class Scheduler:
             return
         self._nominated.pop(name, None)
         candidates = []
+        budgets = self._store.list(BUDGETS).items
         for node_name, node in self._nodes.items():
             capacity = _whole((node["status"].get("allocatable") or {}).get(GPU) or 0)
             missing = requested - (capacity - self._used[node_name]) + self._reserved(name, priority, node_name)
             if not _reason_unfit(pod, node, 0):
                 pods = [bound_pod for at, bound_pod in self._bound.values() if at == node_name]
-                candidates.append(victims_on(node_name, missing, priority, pods))
+                candidates.append(victims_on(node_name, missing, priority, pods, self._protected(pods, budgets)))
         chosen = best([victims for victims in candidates if victims is not None])
         if chosen is None or not chosen.pods:
             return
@@ -160,6 +162,13 @@ class Scheduler:
         self._store.patch("pods", namespace, short, status, subresource="status", manager="kube-scheduler")
         for victim in chosen.pods:
             self._delete_victim(victim.name)
+
+    def _protected(self, pods: Sequence[BoundPod], budgets: Sequence[Object]) -> Collection[str]:
+        """Return the names of the pods that disruption budgets protect."""
+        if not budgets:
+            return ()
+        ordered = (self._store.get("pods", *split(pod.name)) for pod in in_order_of_importance(pods))
+        return protected_pods(ordered, budgets)
 
     def _awaits_place(self, name: str, pod: Object) -> bool:
         """Return whether a pod was nominated for a node that it can still run on."""

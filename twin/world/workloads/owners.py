@@ -7,7 +7,7 @@ their leader; their LeaderWorkerSet is in a label.
 
 from twin.apiserver import Change, Store
 from twin.apiserver.meta.objects import Object, controller_uid
-from twin.apiserver.registry.group_pods import SET_NAME
+from twin.apiserver.registry.groups.leader_worker_pods import SET_NAME
 from twin.world.workloads.replicasets import has_new_owner
 
 OWNERS = (
@@ -19,6 +19,7 @@ OWNERS = (
     "leaderworkersets.leaderworkerset.x-k8s.io",
     "stormservices.orchestration.aibrix.ai",
     "rolesets.orchestration.aibrix.ai",
+    "podsets.orchestration.aibrix.ai",
     "rayservices.ray.io",
     "rayclusters.ray.io",
 )

@@ -47,8 +47,8 @@ class PodController(ABC):
         self._objects: dict[str, Object] = {}
         self._keys: dict[str, str] = {}  # uid -> key
         self._started = False
-        self._retries = Retries()
         self._queue = DelayedQueue(context, f"{self.kind.lower()}-controller", DELAY, self._process)
+        self._retries = Retries(context.env, self._queue.add)
         self._store.subscribe(self._on_object, self.resource)
 
     @abstractmethod
@@ -95,7 +95,7 @@ class PodController(ABC):
             if error.reason != "Forbidden":
                 raise
             if not is_final(error):
-                self._later(name, self._retries.next_delay(name))
+                self._retries.plan(name)
         else:
             self._retries.forget(name)
 

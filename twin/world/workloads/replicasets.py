@@ -87,9 +87,9 @@ class ReplicaSets:
         self.pods = Index()
         self.sets = Index()
         self._keys: dict[str, str] = {}  # uid -> key
-        self._retries = Retries()
         self._relabelled: set[str] = set()  # uids of sets with a pod that has got other labels
         self._queue = DelayedQueue(context, "replicaset-controller", DELAY, self._sync)
+        self._retries = Retries(context.env, self._queue.add)
         store.subscribe(self._on_set, SETS)
         store.subscribe(self._on_pod, "pods")
 
@@ -158,7 +158,7 @@ class ReplicaSets:
         if refused is None:
             self._retries.forget(name)
         else:
-            self._env.timeout(self._retries.next_delay(name)).callbacks.append(lambda _: self._queue.add(name))
+            self._retries.plan(name)
 
     def _claim(self, replica_set: Object) -> None:
         """Adopt pods that match the selector, and release those that do not any more."""

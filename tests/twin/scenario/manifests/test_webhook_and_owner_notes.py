@@ -72,7 +72,7 @@ def test_a_webhook_whose_calls_fail_is_noted(
 def test_a_note_on_a_webhook_has_its_line_and_a_run_ignores_the_configuration(folder: Any) -> None:
     folder.write("bad.yaml", WEBHOOK % ("", 'url: "https://x"', ""))
     scenario = folder.load(SCENARIO)
-    ignored, untrusted = scenario.notes
+    untrusted, ignored = scenario.notes
     assert ignored.startswith("ValidatingWebhookConfiguration policy: ignored: ")
     assert scenario.places[untrusted].endswith("bad.yaml:6")
     assert [item["kind"] for item in scenario.objects] == ["Deployment"]

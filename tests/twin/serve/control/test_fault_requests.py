@@ -28,7 +28,7 @@ def test_the_operator_can_be_killed_now_or_beside_a_write() -> None:
 
 ONE = {"count": 1}
 NEEDS: dict[str, dict[str, Any]] = {
-    **{kind: {"nodes": ONE} for kind in ("node-down", "node-drain")},
+    **{kind: {"nodes": ONE} for kind in ("node-down", "node-lost", "node-not-ready", "node-drain")},
     **{
         kind: {"pods": ONE}
         for kind in ("engine-restart", "engine-core-crash", "pod-kill", "pod-stuck-terminating", "readiness-flap")

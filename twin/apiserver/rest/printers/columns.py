@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from twin.apiserver.meta.errors import Object
+from twin.apiserver.rest.printers import autoscalers
 from twin.apiserver.rest.printers.age import age
 from twin.apiserver.rest.printers.jobs import job_completions, job_duration, job_status, owner
 from twin.apiserver.rest.printers.jsonpath import find
@@ -302,6 +303,15 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _text("Min Available", ".spec.minAvailable", default="N/A"),
         _text("Max Unavailable", ".spec.maxUnavailable", default="N/A"),
         _number("Allowed Disruptions", ".status.disruptionsAllowed"),
+        _AGE,
+    ),
+    "horizontalpodautoscalers.autoscaling": (
+        _NAME,
+        Column("Reference", "string", autoscalers.reference),
+        Column("Targets", "string", autoscalers.targets),
+        _text("MinPods", ".spec.minReplicas", default="<unset>"),
+        _text("MaxPods", ".spec.maxReplicas"),
+        _text("Replicas", ".status.currentReplicas", default="0"),
         _AGE,
     ),
     "networkpolicies.networking.k8s.io": (

@@ -1,0 +1,1 @@
+"""Groups of pods: what their webhooks and controllers add to a pod."""
