@@ -89,10 +89,10 @@ class RequestsHaveCauses:
                     self._faulty.add(line.object)
                 else:
                     self._faulty.discard(line.object)
+                if line.move:
+                    self._move(line)
             case EventLine():
                 self._event(line)
-            case AdapterLine() if line.move:
-                self._move(line)
             case RequestLine(event="sent"):
                 self._sent(line)
             case RequestLine():
