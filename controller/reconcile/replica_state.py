@@ -183,6 +183,7 @@ class _Evaluation:
         busy = self.snapshot.in_flight.get(self.pod, "")
         succeeding = presence is AdapterPresence.DESIRED or busy == "load"
         next_try, cooldown_until = self._schedule(attempt, succeeding=succeeding)
+        elsewhere = self._failed_here() and not succeeding
         eager = self.settings.retry_switch == "eager" and attempt is not None and not succeeding and not self.unsent
         return ReplicaState(
             pod=self.pod,
@@ -196,8 +197,8 @@ class _Evaluation:
             busy=busy,
             next_try=next_try,
             cooldown_until=cooldown_until,
-            yields_until=max(cooldown_until, next_try if eager or self._failed_here() else 0.0),
-            elsewhere=self._failed_here(),
+            yields_until=max(cooldown_until, next_try if eager or elsewhere else 0.0),
+            elsewhere=elsewhere,
             attempts_expire_at=self.ended + self.settings.pod_cooldown if attempt is not None else 0.0,
             unsent=self.unsent,
             maybe_on_new_incarnation=self._maybe_on_new_incarnation(),

@@ -55,6 +55,7 @@ class Api:
         streams_tokens: answers in tokens can be streamed.
         names_tokens: answers in tokens have their model, time and usage.
         masks_tokens: choices in tokens have a field for the mask of the sampling.
+        versions_tokens: choices in tokens tell their mode, and the versions of the weights that made them.
         parses_chats: a parser of tool calls reads every streamed chat, and sends nothing for a token without text.
         fails_messages: an exception in a route of Anthropic's form is an internal error.
         all_logprobs: `logprobs` of a completion may be -1, the whole vocabulary.
@@ -101,6 +102,7 @@ class Api:
     streams_tokens: bool = True
     names_tokens: bool = True
     masks_tokens: bool = True
+    versions_tokens: bool = True
     parses_chats: bool = True
     fails_messages: bool = False
     image_detail: bool = True
@@ -182,6 +184,7 @@ def api(version: str) -> Api:
         streams_tokens=release >= (0, 20),
         names_tokens=release >= (0, 27),
         masks_tokens=release >= (0, 28),
+        versions_tokens=False,
         parses_chats=release >= (0, 24),
         fails_messages=release < (0, 28),
         image_detail=False,

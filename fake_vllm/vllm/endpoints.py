@@ -94,6 +94,22 @@ def scale_out_disabled(engine: Engine, request: Request) -> Response:
     return error_response(403, "PermissionDeniedError", message)
 
 
+def rendering_not_built(engine: Engine, request: Request) -> Response:
+    """Refuse to turn prompts into tokens, or tokens into text: a real server does so with `--enable-scale-out`."""
+    return error_response(501, "NotImplementedError", "fake-vllm does not render prompts as tokens or tokens as text")
+
+
+def abort_requests(engine: Engine, request: Request) -> Response:
+    """Accept the ids of requests to abort. No request of the fake has an id that a client could name."""
+    try:
+        body = json.loads(request.body)
+    except ValueError as error:
+        return error_response(400, "Bad Request", f"JSON decode error: {error}")
+    if body.get("request_ids") is None:
+        return error_response(400, "Bad Request", "Missing 'request_ids' in request body")
+    return Response(200, {}, b"")
+
+
 def structured_decision(engine: Engine, request: Request) -> Response:
     """Refuse structured decisions, as a server does whose tokenizer has no single token for each label."""
     request.parse(StructuredDecisionRequest)

@@ -25,11 +25,12 @@ from formats.engine_command import ServerArgs
 from formats.engine_releases import NEVER, parse_release
 
 _FIRST = (0,)
-_SCALE_OUT = (
+_RENDERING = (
     *("/v1/chat/completions/render", "/v1/completions/render", "/v1/responses/render", "/v1/messages/render"),
-    *("/v1/chat/completions/derender", "/v1/completions/derender", tokens.PATH),
-    "/inference/v1/abort_requests",
+    *("/v1/chat/completions/derender", "/v1/completions/derender"),
 )
+_SCALE_OUT_SINCE = (0, 32)
+"""First release with `--enable-scale-out`; without the flag the routes answer with an error."""
 
 
 class _Server(NamedTuple):
@@ -55,6 +56,10 @@ def _updates(server: _Server) -> bool:
     return server.runtime_updating
 
 
+def _scales_out(server: _Server) -> bool:
+    return server.args.scale_out
+
+
 _TABLE: tuple[_Optional, ...] = (
     _Optional(LOAD_PATH, Route(("POST",), adapters.load, LoadLoRAAdapterRequest), when=_updates),
     _Optional(UNLOAD_PATH, Route(("POST",), adapters.unload, UnloadLoRAAdapterRequest), when=_updates),
@@ -75,8 +80,17 @@ _TABLE: tuple[_Optional, ...] = (
     _Optional("/kv_event_sources", Route(("GET",), endpoints.kv_event_sources), (0, 32)),
     _Optional("/v1/systemone", Route(("POST",), endpoints.structured_decision), (0, 32)),
     *(
-        _Optional(path, Route(("POST",), endpoints.scale_out_disabled, documented=False), (0, 32))
-        for path in _SCALE_OUT
+        _Optional(path, Route(("POST",), endpoints.scale_out_disabled, documented=False), _SCALE_OUT_SINCE)
+        for path in (*_RENDERING, tokens.PATH, tokens.ABORT_PATH)
+    ),
+    _Optional(
+        *(tokens.PATH, Route(("POST",), tokens.generate, tokens.GenerateTokensRequest), _SCALE_OUT_SINCE),
+        when=_scales_out,
+    ),
+    _Optional(tokens.ABORT_PATH, Route(("POST",), endpoints.abort_requests), _SCALE_OUT_SINCE, when=_scales_out),
+    *(
+        _Optional(path, Route(("POST",), endpoints.rendering_not_built), _SCALE_OUT_SINCE, when=_scales_out)
+        for path in _RENDERING
     ),
     *(
         _Optional(path, route, since, when=lambda server: server.args.development)

@@ -23,8 +23,14 @@ from fake_vllm.openai.requests import GenerateRequest, Server, completion_reques
 from fake_vllm.openai.responses import ResponseBuilder, usage_content
 
 PATH = "/inference/v1/generate"
+ABORT_PATH = "/inference/v1/abort_requests"
 _OWN = frozenset({"prompt", "prompt_embeds", "model", "stream", "stream_options", "echo", "suffix", "request_id"})
 """Fields of a completion that are no sampling parameters."""
+_MODE: Json = {"output_mode": "tokens"}
+_NEWER_FIELDS: Json = {
+    **_MODE,
+    **dict.fromkeys(("prompt_token_id_logprobs", "prompt_token_ids", "mm_placeholders", "metrics")),
+}
 _encode = msgspec.json.encode
 
 
@@ -41,6 +47,7 @@ class GenerateTokensRequest(BaseModel):
     priority: Int64 = 0
     kv_transfer_params: Json | None = None
     ec_transfer_params: Json | None = None
+    output_mode: str = "tokens"
 
     @field_validator("token_ids")
     @classmethod
@@ -66,6 +73,7 @@ class TokensBuilder(ResponseBuilder):
             **(counted if release.names_tokens else {}),
             "prompt_logprobs": self._prompt_logprobs(choices[0]),
             **{name: value for name, value in release.tail_fields.items() if name != "metrics"},
+            **(_NEWER_FIELDS if release.versions_tokens else {}),
         }
 
     def event(self, choice: Choice, count: int) -> bytes:
@@ -78,6 +86,8 @@ class TokensBuilder(ResponseBuilder):
 
     def _chunk(self, choices: list[Json], usage: Json | None) -> bytes:
         content = {"request_id": self._head["id"], "choices": choices, "usage": usage}
+        if self._api.versions_tokens:
+            content |= _MODE
         return b"data: " + _encode(content) + b"\n\n"
 
     def _tokens(self, choice: Choice, start: int, end: int) -> Json:
@@ -89,7 +99,13 @@ class TokensBuilder(ResponseBuilder):
             "token_ids": self._token_ids(choice, start, end),
             **self._api.choice_fields,
             **({"sampling_mask": None} if self._api.masks_tokens else {}),
+            **(self._origin(choice, last=last) if self._api.versions_tokens else {}),
         }
+
+    def _origin(self, choice: Choice, *, last: bool) -> Json:
+        """Return why a choice ends, and which weights made it: those that the engine started with."""
+        versions = [{"version": "default", "start": 0, "end": len(choice.pieces)}]
+        return {"stop_reason": choice.stop if last else None, "weight_versions": versions if last else None}
 
     def _token_logprobs(self, choice: Choice, start: int, end: int) -> Json | None:
         """Return log-probabilities, which name tokens by their ids alone."""
@@ -103,6 +119,8 @@ def generate(engine: Engine, request: Request) -> GenerationPlan:
     """Answer a prompt of tokens."""
     release = api(engine.config.version)
     body = request.parse(GenerateTokensRequest, release)
+    if release.versions_tokens and body.output_mode != "tokens":
+        raise EngineError(501, "NotImplementedError", "fake-vllm answers tokens with tokens only")
     completion = _completion(body, release)
     return GenerationPlan(
         body.model or "",

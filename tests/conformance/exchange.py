@@ -15,6 +15,7 @@ class Request:
     Attributes:
         json: body, encoded as JSON; or ABSENT.
         content: raw body, used if `json` is ABSENT.
+        more_headers: further headers; names may be repeated.
         mask_usage: hide token counts, because the prompt is text and tokenizers differ.
         counts: record the metrics that this request changes beside its answer.
     """
@@ -24,6 +25,7 @@ class Request:
     json: Any = ABSENT
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    more_headers: tuple[tuple[str, str], ...] = ()
     mask_usage: bool = False
     counts: bool = False
 

@@ -24,6 +24,7 @@ PROFILES = {
         Profile("development", ("--enable-lora",), _DEVELOPMENT),
         Profile("any-origin", ("--allowed-origins", '["*"]', "--disable-fastapi-docs")),
         Profile("root-path", ("--enable-lora", "--root-path", "/pre"), UPDATING),
+        Profile("scale-out", ("--enable-lora", "--enable-scale-out"), UPDATING),
         Profile("one-process", ("--enable-lora",), {**UPDATING, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}),
     )
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from formats.engine_releases import parse_release
 from tests.conformance.table import TABLE, Selection, starting_with
 
 OPERATORS = (
@@ -19,7 +20,12 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """First words of the recorded entries of each release that is not recorded for the whole table."""
 
+SINCE: Mapping[str, tuple[int, ...]] = {"cases/scale-out/": (0, 32)}
+"""First release whose server takes the flags of these entries."""
+
 
 def part_of(version: str) -> Selection:
     """Return the part of the table that a release is recorded for."""
-    return starting_with(*PARTS[version]) if version in PARTS else TABLE
+    part = starting_with(*PARTS[version]) if version in PARTS else TABLE
+    later = tuple(prefix for prefix, release in SINCE.items() if parse_release(version) < release)
+    return part.where([name for name in part.digests() if not name.startswith(later)]) if later else part

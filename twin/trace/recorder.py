@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from controller.api import annotations
-from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.api.labels import ACTIVATOR_LABEL, MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.spec import artifact_of, lora_path, sidecar_needed
 from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
@@ -103,6 +103,8 @@ class Recorder:
         """Slices that the operator manages or did before, by `namespace/name`."""
         self._sidecars: dict[str, tuple[Object, bool]] = {}
         """Adapter to its spec, and whether only the sidecar can fetch the artifact."""
+        self._states: dict[str, tuple[Object, annotations.PersistedState]] = {}
+        """Adapter to its annotations, and what they say."""
         self._pods: dict[str, str] = {}
         self._workload_of: WorkloadOf = lambda pod: ""  # noqa: ARG005
 
@@ -191,8 +193,9 @@ class Recorder:
     def _adapter(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj["spec"], obj.get("status", {})
+        phase = status.get("phase", "")
         selector = spec.get("podSelector", {})
-        state = annotations.read(meta.get("annotations", {}))
+        state = self._persisted_state(obj)
         conditions = status.get("conditions", [])
         return AdapterLine(
             t=self.now(),
@@ -200,13 +203,13 @@ class Recorder:
             event=_EVENTS[change.type],  # type: ignore[arg-type]
             uid=meta["uid"],
             generation=meta.get("generation", 0),
-            wanted=spec.get("replicas"),
+            wanted=0 if phase == "Idle" else spec.get("replicas"),
             artifact=spec.get("artifactURL", ""),
             selector=selector.get("matchLabels", {}),
             expressions=[
                 (item["key"], item["operator"], item.get("values", [])) for item in selector.get("matchExpressions", [])
             ],
-            phase=status.get("phase", ""),
+            phase=phase,
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
             message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
@@ -220,7 +223,19 @@ class Recorder:
             moving=state.move is not None and state.move.under_way,
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
+            on_demand=spec.get("activation", {}).get("mode") == "OnDemand",
         )
+
+    def _persisted_state(self, adapter: Object) -> annotations.PersistedState:
+        """Return what the operator has stored on the object; read once for each version of its annotations.
+
+        Writes of the status leave the annotations the same object.
+        """
+        key, stored = _key(adapter), adapter["metadata"].get("annotations", {})
+        known = self._states.get(key)
+        if known is None or known[0] is not stored:
+            known = self._states[key] = stored, annotations.read(stored)
+        return known[1]
 
     def _needs_sidecar(self, adapter: Object) -> bool:
         """Return whether only the sidecar can fetch the artifact; decided once for each version of the spec."""
@@ -273,7 +288,9 @@ class Recorder:
             self._managed_slices.add(_key(obj))
         if _key(obj) not in self._managed_slices:
             return None
-        ready = [item for item in obj.get("endpoints") or [] if item.get("conditions", {}).get("ready", True)]
+        activator = ACTIVATOR_LABEL in labels
+        endpoints = [] if activator else obj.get("endpoints") or []
+        ready = [item for item in endpoints if item.get("conditions", {}).get("ready", True)]
         return SliceLine(
             t=self.now(),
             object=_key(obj),
@@ -282,6 +299,7 @@ class Recorder:
             pods=[item.get("targetRef", {}).get("name", "") for item in ready],
             addresses=[item["addresses"][0] for item in ready],
             port=next((item.get("port") or 0 for item in obj.get("ports") or ()), 0),
+            activator=activator,
         )
 
     def _event(self, change: Change) -> Line | None:

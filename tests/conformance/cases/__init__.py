@@ -15,6 +15,7 @@ from tests.conformance.cases import (
     routing,
     tokenizing,
     unloading,
+    unusual,
 )
 from tests.conformance.exchange import Case
 
@@ -33,4 +34,5 @@ CASES: tuple[Case, ...] = (
     *routing.CASES,
     *authentication.CASES,
     *clients.CASES,
+    *unusual.CASES,
 )

@@ -109,6 +109,18 @@ CASES = (
     ),
     Case("endpoints/invocations-adapter-unknown", (post("/invocations", _COMPLETION, headers=_ADAPTER_HEADER),)),
     Case("endpoints/invocations-get", (get("/invocations"),)),
+    *(
+        Case(f"scale-out/{name}", (post(path, body, mask_usage=True),), "scale-out")
+        for name, (path, body) in _POSTED.items()
+        if name.startswith(("generate", "abort", "render", "derender"))
+    ),
+    Case("scale-out/abort-nothing", (post("/inference/v1/abort_requests", {}),), "scale-out"),
+    Case("scale-out/abort-not-json", (post("/inference/v1/abort_requests", content=b"x"),), "scale-out"),
+    Case("scale-out/generate-stream", (post("/inference/v1/generate", {**_GENERATE, "stream": True}),), "scale-out"),
+    Case(
+        "scale-out/generate-adapter", (load(), post("/inference/v1/generate", {**_GENERATE, "model": "a"})), "scale-out"
+    ),
+    Case("scale-out/routes", (get("/openapi.json"), get("/inference/v1/generate")), "scale-out"),
     Case(
         "endpoints/adapters",
         (

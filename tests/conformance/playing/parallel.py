@@ -22,7 +22,10 @@ _Item = TypeVar("_Item")
 
 _WORKERS_PER_CPU = 4
 """Most of the time a player waits: for the end of a server, or for a timeout."""
-_ON_SOCKETS = ("cases/routing/", "cases/authentication/")
+_ON_SOCKETS = (
+    *("cases/routing/", "cases/authentication/"),
+    *(f"cases/unusual/{group}/" for group in ("method", "query", "key", "header")),
+)
 """Cases about paths, methods and headers; the others are played in this process and in virtual time."""
 _CASES = 150
 _STARTS = 8

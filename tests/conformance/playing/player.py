@@ -65,7 +65,8 @@ class Player:
             text = json.dumps(request.json).replace("<loras>", self._loras)
             content = text.encode()
             headers = {"content-type": "application/json", **headers}
-        return self._client.request(request.method, request.path, content=content, headers=headers)
+        sent = [*headers.items(), *request.more_headers]
+        return self._client.request(request.method, request.path, content=content, headers=sent)
 
     def _masked(self, request: Request, response: httpx.Response) -> Answer:
         headers = {name: self._masker.text(response.headers[name]) for name in HEADERS if name in response.headers}

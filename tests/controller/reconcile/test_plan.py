@@ -632,6 +632,20 @@ def test_a_load_that_failed_for_an_unknown_reason_is_tried_on_another_pod_at_onc
     assert [event.reason for event in of(result, EmitEvent)] == ["Scheduled", "Switched"]
 
 
+def test_a_second_attempt_in_flight_is_not_given_up_for_another_pod() -> None:
+    one, other = a_pod("pod-a"), a_pod("pod-b")
+    snapshot = a_snapshot(
+        an_adapter(phase="Loading"),
+        [one, other],
+        persisted=tried_on(one, selected=one),
+        outcomes=failed_on(one, error=UNKNOWN, ago=10),
+        busy={one.name: "load"},
+    )
+    result = planned(snapshot)
+    assert not of(result, Load)
+    assert not [event for event in of(result, EmitEvent) if event.reason == "Switched"]
+
+
 def test_a_load_that_may_succeed_on_the_same_pod_is_not_moved() -> None:
     one, other = a_pod("pod-a"), a_pod("pod-b")
     snapshot = a_snapshot(

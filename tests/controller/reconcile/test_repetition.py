@@ -106,13 +106,17 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     lists = {name: held for name in names if (held := draw(st.sampled_from(LISTS))) is not None}
     persisted = draw(persisted_states(views))
     placements = sorted(persisted.placements)  # each request and endpoint has one
+    results = {name: done for name in placements if (done := draw(st.none() | outcomes())) is not None}
+    for name in adapter.status.instances:  # an attempt there has succeeded
+        if name in results and name in persisted.attempts:
+            results[name] = replace(results[name], error=None, failures=0, doubtful=False)
     snapshot = a_snapshot(
         adapter,
         views,
         persisted=persisted,
         inventories=lists,
         busy={name: verb for name in placements if (verb := draw(st.sampled_from(["", "", "", "load", "unload"])))},
-        outcomes={name: done for name in placements if (done := draw(st.none() | outcomes())) is not None},
+        outcomes=results,
         full=[name for name in names if draw(st.integers(0, 3)) == 0],
         silent=[name for name in names if name not in lists and draw(st.booleans())],
     )

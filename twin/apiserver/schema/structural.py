@@ -7,7 +7,7 @@ cost of a patch depends on what it changes (and what was valid once stays valid,
 Source of messages: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -247,7 +247,9 @@ def _array(schema: Mapping[str, Any], where: str, nullable: bool) -> Check:
         checked = []
         for index, item in enumerate(value):
             old_item = before[index] if index < len(before) else _ABSENT
-            checked.append(check_item(item, old_item, Path(path, f"[{index}]"), errors))
+            if item is not old_item:
+                item = check_item(item, old_item, Path(path, f"[{index}]"), errors)
+            checked.append(item)
         if keys or unique:
             _check_unique(checked, keys, path, errors)
         return value if all(map(_is, checked, value)) else checked
@@ -260,9 +262,20 @@ def _is(left: object, right: object) -> bool:
 
 
 def _check_unique(items: list[Any], keys: tuple[str, ...], path: Path, errors: list[FieldError]) -> None:
+    if _are_distinct(items, keys):
+        return
     identities: list[Any] = []
     for index, item in enumerate(items):
         identity = {key: item.get(key) for key in keys} if keys and isinstance(item, dict) else item
         if identity in identities:
             errors.append(field_errors.duplicate(Path(path, f"[{index}]").text, identity))
         identities.append(identity)
+
+
+def _are_distinct(items: Sequence[Any], keys: tuple[str, ...]) -> bool:
+    """Return True if all items differ; False if two are equal, or if only comparing each pair can tell."""
+    try:
+        identities = {tuple([item.get(key) for key in keys]) for item in items} if keys else set(items)
+    except (AttributeError, TypeError):  # an item of a wrong type, or one that has no hash
+        return False
+    return len(identities) == len(items)

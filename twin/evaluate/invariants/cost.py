@@ -40,7 +40,8 @@ class RequestsHaveCauses:
 
     - No write asks for what already is so. The operator compares before it writes, so such a write is a mistake.
     - Between two causes of an adapter, its objects are written at most `MOST_WRITES` times, and once more for each pod,
-      whose attempts are forgotten when its own cooldown is over. Slices may each be written once more, since one pod
+      whose attempts are forgotten when its own cooldown is over, and for each placement, since a read that lags shows
+      the end of its pod after everything else. Slices may each be written once more, since one pod
       that comes and goes can move the members of all of them.
     - Each cause has at most `EVENTS_OF_A_CAUSE` Events.
     - After its last cause and the longest wait (a cooldown, a retry, a resync of the engines), an adapter is not
@@ -64,6 +65,8 @@ class RequestsHaveCauses:
         self._moving: set[str] = set()
         self._writes: dict[tuple[str, str], tuple[Mark, int]] = {}
         """(adapter, resource) to the adapter's mark, and the number of writes since."""
+        self._placed: dict[str, tuple[Mark, int, int]] = {}
+        """Adapter to its mark, the most placements that it has had since, and the last number of them."""
         self._since: dict[str, tuple[Mark, float]] = {}
         """Adapter to its mark, and the time of the first write after it."""
         self._in_flight: dict[str, dict[int, RequestLine]] = defaultdict(dict)
@@ -84,15 +87,10 @@ class RequestsHaveCauses:
         match line:
             case ApiLine() if line.resource not in ("leases", "events") and line.code < 400:
                 self._write(line)
-            case AdapterLine():
-                if line.event != "deleted" and says(line, OWN_FAULT):
-                    self._faulty.add(line.object)
-                else:
-                    self._faulty.discard(line.object)
-                if line.move:
-                    self._move(line)
             case EventLine():
                 self._event(line)
+            case AdapterLine():
+                self._adapter(line)
             case RequestLine(event="sent"):
                 self._sent(line)
             case RequestLine():
@@ -104,6 +102,15 @@ class RequestsHaveCauses:
             case Counts() if line.seconds == _MINUTE and self._causes.last + self._longest + _MINUTE < line.t:
                 self._idle(line)
 
+    def _adapter(self, line: AdapterLine) -> None:
+        if line.event != "deleted" and says(line, OWN_FAULT):
+            self._faulty.add(line.object)
+        else:
+            self._faulty.discard(line.object)
+        self._place(line)
+        if line.move:
+            self._move(line)
+
     def _write(self, line: ApiLine) -> None:
         adapter = self._causes.adapter_of(line)
         resource = f"{line.resource}/{line.subresource}" if line.subresource else line.resource
@@ -114,7 +121,7 @@ class RequestsHaveCauses:
         if line.resource == "endpointslices":
             most += SLICES_OF_A_POD * len(self.state.slices[adapter])
         elif line.resource == "modeladapters":
-            most += len(self.state.pods)
+            most += len(self.state.pods) + self._most_placed(adapter)
         self._count(adapter, resource, most, line.t)
         mark, since = self._since.get(adapter, (None, 0.0))
         if mark != self._causes.mark(adapter):
@@ -122,6 +129,15 @@ class RequestsHaveCauses:
         elif line.t > max(since, self.state.resumed_at) + self._bound(line.t):
             text = f"a {line.verb} of {resource}, {line.t - since:.0f} s after anything else happened to it"
             self._violate(line.t, line.object, text)
+
+    def _most_placed(self, adapter: str) -> int:
+        _, most, _ = self._placed.get(adapter, (None, 0, 0))
+        return most
+
+    def _place(self, line: AdapterLine) -> None:
+        mark, count = self._causes.mark(line.object), len(line.placements)
+        before, most, last = self._placed.get(line.object, (mark, 0, 0))
+        self._placed[line.object] = mark, max(count, most if before == mark else last), count
 
     def _bound(self, t: float) -> float:
         return self._longest + self.state.detection_bound(t) + PATIENCE

@@ -64,6 +64,9 @@ class AttemptsRespectBackoff:
     series of attempts ends when a load succeeds, the adapter is unloaded or its object deleted, the engine's container
     is replaced, the pod becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since
     the last attempt.
+
+    An announcement has the time before its write, and a new leader knows no other: behind a slow API server its first
+    attempt may be early by that write.
     """
 
     kinds: ClassVar[Kinds] = frozenset({RequestLine, AdapterLine, SecretLine})
@@ -100,6 +103,8 @@ class AttemptsRespectBackoff:
         pod = state.pods.get(line.object)
         ready_again = pod is not None and bool(starts) and pod.last_became_ready > starts[-1]
         wrong = TOLERANCE + (state.tolerances.skew(starts[-1], line.t) if starts else 0.0)
+        if starts and starts[-1] < state.resumed_at:
+            wrong += state.tolerances.write_latency(starts[-1])
         late = bool(starts) and line.t - starts[-1] >= state.run.pod_cooldown - wrong
         if (engine, root) != (line.engine, line.root) or ready_again or late:
             starts = []

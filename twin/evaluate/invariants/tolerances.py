@@ -77,6 +77,7 @@ class Tolerances:
         self._notice = notice
         self._late: dict[int, tuple[float, float]] = {}
         self._skews: dict[int, list[tuple[float, float, float]]] = {}
+        self._slow: dict[int, list[tuple[float, float, float]]] = {}
 
     def see(self, line: FaultLine) -> None:
         """Apply the next fault line."""
@@ -88,10 +89,11 @@ class Tolerances:
             case "api-slow" if line.event != "strike":
                 longer = CHAIN * line.seconds
                 self._late[line.id] = (longer, inf if line.event == "begin" else settled_at(line))
+                _span(self._slow, line)
             case "watch-freeze" if line.event != "strike":
                 self._late[line.id] = (SILENCE, inf if line.event == "begin" else line.t)
             case "clock-skew":
-                self._skew(line)
+                _span(self._skews, line)
             case kind if kind in _DISTURB_API and line.event == "end":
                 self.patient_until = max(self.patient_until or 0.0, settled_at(line))
 
@@ -119,6 +121,12 @@ class Tolerances:
         spans = [span for spans in self._skews.values() for span in spans]
         return sum(seconds for begin, end, seconds in spans if begin <= t and end >= since)
 
+    def write_latency(self, t: float) -> float:
+        """Return the seconds by which a write that ended at `t` may have been slower than without faults."""
+        return sum(
+            seconds for spans in self._slow.values() for begin, end, seconds in spans if begin <= t <= end + seconds
+        )
+
     def is_disturbed(self, pod: str, node: str) -> bool:
         """Return whether an active fault disturbs the operator's requests to the pod's engine."""
         return any(
@@ -127,12 +135,14 @@ class Tolerances:
             for line in lines
         )
 
-    def _skew(self, line: FaultLine) -> None:
-        spans = self._skews.setdefault(line.id, [])
-        if line.event == "begin":
-            spans.append((line.t, inf, line.seconds))
-        elif spans:
-            spans[-1] = (spans[-1][0], line.t, line.seconds)
+
+def _span(spans: dict[int, list[tuple[float, float, float]]], line: FaultLine) -> None:
+    """Add the begin or the end of a fault to its spans (begin, end, magnitude), in seconds."""
+    own = spans.setdefault(line.id, [])
+    if line.event == "begin":
+        own.append((line.t, inf, line.seconds))
+    elif own:
+        own[-1] = (own[-1][0], line.t, line.seconds)
 
 
 def tolerance_text(kind: str) -> str:

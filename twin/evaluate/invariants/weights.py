@@ -9,7 +9,7 @@ from controller.api.spec import artifact_of, lora_path
 from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.state import ClusterState
-from twin.trace.lines import AdapterLine, AnswerLine, EngineLine, EventLine, Line
+from twin.trace.lines import AdapterLine, AnswerLine, ControllerLine, EngineLine, EventLine, Line, RequestLine
 
 _COMPLETE = ("False", "Complete")
 """Condition `Progressing` of an adapter whose replicas all serve the artifact in its spec."""
@@ -27,15 +27,16 @@ class _Loaded:
 class AnswersFromPublishedWeights:
     """10. No answer comes from other weights than those that the ModelAdapter published at that address names.
 
-    An answer has to come from an artifact that the engine listed under the adapter's name at some time between request
-    and answer, so a request that began before an unload may still get the former weights. Blocks of the prefix cache
-    have to be those weights' own; where an engine cannot drop former ones, the operator has to say so in an Event,
-    `StalePrefixCache`. Once Progressing has been false with the reason Complete for longer than the notice
-    bound, requests have to be answered from the artifact in the spec. A new artifact that cannot be loaded leaves the
-    former one serving; the reason is another one then.
+    An answer has to come from an artifact that the engine listed under the adapter's name at some time between
+    request and answer, so a request that began before an unload may still get the former weights. Blocks of the
+    prefix cache have to be those weights' own; where an engine cannot drop former ones, the operator has to say so
+    in an Event, `StalePrefixCache`. An Event is best effort: one of a leader that ends during its load may be lost.
+    Once Progressing has been false with the reason Complete for longer than the notice bound, requests have to be
+    answered from the artifact in the spec. A new artifact that cannot be loaded leaves the former one serving; the
+    reason is another one then.
     """
 
-    kinds: ClassVar[Kinds] = frozenset({EngineLine, AdapterLine, EventLine, AnswerLine})
+    kinds: ClassVar[Kinds] = frozenset({EngineLine, AdapterLine, EventLine, AnswerLine, RequestLine, ControllerLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
@@ -44,6 +45,8 @@ class AnswersFromPublishedWeights:
         self._settled: dict[str, tuple[str, float]] = {}
         """Adapter to the artifact of its spec, and since when the status says that it is complete."""
         self._excused: set[tuple[str, str]] = set()
+        self._sent: dict[tuple[str, str], tuple[str, float]] = {}
+        """Place to the replica that sent the last load there, and its time in seconds."""
 
     def see(self, line: Line) -> None:
         match line:
@@ -58,6 +61,13 @@ class AnswersFromPublishedWeights:
                     if f"pod {pod.split('/')[1]} " in line.note:
                         self._excused.add((line.object, pod))
                         self._check_prefixes((line.object, pod), line.t, "")
+            case RequestLine(event="sent", verb="load"):
+                self._sent[f"{line.object.split('/')[0]}/{line.adapter}", line.object] = line.by, line.t
+            case ControllerLine() if line.event not in ("started", "leading"):
+                bound = self.state.detection_bound(line.t)
+                self._excused |= {
+                    place for place, (by, t) in self._sent.items() if by == line.by and line.t - t <= bound
+                }
             case AnswerLine():
                 self.deadlines.checked += 1
                 if fault := self._fault(line):

@@ -1,0 +1,5 @@
+"""What no client sends, and a fuzzer of bodies does not make."""
+
+from tests.conformance.cases.unusual import adapters, bodies
+
+CASES = (*bodies.CASES, *adapters.CASES)
