@@ -41,6 +41,6 @@ class AdapterMetrics:
 
 
 def _desired_replicas(adapter: ModelAdapter) -> int:
-    """Return the replicas in the spec; without a number there, as many pods as matched at the last reconcile."""
+    """Return the replicas in the spec; those of the last reconcile without a number there, or if loaded on demand."""
     replicas = adapter.spec.replicas
-    return adapter.status.desired_replicas if replicas is None else replicas
+    return adapter.status.desired_replicas if replicas is None or adapter.spec.on_demand else replicas

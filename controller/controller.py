@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from controller.activator.activator import Activator
+from controller.activator.wishes import Wishes
 from controller.adapter_metrics import AdapterMetrics
 from controller.cache.cache import Cache
 from controller.cache.other_operators import OtherOperators
@@ -20,6 +22,7 @@ from controller.cache.secret_watcher import SecretWatcher
 from controller.cache.secrets import SecretCache
 from controller.client.interface import ClientError, Conflict, Forbidden, Invalid, NotFound
 from controller.demand.tracker import DemandTracker
+from controller.demand.usage import UsageTracker
 from controller.dependencies import Dependencies
 from controller.engine.client import EngineClient
 from controller.policies import Policies
@@ -28,7 +31,7 @@ from controller.reconcile.dependencies import ReconcilerDependencies
 from controller.reconcile.reconciler import Reconciler
 from controller.requests.audit import EngineAuditor
 from controller.requests.engine_calls import EngineCalls
-from controller.requests.load_monitor import Hints, LoadMonitor
+from controller.requests.load_monitor import Hints, LoadMonitor, Round
 from controller.requests.reporter import RequestReporter
 from controller.requests.slots import RequestSlots
 from controller.requests.tracker import RequestTracker
@@ -65,11 +68,18 @@ class Controller:
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
         self._demand = DemandTracker(self._cache, clock, settings, wake)
+        self._usage = UsageTracker(self._cache, clock, wake)
+        wishes = Wishes(wake_first)
+        self._activator = (
+            Activator(self._cache, wishes, settings.activator.timeout, metrics.count_held)
+            if settings.activator is not None
+            else None
+        )
         sources = FleetSources(self._cache, policies, calls.records, self._demand)
         self._rebalancer = Rebalancer(sources, clock, settings, wake)
         self._auditor = EngineAuditor(self._cache, calls, settings.audit_interval, wake, self._tasks)
         hints = Hints(restarted=self._restarted, refusing=self._auditor.audit_now)
-        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints, self._demand.observe)
+        self._load_monitor = LoadMonitor(engines, self._cache, policies, settings, hints, self._metrics_read)
         self._reconciler = Reconciler(
             ReconcilerDependencies(
                 client=client,
@@ -90,6 +100,8 @@ class Controller:
                 tracker=self._tracker,
                 load_monitor=self._load_monitor,
                 demand=self._demand,
+                usage=self._usage,
+                wishes=wishes,
                 rebalancer=self._rebalancer,
                 events=self._events,
             )
@@ -99,6 +111,11 @@ class Controller:
         """Return what it still waits for; empty if it works."""
         missing = [informer.kind for informer in self._cache.informers() if not informer.is_synced]
         return f"waiting for the first list of {', '.join(missing)}" if missing else ""
+
+    @property
+    def activator(self) -> Activator | None:
+        """Holds requests for adapters on demand; None without an address, and until all adapters are known."""
+        return None if self.readiness_error() else self._activator
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until cancelled, or until `stopping` is set and requests in flight have ended or been abandoned."""
@@ -130,6 +147,8 @@ class Controller:
                     self._workers.append(tasks.create_task(self._worker(), name=f"worker {number}"))
         finally:
             self._queue.shut_down()
+            if self._activator is not None:
+                self._activator.close()
             self._tracker.cancel()
             await self._tracker.wait_idle()
 
@@ -218,6 +237,10 @@ class Controller:
             self._events.event(adapter, "Warning", "OperatorError", note)
         self._queue.add_rate_limited(key)
 
+    def _metrics_read(self, pages: Round) -> None:
+        self._demand.observe(pages)
+        self._usage.observe(pages)
+
     def _restarted(self, pod: PodView) -> None:
         """Ask an engine whose process has restarted what it holds."""
         self._engine_records.mark_doubtful(pod)
@@ -232,6 +255,7 @@ class Controller:
             self._tracker.forget_pod(old)
             self._load_monitor.forget_pod(old)
             self._demand.forget_pod(old)
+            self._usage.forget_pod(old)
             self._rebalancer.pod_deleted()
 
 

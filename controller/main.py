@@ -20,6 +20,7 @@ import httpx
 from structlog.typing import FilteringBoundLogger
 
 from controller import plan_command
+from controller.activator import server as activator_server
 from controller.client.interface import Client, ClientError
 from controller.client.traced import TracedClient
 from controller.clock import Clock, SystemClock
@@ -101,6 +102,7 @@ async def operate(options: Options, clock: Clock) -> int:
             connected = await _connect(options, clock, log, stack)
             operator = _operator(options, connected, clock, log, tracer)
             await _serve_pages(options, operator, stack)
+            await _serve_activator(options, operator, stack)
         except (ConfigError, PreflightError, OptionError) as error:
             return _unusable(str(error))
         return await _run_until_stopped(operator, log, connected.server, options.namespaces)
@@ -158,12 +160,9 @@ def _operator(
     options: Options, connected: _Connected, clock: Clock, log: FilteringBoundLogger, tracer: Tracer
 ) -> Operator:
     client = connected.client if tracer is NO_TRACES else TracedClient(connected.client, tracer)
-    proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
-    # The operator itself limits how many requests are in flight, so the pool does not.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
     dependencies = Dependencies(
         client=client,
-        transport=httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False),
+        transport=_engine_transport(options),
         clock=clock,
         rng=Random(),
         settings=options.settings(connected.lease_namespace),
@@ -173,6 +172,29 @@ def _operator(
         isolates_errors=True,
     )
     return Operator(dependencies)
+
+
+def _engine_transport(options: Options) -> httpx.AsyncHTTPTransport:
+    proxy = httpx.Proxy(options.engine_proxy) if options.engine_proxy else None
+    # The operator itself limits how many requests are in flight, so the pool does not.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=30)
+    return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy, trust_env=False)
+
+
+async def _serve_activator(options: Options, operator: Operator, stack: AsyncExitStack) -> None:
+    """Hold requests for adapters on demand until `stack` is closed, if there is an address."""
+    if options.activator_bind_address is None:
+        return
+    transport = _engine_transport(options)
+    stack.push_async_callback(transport.aclose)
+    host, port = options.activator_bind_address
+    pages = activator_server.serve(
+        lambda: operator.activator, transport, (host, port), options.graceful_shutdown_timeout
+    )
+    try:
+        await stack.enter_async_context(pages)
+    except OSError as error:
+        raise OptionError(f"--activator-bind-address: cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 async def _serve_pages(options: Options, operator: Operator, stack: AsyncExitStack) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from controller.activator.activator import Activator
 from controller.controller import Controller
 from controller.dependencies import Dependencies
 from controller.metrics.client import InstrumentedClient
@@ -27,6 +28,11 @@ class Operator:
         self._controller: Controller | None = None
         self._stopping = asyncio.Event()
         self._ended = False
+
+    @property
+    def activator(self) -> Activator | None:
+        """Holds requests for adapters on demand; None while this replica does not work, or without an address."""
+        return self._controller.activator if self._controller is not None else None
 
     async def run(self) -> None:
         """Run until stopped or cancelled; with leader election, act only while this replica holds the lease."""

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import typer
@@ -35,7 +36,7 @@ from controller.option_types import (
     share,
 )
 from controller.rebalance.planner import ALGORITHMS, NONE, rebalance_problem
-from controller.settings import LeaseSettings, RebalanceSettings, Settings
+from controller.settings import ActivatorSettings, LeaseSettings, RebalanceSettings, Settings
 from formats.errors import FormatError
 
 T = TypeVar("T")
@@ -194,6 +195,23 @@ class Options:
         DURATION, _SETTINGS.graceful_shutdown_timeout, "Time for requests in flight to finish after a stop signal."
     )
 
+    # -- activator
+    activator_bind_address: tuple[str, int] | None = _option(
+        ADDRESS,
+        None,
+        "Address of the activator, which holds requests for adapters with activation.mode OnDemand. Use the engines' "
+        "port, so that clients of the Services' DNS names reach it. 0 disables it.",
+    )
+    activator_ip: str = _option(
+        STRING,
+        "",
+        "IP address at which clients reach the activator, published in EndpointSlices: the pod's. If empty, that of "
+        "--activator-bind-address.",
+    )
+    activator_timeout: float = _option(
+        POSITIVE_DURATION, 60.0, "Time for which a request is held while its adapter is loaded; then 503."
+    )
+
     # -- logs, metrics, probes and traces
     log_format: str = _option(one_of("json", "console"), "json", "Log format: json or console.")
     log_level: str = _option(one_of(*LEVELS), "info", f"Minimum log level: {', '.join(LEVELS)}.")
@@ -212,12 +230,13 @@ class Options:
 
     def settings(self, namespace: str) -> Settings:
         """Return the operator's settings; `namespace` is that of the Lease unless the options name one."""
-        own = {"rebalance"}
+        own = {"rebalance", "activator"}
         shared = {
             name: getattr(self, name) for name in Settings.__slots__ if name in Options.__slots__ and name not in own
         }
         return Settings(
             **shared,
+            activator=self._activator(),
             rebalance=RebalanceSettings(
                 algorithm=self.rebalance,
                 by=self.rebalance_by,  # type: ignore[arg-type]
@@ -241,6 +260,12 @@ class Options:
             ),
             namespace=self.leader_elect_namespace or namespace,
         )
+
+    def _activator(self) -> ActivatorSettings | None:
+        if self.activator_bind_address is None:
+            return None
+        host, port = self.activator_bind_address
+        return ActivatorSettings(self.activator_ip or host, port, self.activator_timeout)
 
 
 def flag(name: str) -> str:
@@ -271,6 +296,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
             values[option.name] = _parse_value(option, text, source)
     options = Options(**values)
     _check_lease(options)
+    _check_activator(options)
     if problem := rebalance_problem(options.rebalance, options.rebalance_by):
         raise OptionError(f"--rebalance={options.rebalance} --rebalance-by={options.rebalance_by}: {problem}")
     return options
@@ -350,4 +376,20 @@ def _check_lease(options: Options) -> None:
         raise OptionError(
             "--leader-elect-retry-period must be shorter than --leader-elect-renew-deadline, and that shorter than "
             f"--leader-elect-lease-duration; they are {options.leader_elect_retry_period:g}s, {renew:g}s, {duration:g}s"
+        )
+
+
+def _check_activator(options: Options) -> None:
+    """Refuse an address of the activator that an EndpointSlice cannot have (Kubernetes, `ValidateEndpointIP`)."""
+    if options.activator_bind_address is None:
+        return
+    text = options.activator_ip or options.activator_bind_address[0]
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        ip = None
+    if ip is None or ip.is_unspecified or ip.is_loopback or ip.is_link_local or ip.is_multicast:
+        raise OptionError(
+            f"--activator-bind-address: clients cannot reach {text or 'it'} by an EndpointSlice: set --activator-ip to "
+            "the pod's IP address (status.podIP)"
         )

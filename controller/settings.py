@@ -53,6 +53,21 @@ class RebalanceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ActivatorSettings:
+    """The activator, which holds requests for adapters that are loaded on demand.
+
+    Attributes:
+        ip: address at which clients reach it, published in EndpointSlices.
+        port: its port.
+        timeout: time for which it holds a request while the adapter is loaded.
+    """
+
+    ip: str
+    port: int
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one operator.
 
@@ -63,6 +78,7 @@ class Settings:
         autoscaling_budget: replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no
             limit.
         rebalance: moves of replicas that are placed.
+        activator: None if this operator has no activator.
         backoff: delays between attempts to load an adapter on one pod.
         retry_switch: `exhausted` waits for the last retry on a pod; `eager` moves to a healthy candidate at once.
         stable_for: time that a pod must have been Ready before a new load (seed document, "Stability requirements").
@@ -86,6 +102,7 @@ class Settings:
     scrape_interval: float = 15.0
     autoscaling_budget: int = 0
     rebalance: RebalanceSettings = field(default_factory=RebalanceSettings)
+    activator: ActivatorSettings | None = None
     backoff: Backoff = field(default_factory=Backoff)
     retry_switch: Switch = "exhausted"
     stable_for: float = 5.0

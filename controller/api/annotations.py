@@ -8,7 +8,8 @@
 value that cannot be parsed (edited by hand) counts as absent and is listed in `unreadable`, so that an event can report
 it; the next change removes it. `last-scale-time` is the time at which the operator itself set `spec.replicas`, and
 `move` (JSON) the last replica that rebalancing has moved, or is moving, to another pod. `written-by` (JSON) is the
-operator that wrote the annotations last, and when.
+operator that wrote the annotations last, and when. `activation` (JSON) says of an
+adapter on demand whether it is to be loaded, and since when.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ RETRY_COUNT = f"{DOMAIN}/retry-count."
 LAST_RETRY_TIME = f"{DOMAIN}/last-retry-time."
 LAST_SCALE_TIME = f"{DOMAIN}/last-scale-time"
 MOVE = f"{DOMAIN}/move"
+ACTIVATION = f"{DOMAIN}/activation"
 WRITER = f"{DOMAIN}/written-by"
 
 _LONGEST_POD = 63 - len("last-retry-time.")
@@ -76,6 +78,16 @@ class MoveRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
+class ActivationRecord:
+    """The last decision about an adapter on demand."""
+
+    active: bool
+    """True if it is to be loaded, since a request has come; False if it was idle."""
+    since: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """The operator that wrote the annotations."""
 
@@ -98,6 +110,8 @@ class PersistedState:
     """By pod name."""
     move: MoveRecord | None = None
     """The last move, or the one that is under way."""
+    activation: ActivationRecord | None = None
+    """None for an adapter that is not on demand, and before the first decision."""
     unreadable: tuple[str, ...] = ()
     """Keys whose values could not be parsed and count as absent."""
 
@@ -130,11 +144,14 @@ def read(annotations: Mapping[str, str]) -> PersistedState:
     unreadable += [PLACEMENTS] if placements is None else []
     move = _move(annotations.get(MOVE, ""))
     unreadable += [MOVE] if move is None and annotations.get(MOVE) else []
+    activation = _activation(annotations.get(ACTIVATION, ""))
+    unreadable += [ACTIVATION] if activation is None and annotations.get(ACTIVATION) else []
     return PersistedState(
         selected=tuple(filter(None, annotations.get(SCHEDULED_PODS, "").split(","))),
         attempts=attempts,
         placements=placements or {},
         move=move,
+        activation=activation,
         unreadable=tuple(unreadable),
     )
 
@@ -149,6 +166,8 @@ def changes(before: PersistedState, after: PersistedState) -> dict[str, str | No
         patch[PLACEMENTS] = msgspec.json.encode(ordered).decode() if ordered else None
     if before.move != after.move:
         patch[MOVE] = msgspec.json.encode(_readable(after.move)).decode() if after.move is not None else None
+    if before.activation != after.activation:
+        patch[ACTIVATION] = None if after.activation is None else _activation_text(after.activation)
     for key in sorted({*before.attempts, *after.attempts}):
         attempt = after.attempts.get(key)
         if attempt == before.attempts.get(key):
@@ -201,6 +220,27 @@ def _attempt(count: str, announced: str) -> Attempt | None:
     try:
         return Attempt(retries=max(int(count), 0), announced=parse_timestamp(announced).timestamp())
     except (ValueError, OverflowError):
+        return None
+
+
+class _ActivationText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision as it is stored, with a time that people can read."""
+
+    active: bool
+    since: str
+
+
+def _activation_text(record: ActivationRecord) -> str:
+    since = format_micro_time(datetime.fromtimestamp(record.since, UTC))
+    return msgspec.json.encode(_ActivationText(record.active, since)).decode()
+
+
+def _activation(text: str) -> ActivationRecord | None:
+    """Return the stored decision; None without one, or if it cannot be parsed."""
+    try:
+        stored = msgspec.json.decode(text, type=_ActivationText)
+        return ActivationRecord(stored.active, parse_timestamp(stored.since).timestamp())
+    except (msgspec.MsgspecError, ValueError, OverflowError):
         return None
 
 

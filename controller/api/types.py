@@ -110,6 +110,15 @@ class Autoscaling(_Object, frozen=True, kw_only=True):
     priority: int = 0
 
 
+class Activation(_Object, frozen=True, kw_only=True):
+    """When an adapter is loaded."""
+
+    mode: str = "Always"
+    """`Always`, or `OnDemand`."""
+    idle_seconds: float = 600
+    """Time without a request after which an adapter on demand is unloaded."""
+
+
 class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     pod_selector: LabelSelector
     artifact_url: str = msgspec.field(name="artifactURL")
@@ -120,8 +129,14 @@ class ModelAdapterSpec(_Object, frozen=True, kw_only=True):
     additional_config: dict[str, str] = {}
     api_key_secret_ref: SecretKeyReference | None = None
     autoscaling: Autoscaling | None = None
+    activation: Activation = Activation()
     pinned: bool = False
-    """True if no replica is ever moved to another pod that is as good."""
+    """True if no replica is ever moved to another pod that is as good, or unloaded when idle."""
+
+    @property
+    def on_demand(self) -> bool:
+        """True if the first request loads the adapter."""
+        return self.activation.mode == "OnDemand" and self.replicas != 0
 
 
 class ArtifactStatus(_Object, frozen=True, kw_only=True):

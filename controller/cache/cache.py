@@ -68,6 +68,8 @@ class Cache:
         """Keys of adapters for which the policy found ready pods and no capacity on them."""
         self.autoscaled: set[str] = set()
         """Keys of adapters with autoscaling."""
+        self.on_demand: set[str] = set()
+        """Keys of adapters that are loaded on demand."""
         self.moves: dict[str, MoveRecord] = {}
         """Last move of each adapter that rebalancing has moved."""
         self._wake = wake
@@ -133,6 +135,7 @@ class Cache:
             self.unsettled.discard(key)
             self.short_of_capacity.discard(key)
             self.autoscaled.discard(key)
+            self.on_demand.discard(key)
             self.moves.pop(key, None)
         else:
             key, namespace = new.key, new.metadata.namespace
@@ -144,6 +147,10 @@ class Cache:
                 self.autoscaled.add(key)
             else:
                 self.autoscaled.discard(key)
+            if new.spec.on_demand and new.metadata.deletion_timestamp is None:
+                self.on_demand.add(key)
+            else:
+                self.on_demand.discard(key)
             if old is None or old.spec.pod_selector != new.spec.pod_selector:
                 self._selectors.add(new, self.pods_in(namespace).values())
             persisted = self.persisted_state(new)

@@ -1,5 +1,5 @@
-"""Replicas by demand: measured requests in flight → estimate by adapter → decision → `spec.replicas`.
+"""Replicas by demand: measured requests → estimate by adapter → decision → `spec.replicas`. Adapters without requests.
 
-`tracker.py` keeps the samples; `estimate.py`, `budget.py` and `scaling.py` are pure. The decision is made in a plan
-(`reconcile/scaling.py`) and written to the object before anything follows from it.
+`tracker.py` keeps the samples, `usage.py` those of adapters on demand; the rest is pure. Decisions are made in a plan
+(`reconcile/planning`) and written to the object before anything follows from them.
 """

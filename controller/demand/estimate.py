@@ -17,7 +17,7 @@ from controller.engine.metrics import MetricsSample
 
 SAMPLES = 5
 """Samples of an engine that an estimate uses."""
-_MOST_REQUESTS = 1e6
+MOST_REQUESTS = 1e6
 """Requests in flight above which a sample is an error of the metrics and not load."""
 _ROBUST = 3
 """Newest samples whose median is the number of requests: one wrong sample among them has no effect."""
@@ -40,7 +40,7 @@ def pod_sample(before: MetricsSample | None, metrics: MetricsSample) -> PodSampl
     requests in flight as in the page `before` and has processed no token since.
     """
     requests = metrics.requests
-    if requests is None or not 0 <= requests <= _MOST_REQUESTS:
+    if requests is None or not 0 <= requests <= MOST_REQUESTS:
         return None
     if before is not None and requests and requests == before.requests and metrics.tokens == before.tokens:
         return None

@@ -12,10 +12,11 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_STARTED, _ANSWERED = "process_start_time_seconds", "http_requests_total"
+_STARTED, _CPU, _ANSWERED = "process_start_time_seconds", "process_cpu_seconds_total", "http_requests_total"
 """Series of Python's Prometheus client and of the middleware that vLLM uses, which have no prefix."""
 _NAME = re.compile(
-    rb"(?:(?:vllm|sglang|aibrix):|(?=%b|%b))(\w+)[{ ]" % (_STARTED.encode(), _ANSWERED.encode()), re.ASCII
+    rb"(?:(?:vllm|sglang|aibrix):|(?=%b|%b|%b))(\w+)[{ ]" % (_STARTED.encode(), _CPU.encode(), _ANSWERED.encode()),
+    re.ASCII,
 )
 _MAX_SAMPLES = 20_000
 _MAX_LINE = 64 << 10
@@ -29,6 +30,7 @@ _LORAS = "lora_requests_info"
 _NEEDED = frozenset(
     {
         _STARTED,
+        _CPU,
         _ANSWERED,
         *_RUNNING,
         *_WAITING,
@@ -58,6 +60,10 @@ class MetricsSample:
     """Start of the engine's process, in seconds since 1970."""
     refused: float | None = None
     """HTTP requests answered with a status from 400 to 499."""
+    cpu_seconds: float | None = None
+    """CPU time of the server's process, which grows with each page that it makes."""
+    adapter_times: Mapping[str, float] = field(default_factory=dict)
+    """Newest value of the series that name an adapter: the time of its last step, by the engine's clock."""
 
 
 def read(page: bytes) -> MetricsSample:
@@ -68,10 +74,12 @@ def read(page: bytes) -> MetricsSample:
     """
     totals: dict[str, float] = {}
     info: tuple[float, Mapping[str, str]] = (-1.0, {})
+    times: dict[str, float] = {}
     for sample in _samples(page):
         name = sample.name.rpartition(":")[2]
         if name == _LORAS:
             info = max(info, (sample.value, sample.labels), key=lambda item: item[0])
+            times |= {adapter: max(sample.value, times.get(adapter, 0.0)) for adapter in _named(sample.labels)}
         elif name == _ANSWERED:
             totals[name] = totals.get(name, 0.0) + (sample.value if sample.labels.get("status") == "4xx" else 0.0)
         else:
@@ -79,16 +87,23 @@ def read(page: bytes) -> MetricsSample:
     busy, ended = _busy(totals)
     prompt, generated = totals.get(_PROMPT), totals.get(_GENERATION)
     waiting = [totals[name] for name in (*_RUNNING, *_WAITING) if name in totals]
-    named = (info[1].get(label, "") for label in ("running_lora_adapters", "waiting_lora_adapters"))
     return MetricsSample(
         busy_seconds=busy,
         ended=ended,
         tokens=None if prompt is None and generated is None else 2 * (prompt or 0.0) + (generated or 0.0),
         requests=sum(waiting) if waiting else None,
-        adapters=frozenset(name.strip() for names in named for name in names.split(",") if name.strip()),
+        adapters=_named(info[1]),
         started_at=totals.get(_STARTED),
         refused=totals.get(_ANSWERED),
+        cpu_seconds=totals.get(_CPU),
+        adapter_times=times,
     )
+
+
+def _named(labels: Mapping[str, str]) -> frozenset[str]:
+    """Return the adapters that a series of `lora_requests_info` names."""
+    texts = (labels.get(label, "") for label in ("running_lora_adapters", "waiting_lora_adapters"))
+    return frozenset(name.strip() for names in texts for name in names.split(",") if name.strip())
 
 
 def _samples(page: bytes) -> list[Any]:

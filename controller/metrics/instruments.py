@@ -24,7 +24,7 @@ _QUEUE_SECONDS = tuple(10.0**n for n in range(-8, 4))
 _ENGINE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 _RUNNING_SECONDS = (1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
-PHASES = ("Pending", "Scheduled", "Loading", "Bound", "Running", "Failed")
+PHASES = ("Pending", "Idle", "Scheduled", "Loading", "Bound", "Running", "Failed")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, and a read of the system clock
 
@@ -66,6 +66,9 @@ class Metrics:
             ["type", "reason"],
             registry=registry,
         )
+        self._held = Gauge(
+            f"{PREFIX}activator_held_requests", "Requests that wait for an adapter on demand.", registry=registry
+        )
         self._counts: Callable[[], AdapterCounts] = AdapterCounts
         registry.register(_Adapters(lambda: self._counts()))
 
@@ -104,6 +107,10 @@ class Metrics:
     def count_event(self, type_: str, reason: str) -> None:
         """Record a Kubernetes event."""
         self._events.labels(type_, reason).inc()
+
+    def count_held(self, n: int) -> None:
+        """Add `n` to the number of requests that the activator holds."""
+        self._held.inc(n)
 
     # -- reading
 

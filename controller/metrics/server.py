@@ -6,6 +6,7 @@ no authentication.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import ceil
 
 import uvicorn
 from prometheus_client.exposition import choose_encoder
@@ -33,8 +34,23 @@ async def serve(
     Raises:
         OSError: if the address cannot be bound.
     """
+    async with listen(_app(metrics, liveness, readiness), host=host, port=port) as actual:
+        yield actual
+
+
+@asynccontextmanager
+async def listen(
+    app: Starlette, *, host: str, port: int, shutdown_timeout: float = _SHUTDOWN_SECONDS
+) -> AsyncIterator[int]:
+    """Serve an application in this event loop while the context lasts; yields the port, a free one if `port` is 0.
+
+    Requests in progress at the end have `shutdown_timeout` seconds.
+
+    Raises:
+        OSError: if the address cannot be bound.
+    """
     listener = bind(host, port)
-    server = _server(_app(metrics, liveness, readiness))
+    server = _server(app, shutdown_timeout)
     await server.startup(sockets=[listener])
     try:
         yield listener.getsockname()[1]
@@ -42,7 +58,7 @@ async def serve(
         await server.shutdown(sockets=[listener])
 
 
-def _server(app: Starlette) -> uvicorn.Server:
+def _server(app: Starlette, shutdown_timeout: float) -> uvicorn.Server:
     """Return a server without uvicorn's own main loop, which would replace the operator's signal handlers."""
     config = uvicorn.Config(
         app,
@@ -52,7 +68,7 @@ def _server(app: Starlette) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=ceil(shutdown_timeout),
     )
     config.load()
     server = uvicorn.Server(config)

@@ -160,5 +160,6 @@ def _is_continued(action: Action, loaded: Collection[str]) -> bool:
         case WriteAnnotations(before=before, after=after):
             placed = (pod for pod, place in after.placements.items() if place != before.placements.get(pod))
             # What engines were found to hold can be published; the pod that a replica has left is free.
-            return before.move != after.move or any(pod not in loaded for pod in placed)
+            decided = before.move != after.move or before.activation != after.activation
+            return decided or any(pod not in loaded for pod in placed)
     return False

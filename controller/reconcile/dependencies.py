@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
+from controller.activator.wishes import Wishes
 from controller.cache.cache import Cache
 from controller.cache.other_operators import OtherOperators
 from controller.cache.refusals import RefusedWrites
@@ -11,6 +12,7 @@ from controller.cache.secrets import SecretCache
 from controller.client.interface import Client
 from controller.clock import Clock
 from controller.demand.tracker import DemandTracker
+from controller.demand.usage import UsageTracker
 from controller.policies import Policies
 from controller.rebalance.rebalancer import Rebalancer
 from controller.requests.engine_records import EngineRecords
@@ -46,6 +48,9 @@ class ReconcilerDependencies:
     tracker: RequestTracker
     load_monitor: LoadMonitor
     demand: DemandTracker
+    usage: UsageTracker
+    wishes: Wishes
+    """Adapters that the activator has had requests for."""
     rebalancer: Rebalancer
     events: EventRecorder
 

@@ -10,6 +10,7 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.routing import rank_problem, routing_problem
 from controller.cache.service_names import base_name_problem, name_problem
 from controller.reconcile.dependencies import ReconcilerDependencies
+from controller.reconcile.planning.activation import activation_problem
 from controller.reconcile.snapshot import Snapshot
 from controller.requests.engine_records import EngineRecords
 
@@ -24,6 +25,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
     pending = cache.occupancy.claimed_in(key, adapter.metadata.namespace)
     inspection = dependencies.tracker.inspections.of(key, artifact_hash(adapter.spec))
     artifact = artifact_facts(adapter, inspection.facts if inspection is not None else None)
+    on_demand = adapter.spec.on_demand and adapter.metadata.deletion_timestamp is None
     bases = _listed_bases(persisted.selected or pending, matching, dependencies.engine_records)
     return Snapshot(
         adapter=adapter,
@@ -46,6 +48,7 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         status_error=dependencies.status_errors.get(key),
         adoption_error=dependencies.adoption_errors.get(key),
         problem=problem_of(adapter.spec, dependencies.policies.names)
+        or activation_problem(adapter.spec, dependencies.settings)
         or routing_problem(adapter.spec, matching, dependencies.settings)
         or rank_problem(adapter, artifact, matching, dependencies.settings)
         or secrets.error(adapter)
@@ -54,6 +57,9 @@ def observe(adapter: ModelAdapter, dependencies: ReconcilerDependencies) -> Snap
         move=dependencies.rebalancer.decided(key),
         demand=dependencies.demand.of(key) if adapter.spec.autoscaling is not None else None,
         inspection=inspection,
+        activator=dependencies.settings.activator if on_demand else None,
+        requested=on_demand and dependencies.wishes.wanted(key),
+        usage=dependencies.usage.of(key) if on_demand else None,
         secret=secrets.version(adapter),
     )
 

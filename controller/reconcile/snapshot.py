@@ -11,11 +11,13 @@ from controller.cache.pod_index import PodIndex
 from controller.cache.pod_view import PodView
 from controller.cache.refusals import Refusal
 from controller.demand.scaling import Demand
+from controller.demand.usage import Usage
 from controller.policies.interface import EngineLoad
 from controller.rebalance.fleet import DecidedMove
 from controller.requests.inspections import Inspection
 from controller.requests.load_monitor import EngineLoads
 from controller.requests.outcomes import EngineRecord, Inventory, RequestOutcome
+from controller.settings import ActivatorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,12 @@ class Snapshot:
     """Move that rebalancing has decided and that has not begun."""
     demand: Demand | None = None
     """Measured demand, for an adapter with autoscaling."""
+    activator: ActivatorSettings | None = None
+    """Where requests are held while nothing serves; None for an adapter that is not on demand."""
+    requested: bool = False
+    """True if the activator has had a request since the adapter became idle, or holds one."""
+    usage: Usage | None = None
+    """Measured use, for an adapter on demand; None if metrics are missing."""
     inspection: Inspection | None = None
     """Request for the facts about the artifact, in flight or ended; None if there was none."""
     secret: str = ""

@@ -15,7 +15,7 @@ from controller.api.types import ArtifactStatus, Condition, ModelAdapter, ModelA
 from controller.cache.refusals import Refusal
 from controller.cache.selector_index import candidate_selector
 
-Phase = Literal["Pending", "Scheduled", "Loading", "Bound", "Running", "Failed"]
+Phase = Literal["Pending", "Idle", "Scheduled", "Loading", "Bound", "Running", "Failed"]
 
 SCALING = ("ScalingActive", "ScalingLimited")
 """Condition types of autoscaling, as HorizontalPodAutoscaler has them."""
@@ -121,7 +121,7 @@ def _conditions(adapter: ModelAdapter, status_input: StatusInput) -> Iterable[Co
         yield _condition("Initialized", "Unknown", "ModelAdapterPending", "Starting reconciliation")
         return
     yield _condition("Initialized", "True", "Initialized", "Reconciliation has started")
-    if status_input.phase == "Pending":
+    if status_input.phase in ("Pending", "Idle"):
         reason, message = status_input.reason or "NoPodSelected", status_input.message or "no pod is selected"
         yield _condition("Scheduled", "False", reason, message)
         yield from _not_ready(adapter, reason, message, "Loaded")

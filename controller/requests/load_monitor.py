@@ -1,8 +1,8 @@
-"""Load of engines, for policies and autoscaling: each pod's `/metrics` is read once per interval by the leader.
+"""Load of engines, for policies and for what follows demand: the leader reads each pod's `/metrics` once per interval.
 
-Nothing is read while no adapter uses autoscaling or a policy that needs it, unless rebalancing is by requests. A
-reconcile never waits for a reading; a load that is missing or too old is unknown to the policy, which then falls back
-on the number of adapters.
+Nothing is read while no adapter uses autoscaling, activation or a policy that needs it, unless rebalancing is by
+requests. A reconcile never waits for a reading; a load that is missing or too old is unknown to the policy, which then
+falls back on the number of adapters.
 """
 
 import asyncio
@@ -114,9 +114,9 @@ class LoadMonitor:
             await asyncio.sleep(self._interval)
 
     def _pods(self) -> list[PodView]:
-        """Return the pods on which adapters with such a policy, or with autoscaling, can be."""
+        """Return the pods on which adapters with such a policy, with autoscaling or on demand, can be."""
         spaces = {space for space, name in self._cache.schedulers if self._policies.needs_metrics(name)}
-        spaces |= {key.partition("/")[0] for key in self._cache.autoscaled}
+        spaces |= {key.partition("/")[0] for key in (*self._cache.autoscaled, *self._cache.on_demand)}
         if self._always:
             spaces |= {space for space, _ in self._cache.schedulers}
         pods = (pod for space in sorted(spaces) for pod in self._cache.pods_in(space).values())

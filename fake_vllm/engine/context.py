@@ -44,6 +44,7 @@ class EngineContext:
         on_death: called with the reason when the engine core has ended; the server ends soon after it.
         created: time of the start, in seconds since 1970.
         epoch: seconds since 1970 at the event loop's time 0.
+        process_page: returns the metrics of the server's process; a process of its own has real ones.
     """
 
     find_artifact: Callable[[str], Artifact | None] | None = None
@@ -52,6 +53,7 @@ class EngineContext:
     on_death: Callable[[str], None] | None = None
     created: int = 0
     epoch: float = 0.0
+    process_page: Callable[[], str] = str
 
 
 DEFAULT_CONTEXT = EngineContext()

@@ -77,6 +77,7 @@ class Engine:
         self._load_latency, self._unload_latency, self._rng = times.load, times.unload, randomness.latencies
         self._on_change, self._fetch, self._created = context.on_change, context.fetch, created
         self._on_death = context.on_death
+        self._process_page = context.process_page
         self._generation_rng = randomness.for_generation()
         self.lora_registry = LoraRegistry(config, flavor, context.find_artifact)
         self.runner = ModelRunner(
@@ -165,7 +166,7 @@ class Engine:
 
     def metrics_page(self) -> str:
         """Return the text of `/metrics`."""
-        return self.runner.metrics_page(self.now(), float(self._created))
+        return self._process_page() + self.runner.metrics_page(self.now(), float(self._created))
 
     def metrics(self) -> list[Metric]:
         """Return the metrics of `/metrics` as prometheus-client takes them."""

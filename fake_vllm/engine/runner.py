@@ -150,6 +150,7 @@ class ModelRunner:
             sleep_level=self.sleep_level,
             now=now,
             created=created,
+            epoch=now - asyncio.get_running_loop().time(),
         )
 
     def prefix_weights(self, adapter: str, prefix: bytes) -> tuple[str, str]:

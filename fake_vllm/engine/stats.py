@@ -54,6 +54,8 @@ class EngineStats:
     waiting_adapters: Numbers[str]
     now: float
     created: float
+    epoch: float
+    """Time at which the event loop's clock is 0."""
     deferred: int = 0
     """Number of waiting sequences whose adapter finds no place in the batch."""
     sleep_level: int | None = None
@@ -96,6 +98,10 @@ class EngineMetrics:
         self.cache_queries = 0
         self.cache_hits = 0
         self.endings: Counter[str] = Counter()
+        self.last_end = 0.0
+        """Time at which the last sequence ended, by the event loop's clock."""
+        self.adapter_ends: dict[str, float] = {}
+        """The same for the last sequence of each adapter."""
         self.first_token = Histogram(bounds.first_token)
         self.between_tokens = Histogram(bounds.between_tokens)
         self.per_token = Histogram(bounds.between_tokens)
@@ -132,6 +138,9 @@ class EngineMetrics:
 
     def on_finished(self, sequence: Sequence) -> None:
         self.endings[sequence.ending] += 1
+        self.last_end = sequence.finished
+        if sequence.adapter:
+            self.adapter_ends[sequence.adapter] = sequence.finished
         if sequence.ending == "abort":
             return
         decoding = sequence.finished - sequence.first

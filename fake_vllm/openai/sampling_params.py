@@ -47,6 +47,7 @@ def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
 
     Raises:
         VLLMValidationError: for the first that is wrong.
+        EngineError: if they cannot be sent to the engine core, in releases that do not check them.
     """
     size = config.frontend.vocab_size
     _check_logprob_counts(body, config)
@@ -54,6 +55,8 @@ def check_by_model(body: Body, config: EngineConfig, api: Api) -> None:
         _check_logit_bias_ids(body.logit_bias, size)
     if api.checks_stop_ids:
         _check_ids("stop_token_ids", body.stop_token_ids or [], size)
+    elif not all(map(_can_be_sent, body.stop_token_ids or ())):
+        raise _not_sent()
     _check_allowed_tokens(body.allowed_token_ids, size)
 
 
@@ -106,9 +109,9 @@ def _check_extra_args(body: Body, api: Api) -> None:
     pending: list[object] = [body.vllm_xargs, body.kv_transfer_params, body.ec_transfer_params]
     while pending:
         value = pending.pop()
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        if isinstance(value, int) and not _can_be_sent(value):
             if not api.checks_extra_args:
-                raise EngineError(500, "InternalServerError", "")
+                raise _not_sent()
             raise VLLMValidationError(
                 "extra_args integers must be between -2**63 and 2**64 - 1.", parameter="extra_args"
             )
@@ -116,6 +119,16 @@ def _check_extra_args(body: Body, api: Api) -> None:
             pending += value.values()
         elif isinstance(value, list):
             pending += value
+
+
+def _can_be_sent(value: int) -> bool:
+    """Return whether the API server can encode a number for the engine core."""
+    return -(2**63) <= value < 2**64
+
+
+def _not_sent() -> EngineError:
+    """Return the error of a request that cannot be encoded for the engine core."""
+    return EngineError(500, "InternalServerError", "")
 
 
 def _check_penalties(body: Body) -> None:

@@ -17,7 +17,9 @@ ENDINGS = ("stop", "length", "abort", "error")
 _SLEEP_STATES = {"awake": None, "weights_offloaded": 1, "discard_all": 2}
 _HIT_SOURCES = ("device", "host", "p2p", "disk", "external_unspecified")
 _REJECTIONS = ("max_num_queued_reqs", "max_num_queued_tokens")
-_MOST_LORA_SERIES = 64  # a limit of the fake: a real server keeps every combination of names
+_MOST_LORA_SERIES = 256  # a limit of the fake: a real server keeps every combination of names
+_STEP = 0.001
+"""Seconds before the end of an adapter's last request at which its last step is said to have been."""
 _BY_REASON = (
     "Number of waiting requests by reason. Reason labels: 'capacity' = waiting for scheduling capacity; 'deferred' ="
     " deferred by transient constraints (LoRA budget, KV transfer, blocked status). Sum of all reasons equals"
@@ -186,17 +188,28 @@ class VllmMetricsRenderer:
             yield "lora_requests_info", "Running stats on lora requests.", self._lora_info(stats)
 
     def _lora_info(self, stats: EngineStats) -> Values:
-        """Return the series of LoRA adapters: both labels name every adapter with a request, running or waiting."""
+        """Return the series of LoRA adapters: both labels name every adapter with a request, running or waiting.
+
+        The value is the time of the last step with these adapters. Of the combinations between two pages, the fake has
+        one series for each adapter.
+        """
         if not self._metrics.iteration.count:  # vLLM has the series from the first step on
             return {}
+        for adapter, ended in self._metrics.adapter_ends.items():
+            self._set_lora_series(adapter, stats.epoch + ended - _STEP)
+        self._metrics.adapter_ends.clear()
         names = ",".join(dict.fromkeys((*stats.running_adapters, *stats.waiting_adapters)))
+        busy = stats.running or stats.waiting
+        self._set_lora_series(names, stats.now if busy else stats.epoch + self._metrics.last_end)
+        return dict(self._lora)
+
+    def _set_lora_series(self, names: str, at: float) -> None:
         adapters = {"running_lora_adapters": names, "waiting_lora_adapters": names}
         info = labels({"max_lora": str(self._config.max_loras), **adapters})
         self._lora.pop(info, None)
-        self._lora[info] = stats.now
+        self._lora[info] = at
         if len(self._lora) > _MOST_LORA_SERIES:
             del self._lora[next(iter(self._lora))]
-        return dict(self._lora)
 
 
 def _families(kind: Kind, rows: Iterator[Row]) -> Iterator[MetricFamily]:

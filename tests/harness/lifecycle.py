@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from tests.twin.worlds import MODEL, a_scenario, adapters
 from twin.evaluate import invariants
-from twin.evaluate.invariants.violations import Violation
+from twin.evaluate.invariants.deadlines import Violation
 from twin.kernel.loop import run
 from twin.scenario import Scenario
 from twin.sim.simulation import Simulation

@@ -8,7 +8,7 @@ from typing import Any
 from fake_vllm.engine.engine import Engine
 from tests.twin.worlds import a_scenario, adapters
 from twin.evaluate import invariants
-from twin.evaluate.invariants.violations import Violation
+from twin.evaluate.invariants.deadlines import Violation
 from twin.kernel.loop import run
 from twin.sim.simulation import Simulation
 from twin.trace.lines import AdapterLine, EventLine, Line, RequestLine

@@ -787,8 +787,8 @@ MUTANTS = (
     Mutant(
         "a move that was decided is forgotten by the next write",
         "reconcile/planning/plan.py",
-        "        move=selection.move,\n    )",
-        "    )",
+        "        move=selection.move,\n        activation",
+        "        activation",
         "decision not persisted",
     ),
     Mutant(
@@ -834,5 +834,48 @@ MUTANTS = (
         '{"lora_name": name, "lora_path": path}',
         '{"lora_name": name, "lora_path": path, "load_inplace": path.startswith("/")}',
         "option with a lasting effect",
+    ),
+    # -- adapters on demand
+    Mutant(
+        "an adapter in use is unloaded as idle",
+        "demand/usage.py",
+        "return page.adapter_times.get(name) != before.adapter_times.get(name)",
+        "return False",
+        "requests between two pages not counted",
+    ),
+    Mutant(
+        "a pinned adapter is unloaded as idle",
+        "reconcile/planning/activation.py",
+        "if spec.pinned or snapshot.requested or usage is None",
+        "if snapshot.requested or usage is None",
+        "pin not asked",
+    ),
+    Mutant(
+        "an adapter is idle by metrics that have stopped",
+        "demand/usage.py",
+        "return _number(page.cpu_seconds) > _number(before.cpu_seconds) and _number",
+        "return _number",
+        "age of a page not checked",
+    ),
+    Mutant(
+        "the first request is lost",
+        "activator/activator.py",
+        "            self._wishes.add(key)\n",
+        "",
+        "nobody learns of the request",
+    ),
+    Mutant(
+        "a restart forgets that an adapter is wanted",
+        "api/annotations.py",
+        "patch[ACTIVATION] = None if after.activation is None else _activation_text(after.activation)",
+        "patch[ACTIVATION] = None",
+        "decision never persisted",
+    ),
+    Mutant(
+        "an idle adapter has no address",
+        "reconcile/planning/endpoints.py",
+        "activator = None if pods else snapshot.activator",
+        "activator = None",
+        "activator not published",
     ),
 )

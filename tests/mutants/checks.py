@@ -45,6 +45,7 @@ STORIES = (
     "test_dying_engines.py",
     "test_autoscaling.py",
     "test_rebalancing.py",
+    "test_on_demand.py",
     "test_refused_writes.py",
 )
 

@@ -104,6 +104,27 @@ def _with(template: dict[str, Any]) -> dict[str, Any]:
     return {"adapters": [own, template]}
 
 
+def _on_demand(folder: Path) -> str:
+    """Users ask for an adapter on demand, then nobody, then they come again; the operator is killed while it loads."""
+    users = [
+        _CROWD | {"rate": "12/min", "from": f"{start}s", "until": f"{end}s"} for start, end in ((50, 150), (230, 240))
+    ]
+    template = adapters(1, replicas=1, arrive={"at": "30s"}, spec={"activation": _ON_DEMAND})
+    lines = _world(
+        folder,
+        *users,
+        adapters=[template],
+        traffic={"rate": "0.0001/s", "output_tokens": 60, "crowds": users},
+        controller={"scrape_interval": "10s"},
+        faults=[{"kind": "controller-crash", "at": "52s", "restart_after": "5s"}],
+        duration="320s",
+    )
+    phases = [phase for phase, _ in groupby(line.phase for line in status_lines(lines)) if phase in ("Idle", "Running")]
+    return "" if phases == [*["Idle", "Running"] * 2, "Idle"] else f"it was {phases}"
+
+
+_ON_DEMAND = {"mode": "OnDemand", "idleSeconds": 60}
+
 DEMAND_WORLDS: dict[str, Callable[[Path], str]] = {
     "a crowd": _crowd,
     "metrics are missing": _gap,
@@ -111,4 +132,5 @@ DEMAND_WORLDS: dict[str, Callable[[Path], str]] = {
     "a shared budget": _budget,
     "scaling is paused": _paused,
     "no room to scale": _full,
+    "loaded on demand": _on_demand,
 }

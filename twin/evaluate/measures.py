@@ -14,12 +14,13 @@ import numpy as np
 from controller.engine.errors import name_taken
 from twin.evaluate.invariants import InvariantReport
 from twin.evaluate.percentiles import percentiles
-from twin.evaluate.traffic_measures import TrafficSummary
+from twin.evaluate.traffic_measures import OnDemandSummary, TrafficSummary
 from twin.trace.lines import (
     AdapterLine,
     Counts,
     EngineLine,
     EventLine,
+    HeldLine,
     Line,
     PodLine,
     RequestLine,
@@ -61,6 +62,7 @@ def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
         "reconciles": story.reconciles(),
         "placement": story.density.summary(),
         "traffic": story.traffic.summary(),
+        "on_demand": story.on_demand.summary(),
         "invariants": {
             "checked": verdicts.checked,
             "violations": len(verdicts.violations),
@@ -128,6 +130,8 @@ class _Adapter:
     lost: float | None = None
     """Time since which it has had fewer again."""
     placements: frozenset[str] = frozenset()
+    idled: bool = False
+    """True once it has waited for a request."""
 
 
 class _Density:
@@ -176,6 +180,7 @@ class _Density:
             },
             "jain": _rounded(float(loads.sum()) ** 2 / (loads.size * squares)) if squares else None,
             "pods_used": len(self._used),
+            "slot_hours": _rounded(sum(self._area.values()) / 3600) if loads.size else None,
         }
 
     def _settle(self, pod: str, t: float) -> None:
@@ -200,6 +205,7 @@ class _SummaryBuilder:
     moves: int = 0
     density: _Density = field(default_factory=_Density)
     traffic: TrafficSummary = field(default_factory=TrafficSummary)
+    on_demand: OnDemandSummary = field(default_factory=OnDemandSummary)
     _living: dict[str, _Adapter] = field(default_factory=dict)
     _created: int = 0
     _deleted: int = 0
@@ -222,6 +228,8 @@ class _SummaryBuilder:
                 self.density.see(line)
             case TrafficLine():
                 self.traffic.see(line)
+            case HeldLine():
+                self.on_demand.see(line)
             case EventLine(reason="Switched"):
                 self.switches += 1
 
@@ -259,9 +267,15 @@ class _SummaryBuilder:
         if adapter is None:
             return
         adapter.wanted = line.wanted
+        adapter.idled |= line.phase == "Idle"
         if line.phase == "Running" and not adapter.ran:
             adapter.ran = True
-            self.to_running.append(line.t - adapter.created)
+            if not adapter.idled:
+                self.to_running.append(line.t - adapter.created)
+        if line.phase == "Idle" and adapter.phase != "Idle":
+            adapter.full, adapter.lost = False, None
+        elif adapter.phase == "Idle" and line.phase != "Idle" and line.on_demand:
+            self.on_demand.cold_starts += 1
         adapter.phase = line.phase
         self._replicas(line, adapter)
         placements = frozenset(line.placements)
@@ -277,7 +291,7 @@ class _SummaryBuilder:
         """Record the time from losing a replica to having all desired replicas again."""
         wanted = 1 if line.wanted is None else line.wanted
         have = len(line.instances)
-        if line.deleting:
+        if line.deleting or line.phase == "Idle":
             return
         if have >= wanted > 0:
             if adapter.lost is not None:

@@ -1,11 +1,11 @@
-"""Traffic measures: the summary's `traffic.*`, and a table by adapter and minute."""
+"""Traffic measures: the summary's `traffic.*` and `on_demand.*`, and a table by adapter and minute."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twin.evaluate.percentiles import percentiles
-from twin.trace.lines import Line, TrafficLine
+from twin.trace.lines import HeldLine, Line, TrafficLine
 
 NO_ENDPOINT = "no endpoint"
 _FEWEST = 20
@@ -48,6 +48,31 @@ class TrafficSummary:
             "goodput": _goodput(self._good),
             "ttft_seconds": _spread(self._first),
             "e2e_seconds": _spread(self._whole),
+        }
+
+
+class OnDemandSummary:
+    """Accumulates requests that the activator has held."""
+
+    def __init__(self) -> None:
+        self.cold_starts = 0
+        """Loads of adapters that were idle."""
+        self._counts: Counter[str] = Counter()
+        self._first: list[float] = []
+
+    def see(self, line: HeldLine) -> None:
+        self._counts["held"] += line.event == "held"
+        self._counts["failed"] += line.event == "released" and line.cause != ""
+        if line.event == "answered":
+            self._first.append(line.seconds)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the measures. `ttft_seconds` is the time to the first token of the requests that were held."""
+        return {
+            "cold_starts": self.cold_starts,
+            "held": self._counts["held"],
+            "failed": self._counts["failed"],
+            "ttft_seconds": _spread(self._first),
         }
 
 

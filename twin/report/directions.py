@@ -12,7 +12,7 @@ _LOWER = (
     "adapters.failed", "adapters.pending", "loads.attempted", "loads.failed_retriable", "loads.failed_final",
     "loads.redundant", "engine_requests", "api_requests", "reconciles.total", "traffic.failed", "traffic.misrouted",
     "traffic.unrouted", "traffic.cold", "traffic.queued", "traffic.ttft_seconds", "traffic.e2e_seconds",
-    "invariants.violations",
+    "on_demand", "placement.slot_hours", "invariants.violations",
 )  # fmt: skip
 """Measures, or first parts of their names, of which less is better: waiting, failures, and work for the same result."""
 _HIGHER = ("availability", "adapters.running", "traffic.ok")

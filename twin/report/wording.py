@@ -40,6 +40,7 @@ _NOUNS = {
     "loads.failed_final": "loads failed with a final error",
     "loads.redundant": "redundant loads",
     "placement.pods_used": "pods used",
+    "placement.slot_hours": "slot-hours (time in which engines have adapters loaded)",
     "placement.jain": "fairness of placement (Jain)",
     "placement.adapters_per_pod.mean": "adapters per pod",
     "placement.adapters_per_pod.max": "adapters on the fullest pod",
@@ -51,6 +52,9 @@ _NOUNS = {
     "traffic.failed": "requests failed",
     "traffic.misrouted": "requests misrouted",
     "traffic.cold": "cold requests",
+    "on_demand.cold_starts": "loads on demand",
+    "on_demand.held": "requests held by the activator",
+    "on_demand.failed": "held requests that failed",
     "invariants.violations": "invariant violations",
 }
 _TIMES = {
@@ -59,6 +63,7 @@ _TIMES = {
     "backoff_seconds": "delay between attempts",
     "traffic.ttft_seconds": "time to first token",
     "traffic.e2e_seconds": "request latency",
+    "on_demand.ttft_seconds": "time to first token after a cold start",
 }
 _AMOUNTS = {"unavailable_adapter_seconds": " s"}
 """Measures of an amount instead of a number, each with its unit."""

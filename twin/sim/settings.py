@@ -152,6 +152,7 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
         list_timeout=controller.list_timeout,
         api_request=latency + queue,
         rebalance=controller.rebalance.algorithm != NONE,
+        activator_timeout=controller.activator_timeout,
         notes=list(scenario.notes),
     )
 

@@ -218,6 +218,7 @@ class Simulation:
             api_latency=self.scenario.cluster.api.latency,
             api_faults=self.api_faults,
             api_rate=ApiRate(controller.kube_api_qps, controller.kube_api_burst),
+            activator_timeout=controller.activator_timeout,
         )
 
     def _fault_context(self) -> FaultContext:

@@ -45,6 +45,8 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     """Longest time of one request of a busy operator to the API server: latency, and its own rate limit."""
     rebalance: bool = False
     """True if the operator moves replicas by itself."""
+    activator_timeout: float = 60.0
+    """Time for which a request is held while its adapter is loaded."""
     notes: list[str] = []
     """Limits of the simulation that affect the results, for example that a sidecar is not simulated."""
 
@@ -76,7 +78,7 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     uid: str
     generation: int
     wanted: int | None = None
-    """`spec.replicas`; None means every matching pod."""
+    """`spec.replicas`, 0 while it is idle; None means every matching pod."""
     artifact: str
     """Its URL, without users and queries."""
     digest: str = ""
@@ -107,6 +109,8 @@ class AdapterLine(_Line, frozen=True, kw_only=True, tag="adapter"):
     """True while this move is under way."""
     deleting: bool = False
     finalizer: bool = False
+    on_demand: bool = False
+    """True if its first request loads it."""
 
 
 class PodLine(_Line, frozen=True, kw_only=True, tag="pod"):
@@ -161,6 +165,8 @@ class SliceLine(_Line, frozen=True, kw_only=True, tag="slice"):
     addresses: list[str] = []
     """IP addresses of these pods, in the same order."""
     port: int = 0
+    activator: bool = False
+    """True if it publishes the operator's activator, and no pod."""
 
 
 class EngineLine(_Line, frozen=True, kw_only=True, tag="engine"):
@@ -266,6 +272,33 @@ class AnswerLine(_Line, frozen=True, kw_only=True, tag="answer"):
     """Digest of the weights that made blocks in the prefix cache for such a request; empty without any."""
 
 
+class HeldLine(_Line, frozen=True, kw_only=True, tag="held"):
+    """A request that the operator's activator gets, releases, and that an engine has answered."""
+
+    object: str
+    """Name of the adapter."""
+    id: int
+    """Number of the request, the same in all of its lines."""
+    event: Literal["held", "released", "answered"]
+    seconds: float = 0.0
+    """Time for which it was held; of `answered` the user's time to the first token."""
+    cause: str = ""
+    """Why it was not passed on, as in `TrafficLine.causes`."""
+
+
+class IdleLine(_Line, frozen=True, kw_only=True, tag="idle"):
+    """An adapter on demand that has had requests becomes Idle. Times are those of requests that engines received."""
+
+    object: str
+    idle_seconds: float
+    in_progress_since: float | None = None
+    """Time at which the oldest request in progress was sent; None without one."""
+    last_started: float | None = None
+    last_ended: float | None = None
+    """Start and end of the last request that has ended."""
+    pinned: bool = False
+
+
 class ControllerLine(_Line, frozen=True, kw_only=True, tag="controller"):
     """A replica starts, becomes leader, loses the lead, crashes or stops."""
 
@@ -317,6 +350,8 @@ Line = (
     | RequestLine
     | TrafficLine
     | AnswerLine
+    | HeldLine
+    | IdleLine
     | ApiLine
     | RefusedLine
     | ControllerLine

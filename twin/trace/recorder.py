@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from controller.api import annotations
-from controller.api.labels import MANAGED_BY, MANAGER, SERVICE_LABEL
+from controller.api.labels import ACTIVATOR_LABEL, MANAGED_BY, MANAGER, SERVICE_LABEL
 from controller.api.spec import artifact_of, lora_path, sidecar_needed
 from controller.api.types import MODEL_ADAPTERS, PODS
 from controller.cache.pod_view import pod_view
@@ -193,6 +193,7 @@ class Recorder:
     def _adapter(self, change: Change) -> Line:
         obj = change.object
         meta, spec, status = obj["metadata"], obj["spec"], obj.get("status", {})
+        phase = status.get("phase", "")
         selector = spec.get("podSelector", {})
         state = self._persisted_state(obj)
         conditions = status.get("conditions", [])
@@ -202,13 +203,13 @@ class Recorder:
             event=_EVENTS[change.type],  # type: ignore[arg-type]
             uid=meta["uid"],
             generation=meta.get("generation", 0),
-            wanted=spec.get("replicas"),
+            wanted=0 if phase == "Idle" else spec.get("replicas"),
             artifact=spec.get("artifactURL", ""),
             selector=selector.get("matchLabels", {}),
             expressions=[
                 (item["key"], item["operator"], item.get("values", [])) for item in selector.get("matchExpressions", [])
             ],
-            phase=status.get("phase", ""),
+            phase=phase,
             conditions={item["type"]: (item["status"], item.get("reason", "")) for item in conditions},
             message=_message(conditions),
             messages={item["type"]: item["message"] for item in conditions if _DIGIT.search(item.get("message", ""))},
@@ -222,6 +223,7 @@ class Recorder:
             moving=state.move is not None and state.move.under_way,
             deleting="deletionTimestamp" in meta,
             finalizer=annotations.FINALIZER in meta.get("finalizers", []),
+            on_demand=spec.get("activation", {}).get("mode") == "OnDemand",
         )
 
     def _persisted_state(self, adapter: Object) -> annotations.PersistedState:
@@ -286,7 +288,9 @@ class Recorder:
             self._managed_slices.add(_key(obj))
         if _key(obj) not in self._managed_slices:
             return None
-        ready = [item for item in obj.get("endpoints") or [] if item.get("conditions", {}).get("ready", True)]
+        activator = ACTIVATOR_LABEL in labels
+        endpoints = [] if activator else obj.get("endpoints") or []
+        ready = [item for item in endpoints if item.get("conditions", {}).get("ready", True)]
         return SliceLine(
             t=self.now(),
             object=_key(obj),
@@ -295,6 +299,7 @@ class Recorder:
             pods=[item.get("targetRef", {}).get("name", "") for item in ready],
             addresses=[item["addresses"][0] for item in ready],
             port=next((item.get("port") or 0 for item in obj.get("ports") or ()), 0),
+            activator=activator,
         )
 
     def _event(self, change: Change) -> Line | None:

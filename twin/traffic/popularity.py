@@ -1,4 +1,4 @@
-"""Chooses the adapter of a request: by popularity, among those that exist and have been Running once.
+"""Chooses the adapter of a request: by popularity, among those that exist and have been Running or Idle.
 
 A draw is made over all existing adapters; a request for one that has never run is not sent. Runs that differ only in
 policy therefore see the same requests, as far as the adapters are available.
@@ -56,5 +56,5 @@ class AdapterPopularity:
             self._weights[key] = self._initial.get(key, 1.0)
             self._keys[meta["name"]][key] = None
             self._sums = []
-        if obj.get("status", {}).get("phase") == "Running":
+        if obj.get("status", {}).get("phase") in ("Running", "Idle"):
             self._ran.add(key)

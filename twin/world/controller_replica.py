@@ -7,7 +7,7 @@ process starts without memory. Engines and API server continue with what they ha
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from twin.kernel.random_streams import Streams
 from twin.trace.lines import ControllerLine, LogLine
 from twin.trace.recorder import Recorder
 from twin.world.api_faults import ApiFaults
+from twin.world.network.activator_port import ActivatorPort, activator_settings
 from twin.world.network.transport import Network, NetworkTransport
 from twin.world.store_client import StoreClient, StoreContext
 
@@ -69,6 +70,8 @@ class ReplicaContext:
     api_latency: Latency
     api_faults: ApiFaults
     api_rate: ApiRate
+    activator_timeout: float = 60.0
+    """Time for which an activator holds a request."""
 
 
 class Replica:
@@ -88,6 +91,11 @@ class Replica:
         self.metrics = Metrics()
         """Metrics of the present or last incarnation."""
         self._context = context
+        self._activator = ActivatorPort()
+        address = activator_settings(number, context.activator_timeout)
+        context.network.activators[address.ip, address.port] = self._activator
+        self.operator_settings = replace(context.settings, activator=address)
+        """Settings of its operator, with its own address."""
         self.clock = SimulatedClock(context.env, context.epoch)
         self._incarnation = 0
         self._task: asyncio.Task[None] | None = None
@@ -125,12 +133,13 @@ class Replica:
             transport=transport,
             clock=self.clock,
             rng=context.streams.python(f"{stream}/policy"),
-            settings=context.settings,
+            settings=self.operator_settings,
             identity=self.name,
             log=self._log(),
             metrics=self.metrics,
         )
         self._operator = operator = Operator(dependencies, self._observe)
+        self._activator.open(lambda: operator.activator)
         self._emit("started")
         self._task = asyncio.get_running_loop().create_task(operator.run(), name=self.name)
         self._task.add_done_callback(self._ended)
@@ -139,6 +148,7 @@ class Replica:
         """Kill the process."""
         if self._task is None:
             return
+        self._activator.close()
         for connection in self._connections:
             connection.disconnect()
         task, self._task = self._task, None

@@ -13,6 +13,7 @@ from controller.api.labels import ENABLED_LABEL, MEMORY_LABEL
 from controller.api.types import ArtifactStatus, ModelAdapterStatus
 from controller.cache.selector_index import selector_predicate
 from controller.reconcile.actions import EmitEvent
+from controller.reconcile.planning.activation import idle_message, is_idle
 from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.inspection import fit_problem
 from controller.reconcile.planning.scaling import scaling_conditions
@@ -54,7 +55,7 @@ class ConditionBuilder:
         return self._status(self._input(phase, pods, reason, message))
 
     def not_serving(self) -> ModelAdapterStatus:
-        """Return the status of an adapter that no pod serves: Pending, Loading or Failed, and why."""
+        """Return the status of an adapter that no pod serves: Pending, Idle, Loading or Failed, and why."""
         return self._status(self._not_serving())
 
     def warnings(self) -> list[EmitEvent]:
@@ -107,6 +108,8 @@ class ConditionBuilder:
         problem = context.snapshot.problem
         if problem is not None:
             return self._input("Failed", (), problem.reason, problem.message)
+        if is_idle(context.snapshot):
+            return self._input("Idle", (), "Idle", idle_message(context.snapshot))
         reason, message = self._last_error()
         if self._is_refused():
             minutes = f"{context.settings.pod_cooldown / 60:g}"

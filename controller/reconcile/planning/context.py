@@ -12,7 +12,7 @@ from controller.reconcile.snapshot import Snapshot
 from controller.settings import Settings
 
 _DRAIN = 1.5
-"""Seconds between the withdrawal of a replica and its unload, after a change by demand or a move."""
+"""Seconds between the withdrawal of a replica and its unload, after a change by demand, a move, or when idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,15 @@ class PlanContext:
         return state.presence in (AdapterPresence.DESIRED, AdapterPresence.OTHER)
 
     def drained_at(self) -> float:
-        """Return the time until which a replica stays loaded that demand or a move has taken away; 0 if none does.
+        """Return the time until which a replica stays loaded that is no longer needed; 0 if none does.
 
         Gateways learn of its withdrawal late, and send it requests until then.
         """
         adapter, move = self.snapshot.adapter, self.selection.move
         scaled = scaled_at(adapter.metadata.annotations) if adapter.spec.autoscaling is not None else 0.0
-        times = (scaled, move.finished if move is not None else 0.0)
+        activation = self.snapshot.persisted.activation
+        decided = activation.since if activation is not None else 0.0
+        times = (scaled, decided, move.finished if move is not None else 0.0)
         return max((time + _DRAIN for time in times if 0 < time <= self.now), default=0.0)
 
     def publication_waits(self) -> bool:

@@ -12,7 +12,15 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from controller.api.labels import BASE_MODEL, MANAGED_BY, MANAGER, MODEL_LABEL, NAME_LABEL, SERVICE_LABEL
+from controller.api.labels import (
+    ACTIVATOR_LABEL,
+    BASE_MODEL,
+    MANAGED_BY,
+    MANAGER,
+    MODEL_LABEL,
+    NAME_LABEL,
+    SERVICE_LABEL,
+)
 from controller.api.ownership import owner_reference
 from controller.api.types import (
     Endpoint,
@@ -31,6 +39,7 @@ from controller.cache.pod_view import PodView
 from controller.reconcile.actions import Plan, PublishEndpoints, Write
 from controller.reconcile.replica_state import AdapterPresence, ReplicaState
 from controller.reconcile.snapshot import Snapshot
+from controller.settings import ActivatorSettings
 
 T = TypeVar("T", bound=Resource)
 
@@ -40,14 +49,19 @@ _DEFAULT_PORT = 8000
 
 
 def publication(snapshot: Snapshot, pods: Sequence[PodView]) -> PublishEndpoints | None:
-    """Return what has to be written so that exactly these pods are published; None if nothing has."""
+    """Return what has to be written so that exactly these pods are published; None if nothing has.
+
+    Without pods it is the activator, for an adapter on demand.
+    """
     adapter = snapshot.adapter
     service = snapshot.service
     current = {item.metadata.name: item for item in snapshot.slices}
-    if not pods and service is None and not current:
+    activator = None if pods else snapshot.activator
+    if not pods and activator is None and service is None and not current:
         return None
     port = _service_port(pods, service)
-    desired = slices_for(adapter, pods) or [_slice(adapter, ("IPv4", port, 0), ())]
+    empty = _slice(adapter, ("IPv4", port, 0), ()) if activator is None else _activator_slice(adapter, activator)
+    desired = slices_for(adapter, pods) or [empty]
     writes = [slice_write(item, current.get(item.metadata.name)) for item in desired]
     names = {item.metadata.name for item in desired}
     publish = PublishEndpoints(
@@ -79,7 +93,11 @@ def _without_dead(
     snapshot: Snapshot, states: Mapping[str, ReplicaState], item: EndpointSlice
 ) -> Write[EndpointSlice] | None:
     """Return the write that takes dead endpoints out of a slice; None if it has none."""
-    alive = tuple(endpoint for endpoint in item.endpoints if not _is_dead(snapshot, states, endpoint))
+    if ACTIVATOR_LABEL in item.metadata.labels:
+        addresses = (snapshot.activator.ip,) if snapshot.activator is not None else ()
+        alive = tuple(endpoint for endpoint in item.endpoints if endpoint.addresses == addresses)
+    else:
+        alive = tuple(endpoint for endpoint in item.endpoints if not _is_dead(snapshot, states, endpoint))
     if len(alive) == len(item.endpoints):
         return None
     return Write(
@@ -219,6 +237,16 @@ def _slice(adapter: ModelAdapter, place: tuple[str, int, int], endpoints: Sequen
         address_type=family,
         endpoints=tuple(endpoints),
         ports=(EndpointPort(name="http", port=port, protocol="TCP"),),
+    )
+
+
+def _activator_slice(adapter: ModelAdapter, activator: ActivatorSettings) -> EndpointSlice:
+    """Return the slice that publishes the activator; its label tells it from those of pods."""
+    family = "IPv6" if ":" in activator.ip else "IPv4"
+    made = _slice(adapter, (f"{family} activator", activator.port, 0), [Endpoint(addresses=(activator.ip,))])
+    labels = made.metadata.labels | {ACTIVATOR_LABEL: "true"}
+    return msgspec.structs.replace(
+        made, metadata=msgspec.structs.replace(made.metadata, labels=labels), address_type=family
     )
 
 

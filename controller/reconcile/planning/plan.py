@@ -32,6 +32,7 @@ from controller.reconcile.actions import (
     WriteAnnotations,
     WriteStatus,
 )
+from controller.reconcile.planning.activation import idle_scaling, is_idle, plan_activation
 from controller.reconcile.planning.conditions import ConditionBuilder
 from controller.reconcile.planning.context import PlanContext
 from controller.reconcile.planning.deletion import plan_deletion
@@ -40,7 +41,7 @@ from controller.reconcile.planning.inspection import inspection_due, is_inspecti
 from controller.reconcile.planning.moves import move_events, plan_move
 from controller.reconcile.planning.recovery import adopts_slices, plan_recovery
 from controller.reconcile.planning.scaling import plan_scaling, scaling_decision
-from controller.reconcile.planning.selection import Selection, select
+from controller.reconcile.planning.selection import Selection, select, select_none
 from controller.reconcile.planning.steps import PodStep, pod_steps
 from controller.reconcile.replica_state import ReplicaState, replica_states
 from controller.reconcile.snapshot import Snapshot
@@ -67,6 +68,11 @@ def _plan(snapshot: Snapshot, now: float, settings: Settings, policy: Policy, rn
         return recovery
     if meta.deletion_timestamp is not None:
         return plan_deletion(PlanContext(snapshot, states, Selection(pods=()), now, settings))
+    if (decided := plan_activation(snapshot, now, settings)) is not None:
+        return decided
+    if is_idle(snapshot) and snapshot.problem is None:
+        selection = select_none(snapshot, now, settings)
+        return _assemble(PlanContext(snapshot, states, selection, now, settings, idle_scaling(snapshot)))
     if (inspection := _plan_inspection(snapshot, states, now, settings)) is not None:
         return inspection
     scaling = scaling_decision(snapshot, now, settings)
@@ -159,6 +165,7 @@ def _persisted_after(context: PlanContext, steps: Sequence[PodStep]) -> Persiste
         placements=placements,
         attempts={pod_key(step.pod): step.attempt for step in steps if step.attempt is not None},
         move=selection.move,
+        activation=snapshot.persisted.activation if snapshot.adapter.spec.on_demand else None,
     )
 
 
@@ -227,7 +234,7 @@ def _phases_before(
     snapshot, phase = context.snapshot, context.snapshot.adapter.status.phase
     if serving:
         return
-    newly_selected = phase in ("", "Pending") and context.selection.pods and snapshot.problem is None
+    newly_selected = phase in ("", "Pending", "Idle") and context.selection.pods and snapshot.problem is None
     if newly_selected or (loads and phase == "Failed"):
         yield WriteStatus(conditions.serving("Scheduled", ()))
     if loads:

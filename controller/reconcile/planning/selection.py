@@ -83,6 +83,12 @@ def select(
     return replace(selection, candidates=len(candidates), wake=wake, move=step.record)
 
 
+def select_none(snapshot: Snapshot, now: float, settings: Settings) -> Selection:
+    """Return the selection of an adapter that is to be loaded nowhere."""
+    able = pods_able_to_load(snapshot.adapter.spec, snapshot.matching, settings)
+    return Selection((), candidates=len(able.stable(now, settings.stable_for)), move=snapshot.persisted.move)
+
+
 def _move_step(snapshot: Snapshot, states: Mapping[str, ReplicaState], able: PodIndex, now: float) -> MoveStep:
     record = snapshot.persisted.move
     if record is None:

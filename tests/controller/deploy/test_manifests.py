@@ -96,7 +96,7 @@ def test_every_option_is_in_the_deployment_with_its_default(overlay: tuple[str, 
     message = parse([], {name: item["value"] for name, item in variables.items() if name not in from_pod})
     assert message == Options()
     scope = {"LORA_CONTROLLER_NAMESPACES"} if overlay[0] == "single-namespace" else set()
-    assert from_pod == {"LORA_CONTROLLER_LEADER_ELECT_NAMESPACE"} | scope
+    assert from_pod == {"LORA_CONTROLLER_LEADER_ELECT_NAMESPACE", "LORA_CONTROLLER_ACTIVATOR_IP"} | scope
 
 
 def test_the_container_may_do_nothing_that_it_does_not_need(overlay: tuple[str, list[Object]]) -> None:

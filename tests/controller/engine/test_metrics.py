@@ -34,6 +34,7 @@ vllm:request_inference_time_seconds_sum{engine="0",model_name="qwen"} 14.0
 vllm:e2e_request_latency_seconds_sum{engine="0",model_name="qwen"} 99.0
 vllm:e2e_request_latency_seconds_count{engine="0",model_name="qwen"} 8.0
 """
+TIMES = {"sql": 100.5, "chat": 100.5, "code": 100.5, "old": 99.0}
 SGLANG = b"""sglang:num_running_reqs{model_name="q"} 2.0
 sglang:num_queue_reqs{model_name="q"} 5.0
 sglang:prompt_tokens_total{model_name="q"} 10.0
@@ -42,6 +43,7 @@ sglang:e2e_request_latency_seconds_count{model_name="q"} 4.0
 """
 PROCESS = b"""# TYPE process_start_time_seconds gauge
 process_start_time_seconds 1.78233e+09
+process_cpu_seconds_total 12.75
 http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 90.0
 http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 3.0
 http_requests_total{handler="none",method="GET",status="4xx"} 1.0
@@ -53,9 +55,9 @@ SIDECAR = b'aibrix:queue_size{model_name="q"} 4.0\naibrix:generation_tokens_tota
 @pytest.mark.parametrize(
     ("page", "reading"),
     [
-        (VLLM, MetricsSample(16.0, 8.0, 2500.0, 4.0, frozenset({"sql", "chat", "code"}))),
+        (VLLM, MetricsSample(16.0, 8.0, 2500.0, 4.0, frozenset({"sql", "chat", "code"}), adapter_times=TIMES)),
         (SGLANG, MetricsSample(6.0, 4.0, 20.0, 7.0)),
-        (PROCESS, MetricsSample(started_at=1.78233e9, refused=4.0)),
+        (PROCESS, MetricsSample(started_at=1.78233e9, refused=4.0, cpu_seconds=12.75)),
         (SIDECAR, MetricsSample(None, None, 7.0, 4.0)),
         (b"vllm:num_requests_running NaN\nvllm:num_requests_waiting 2\n", MetricsSample(requests=2.0)),
         (b"", MetricsSample()),

@@ -53,8 +53,8 @@ def test_names_types_labels_and_buckets_are_those_of_vllm() -> None:
     assert families["vllm:num_requests_running"].type == "gauge"  # type: ignore[attr-defined]
     assert families["vllm:request_success"].type == "counter"  # type: ignore[attr-defined]
     assert {s.labels["engine"] for s in first.samples} == {"0"}  # type: ignore[attr-defined]
-    (lora,) = families["vllm:lora_requests_info"].samples  # type: ignore[attr-defined]
-    assert set(lora.labels) == {"max_lora", "running_lora_adapters", "waiting_lora_adapters"}
+    for lora in families["vllm:lora_requests_info"].samples:  # type: ignore[attr-defined]
+        assert set(lora.labels) == {"max_lora", "running_lora_adapters", "waiting_lora_adapters"}
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ LINES: tuple[Line, ...] = (
     LeaseLine(t=1.0, by="c-0", until=16.0),
     PodLine(t=2.0, object=P, event="created", uid="p", ip="10.0.0.1", ready=True, engine="e", port=8000),
     EngineLine(t=2.0, object=P, engine="e", event="started"),
+    ApiLine(t=2.5, object=A, by="c-0", verb="patch", resource="modeladapters", code=200),
     AdapterLine(t=3.0, object=A, event="created", uid="a", generation=1, artifact="s3://b/a", wanted=1),
     SecretLine(t=4.0, object="default/key", event="updated", version="9"),
     RequestLine(t=5.0, object=P, id=1, event="sent", by="c-0", verb="load", adapter="a", engine="e", root="s3://b/a"),

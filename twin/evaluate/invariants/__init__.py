@@ -1,23 +1,35 @@
 """Invariants of every run, checked on the trace alone. Start reading at `check`.
 
 `state.py` replays the trace into the current state, `tolerances.py` has what faults excuse, and `deadlines.py` turns a
-wrong state that lasts too long into a violation. `safety.py`, `requests.py`, `weights.py`, `progress.py`, `claims.py`
-and `cost.py` have one class for each of the fifteen invariants, `liveness.py` has what must be reached eventually.
-`own_faults.py` and `placement.py` have what is not the operator's fault, `causes.py` what an operator reacts to; each
-bound is documented where it is used.
+wrong state that lasts too long into a violation. `safety.py`, `requests.py`, `weights.py`, `progress.py`, `claims.py`,
+`cost.py` and `on_demand.py` have one class for each of the sixteen invariants, `liveness.py` has what must be reached
+eventually. `own_faults.py` and `placement.py` have what is not the operator's fault, `causes.py` what an operator
+reacts to; each bound is documented where it is used.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 from twin.evaluate.invariants.base import Invariant
+from twin.evaluate.invariants.deadlines import Violation
 from twin.evaluate.invariants.liveness import Liveness
 from twin.evaluate.invariants.safety import SAFETY
 from twin.evaluate.invariants.state import ClusterState
-from twin.evaluate.invariants.violations import InvariantReport, Violation
 from twin.trace.lines import Line, Run
 
 __all__ = ["InvariantReport", "Violation", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class InvariantReport:
+    """Result of checking all invariants; the violations are sorted by time."""
+
+    checked: int
+    """Number of single checks. No violation means little if there were few checks."""
+    violations: tuple[Violation, ...]
+    liveness_judged: bool
+    """True if the run was long enough after its last fault to check liveness."""
 
 
 def check(lines: Sequence[Line]) -> InvariantReport:

@@ -16,6 +16,7 @@ from twin.trace.lines import (
     Counts,
     EngineLine,
     FaultLine,
+    HeldLine,
     Line,
     PodLine,
     RequestLine,
@@ -46,7 +47,7 @@ class Causes:
     _unloading: set[tuple[str, str]] = field(default_factory=set)
     """(pod, adapter) of unloads in flight; an engine that drops an adapter without one has lost it."""
     _scaled: set[str] = field(default_factory=set)
-    """Adapters whose replicas follow users' demand, which has a say once a minute."""
+    """Adapters whose replicas follow users' demand, or that are loaded on demand, which has a say once a minute."""
     _changed: str = ""
     """Object of the last line, if it changed and the writer is not known yet."""
 
@@ -85,6 +86,8 @@ class Causes:
             case EngineLine() | PodLine() | SecretLine():
                 self._namespaces[line.object.split("/")[0]] += 1
                 self.last = line.t
+            case HeldLine(event="held"):
+                self._add(line.object, line.t)
             case Counts():
                 for adapter in sorted(self._scaled):
                     self._add(adapter, line.t)
@@ -96,7 +99,8 @@ class Causes:
                 self._add(self.adapter_of(line), line.t)
 
     def _adapter(self, line: AdapterLine) -> None:
-        if line.conditions.get("ScalingActive", ("", ""))[0] == "True" and line.event != "deleted":
+        follows = line.on_demand or line.conditions.get("ScalingActive", ("", ""))[0] == "True"
+        if follows and line.event != "deleted":
             self._scaled.add(line.object)
         else:
             self._scaled.discard(line.object)

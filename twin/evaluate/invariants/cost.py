@@ -87,17 +87,10 @@ class RequestsHaveCauses:
         match line:
             case ApiLine() if line.resource not in ("leases", "events") and line.code < 400:
                 self._write(line)
-            case AdapterLine():
-                if line.event != "deleted" and says(line, OWN_FAULT):
-                    self._faulty.add(line.object)
-                else:
-                    self._faulty.discard(line.object)
             case EventLine():
                 self._event(line)
             case AdapterLine():
-                self._place(line)
-                if line.move:
-                    self._move(line)
+                self._adapter(line)
             case RequestLine(event="sent"):
                 self._sent(line)
             case RequestLine():
@@ -109,6 +102,15 @@ class RequestsHaveCauses:
             case Counts() if line.seconds == _MINUTE and self._causes.last + self._longest + _MINUTE < line.t:
                 self._idle(line)
 
+    def _adapter(self, line: AdapterLine) -> None:
+        if line.event != "deleted" and says(line, OWN_FAULT):
+            self._faulty.add(line.object)
+        else:
+            self._faulty.discard(line.object)
+        self._place(line)
+        if line.move:
+            self._move(line)
+
     def _write(self, line: ApiLine) -> None:
         adapter = self._causes.adapter_of(line)
         resource = f"{line.resource}/{line.subresource}" if line.subresource else line.resource
@@ -119,7 +121,7 @@ class RequestsHaveCauses:
         if line.resource == "endpointslices":
             most += SLICES_OF_A_POD * len(self.state.slices[adapter])
         elif line.resource == "modeladapters":
-            most += len(self.state.pods) + self._placed[adapter][1]
+            most += len(self.state.pods) + self._most_placed(adapter)
         self._count(adapter, resource, most, line.t)
         mark, since = self._since.get(adapter, (None, 0.0))
         if mark != self._causes.mark(adapter):
@@ -127,6 +129,10 @@ class RequestsHaveCauses:
         elif line.t > max(since, self.state.resumed_at) + self._bound(line.t):
             text = f"a {line.verb} of {resource}, {line.t - since:.0f} s after anything else happened to it"
             self._violate(line.t, line.object, text)
+
+    def _most_placed(self, adapter: str) -> int:
+        _, most, _ = self._placed.get(adapter, (None, 0, 0))
+        return most
 
     def _place(self, line: AdapterLine) -> None:
         mark, count = self._causes.mark(line.object), len(line.placements)

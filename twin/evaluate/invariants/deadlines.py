@@ -1,4 +1,4 @@
-"""Deadlines of one invariant: a wrong state that lasts longer than its bound becomes a violation.
+"""Violations and deadlines of one invariant: a wrong state that lasts longer than its bound becomes a violation.
 
 Deadlines are suspended while no replica can act, and restart when one can (`reset`).
 """
@@ -7,13 +7,25 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from twin.evaluate.invariants.violations import Violation
-
 Restart = Callable[[Hashable, float], tuple[float, float]]
 """Given a key whose deadline is over and the time, returns (since when it has been wrong without an excuse, bound)."""
 
 TOLERANCE = 0.001
 """Seconds. Trace lines are rounded to microseconds, and a wait is the difference of several of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One violation of an invariant."""
+
+    t: float
+    """Seconds since the start of the run."""
+    invariant: int | str
+    """Number of the invariant, or `liveness`."""
+    object: str
+    message: str
+    context: tuple[int, ...] = ()
+    """Indices of the trace lines around it."""
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ and 30 s. A run that ends earlier, or whose faults last until its end, is not ch
 from collections import defaultdict
 
 from controller.api.spec import artifact_of, lora_path
+from twin.evaluate.invariants.deadlines import Violation
 from twin.evaluate.invariants.own_faults import OWN_FAULT, SAID_BY_ENGINE, says
 from twin.evaluate.invariants.placement import ready_takers
 from twin.evaluate.invariants.state import ClusterState
 from twin.evaluate.invariants.tolerances import settled_at
-from twin.evaluate.invariants.violations import Violation
 from twin.trace.lines import (
     AdapterLine,
     ApiLine,
@@ -90,6 +90,9 @@ class Liveness:
                 line = self._state.adapters.get(object_)
                 if self._state.run.rebalance and _adapter_of(object_, what) in self._state.adapters:
                     continue  # a replica may be moved at any time
+                owner = self._state.adapters.get(_adapter_of(object_, what))
+                if owner is not None and owner.on_demand:
+                    continue  # users' requests load it, and their absence unloads it
                 if line is None or not (says(line, OWN_FAULT) or (what == _STATUS and _follows_demand(line))):
                     found.append(Violation(t, "liveness", object_, f"still active: {what}", (index,)))
         return found

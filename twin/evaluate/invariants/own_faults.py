@@ -26,7 +26,7 @@ WITHOUT_CREDENTIALS = frozenset(
 OWN_FAULT = (
     SAID_BY_ENGINE
     | WITHOUT_CREDENTIALS
-    | {"UnknownScheduler", "UnsupportedArtifact", "InvalidTimeout", "ServiceNameTaken"}
+    | {"NoActivator", "UnknownScheduler", "UnsupportedArtifact", "InvalidTimeout", "ServiceNameTaken"}
 )
 """All condition reasons that an operator cannot resolve."""
 

@@ -10,6 +10,7 @@ from twin.evaluate.invariants.base import EVERY_LINE, AdapterInvariant, Kinds
 from twin.evaluate.invariants.claims import ClaimsHaveHappened
 from twin.evaluate.invariants.cost import RequestsHaveCauses
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
+from twin.evaluate.invariants.on_demand import OnDemandKeepsItsPromises
 from twin.evaluate.invariants.own_faults import REFUSED_PUBLICATION, WITHOUT_CREDENTIALS, says
 from twin.evaluate.invariants.progress import LoadsAreSent
 from twin.evaluate.invariants.requests import AttemptsRespectBackoff, LoadsTargetReadyPods, UnloadsFollowWithdrawal
@@ -368,5 +369,6 @@ SAFETY = (
     ClaimsHaveHappened,
     RequestsHaveCauses,
     DeadPodsAreWithdrawn,
+    OnDemandKeepsItsPromises,
 )
 """All invariants but liveness."""

@@ -14,6 +14,7 @@ from controller.api.types import KINDS
 from twin.apiserver import ApiError, Store
 from twin.apiserver.codec.field_validation import split_unknown_fields
 from twin.apiserver.codec.known_fields import UnknownField
+from twin.apiserver.registry.groups.leader_worker_rules import leader_worker_set_errors
 from twin.scenario.errors import Path, Problem, choices, closest
 from twin.scenario.manifests.autoscaler_notes import AUTOSCALER
 from twin.scenario.manifests.not_simulated import reason_ignored
@@ -80,11 +81,14 @@ class Admission:
     def refusals(self, obj: dict[str, Any]) -> list[tuple[Path, str]]:
         """Return the errors of the server for an object: field path and message.
 
-        The pods of a group are checked as well: their operator would create pods that the server refuses.
+        A LeaderWorkerSet is checked as its webhook does. The pods of a group are checked as well: their operator would
+        create pods that the server refuses.
         """
         refused = self._refused(obj)
         if refused or obj["kind"] not in group_definitions():
             return refused
+        if obj["kind"] == "LeaderWorkerSet":
+            refused += [(field_path(e.field, obj), f"its webhook: {e.body}") for e in leader_worker_set_errors(obj)]
         for pod, at in _pods_of(obj):
             refused += [((*at, *path[1:]), message) for path, message in self._refused(pod)]
         return refused

@@ -36,6 +36,7 @@ RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"  # k8s.io/apimachinery, util/rand: letters of generated names
 _GPUS_PER_NODE = 8
 _REFERENCES = {"Secret": ("secretKeyRef", "secretRef"), "ConfigMap": ("configMapKeyRef", "configMapRef")}
+_SUBSTITUTION = re.compile(r"\$\(.+\)|`.+`")  # of a shell, as in `--max-loras $(nproc)`
 _SURGE = 0.25  # Kubernetes' default of a Deployment's maxSurge
 
 
@@ -176,11 +177,14 @@ def check_engine(workload: Workload, version: str) -> Problem | None:
     except EngineConfigError as error:
         at: Path = (*workload.at, "containers", workload.containers.index(container))
         flag = error.flag or _flag_in(str(error))
+        message, hint = f"the engine would not start: {error}", ""
+        if _SUBSTITUTION.search(str(error)):
+            message, hint = f"the output of a command is not known here: {error}", "write the value itself"
         for key in ("command", "args"):
             for index, word in enumerate(container.get(key) or ()):
                 if flag and word.replace("_", "-").startswith(flag):
-                    return workload.entry.problem((*at, key, index), f"the engine would not start: {error}")
-        return workload.entry.problem(at, f"the engine would not start: {error}")
+                    return workload.entry.problem((*at, key, index), message, hint)
+        return workload.entry.problem(at, message, hint)
     return None
 
 

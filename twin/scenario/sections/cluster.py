@@ -372,9 +372,11 @@ class Controller(ScenarioModel):
     audit_interval: PositiveDuration = 60.0
     """Interval of listing the adapters of each engine."""
     scrape_interval: PositiveDuration = 15.0
-    """Interval of reading an engine's metrics, if a policy or an adapter with autoscaling needs them."""
+    """Interval of reading an engine's metrics, if a policy, autoscaling or an adapter on demand needs them."""
     autoscaling_budget: Whole = 0
     """Replicas above their minimum that all adapters with autoscaling may have in total; 0 sets no limit."""
+    activator_timeout: PositiveDuration = 60.0
+    """Time for which the activator holds a request for an adapter on demand while it is loaded."""
     rebalance: Rebalancing = Rebalancing()
     """Moves of replicas that are placed."""
     list_timeout: PositiveDuration = 30.0

@@ -24,11 +24,13 @@ _TABLE = {
     "api_requests": "total get list watch create patch delete conflicts throttled",
     "reconciles": "total with_actions",
     "placement.adapters_per_pod": "mean max cv",
-    "placement": "jain pods_used",
+    "placement": "jain pods_used slot_hours",
     "traffic": "requests ok failed misrouted unrouted cold queued",
     "traffic.goodput": "share worst_adapter worst_namespace",
     "traffic.ttft_seconds": "p50 p95 p99",
     "traffic.e2e_seconds": "p50 p95 p99",
+    "on_demand": "cold_starts held failed",
+    "on_demand.ttft_seconds": "p50 p95 p99",
     "invariants": "checked violations",
 }
 MEASURES: tuple[str, ...] = (

@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from controller.api.labels import ENGINE_LABEL
+from fake_vllm.cli import command_line
+from fake_vllm.engine.config import EngineConfigError
 from fake_vllm.engine.versions import DEFAULT_VERSION
 from formats.engine_command import EngineCommand, expand_variables, read_command
 from formats.engine_container import RUNTIME_SIDECAR, ContainerFacts, engine_container, is_accelerator
@@ -16,6 +18,7 @@ from twin.apiserver.meta.objects import Object
 
 _OPERATOR = "lora-controller"
 _ENGINES = ("vllm", "sglang")
+_PROJECT = "vllm-project/"  # organisation that also has images of other programs
 _HELPERS = ("DaemonSet", "Job", "RoleSet", "StormService")
 """Kinds whose pods are engines only if they name one: others install, collect, fetch or route something."""
 _ENGINE_LABELS = ("model.aibrix.ai/", "adapter.model.aibrix.ai/")
@@ -79,7 +82,7 @@ def looks_like_engine(container: Object) -> bool:
     """Return True if the image or the program names vLLM or SGLang; arguments such as a router's do not count."""
     command = command_of(container)
     program = [str(word) for word in command[: next((i for i, word in enumerate(command) if word[:1] == "-"), None)]]
-    words = (*program, str(container.get("image", "")))
+    words = (*program, str(container.get("image", "")).replace(_PROJECT, ""))
     return any(engine in word.lower() for word in words for engine in _ENGINES) or bool(_command(container).flavor)
 
 
@@ -109,12 +112,28 @@ def runs_engine(kind: str, labels: Mapping[str, str], containers: Sequence[Objec
         return False
     if labels.get(_WORKER_INDEX, "0") != "0" or labels.get(GROUP_INDEX, "0") != "0" or _RAY_NODE in labels:
         return any(serves_api(container) for container in containers)
-    if any(looks_like_engine(container) for container in containers):
+    others = [container for container in containers if container.get("name") != RUNTIME_SIDECAR]
+    candidates = [container for container in others if not starts_another_program(container)]
+    if any(looks_like_engine(container) for container in candidates):
         return True
     if kind in _HELPERS:
         return False
-    named = any(label.startswith(_ENGINE_LABELS) for label in labels)
-    return named or any(_requests_accelerator(container) for container in containers)
+    named = bool(candidates) and any(label.startswith(_ENGINE_LABELS) for label in labels)
+    return named or any(_requests_accelerator(container) for container in candidates)
+
+
+def starts_another_program(container: Object) -> bool:
+    """Return True if the command names no engine, and its arguments are none of an engine: `python app.py`."""
+    if not container.get("command") or _command(container).flavor:
+        return False
+    command = [str(word) for word in command_of(container)]
+    if any(engine in word.lower() for word in command for engine in _ENGINES):
+        return False
+    try:
+        command_line.read(command, {}, version=version_of(container), dialect="")
+    except EngineConfigError:
+        return True
+    return False
 
 
 def _command(container: Object) -> EngineCommand:

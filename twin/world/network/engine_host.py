@@ -36,6 +36,8 @@ STARTUP = LogNormal(45.0, 90.0)  # seconds; loading weights and capturing graphs
 LOAD = LogNormal(1.8, 6.0)  # seconds, once the artifact is on the pod; reported values range from tens of ms to 8 s
 UNLOAD = Constant(0.02)  # seconds; removing a name, or dropping weights
 PORT_CLOSES = 1.0  # seconds after the end of the engine core; seen on vLLM 0.32.0
+_CPU_SHARE = 0.004
+"""CPU that the server's process uses while idle and read every few seconds (seen on vLLM 0.32.0, CPU build)."""
 PROCESS_ENDS = 6.0  # seconds after it; the same
 
 
@@ -107,6 +109,8 @@ class EngineHost:
         self._config: EngineConfig | None = None
         self._on_exit: OnExit = _ignore
         self._disk: set[str] = set()
+        self._started = 0.0
+        """Time at which the engine began to listen."""
         self._startup = Timer(self._env, self._listen)
         self._port = Timer(self._env, self._close_port)
         self._end = Timer(self._env, self._exit)
@@ -205,7 +209,7 @@ class EngineHost:
         except EngineConfigError as error:
             self._on_exit(error.exit_code, str(error))
             return
-        self.listening = True
+        self.listening, self._started = True, float(self._env.now)
         self._on_engine(self, "started", "", "")
         for name, root in self.engine.adapters.items():
             self._on_engine(self, "loaded", name, root)
@@ -229,8 +233,14 @@ class EngineHost:
                 on_death=self._on_death,
                 created=self._epoch + int(self._env.now),
                 epoch=self._epoch,
+                process_page=self._process_page,
             ),
         )
+
+    def _process_page(self) -> str:
+        """Return the metrics of the engine's process that the operator reads."""
+        seconds = _CPU_SHARE * (float(self._env.now) - self._started)
+        return f"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {seconds:.2f}\n"
 
     def _on_adapter_event(self, change: AdapterEvent) -> None:
         self._on_engine(self, change.event, change.adapter, change.root)

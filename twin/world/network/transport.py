@@ -41,6 +41,7 @@ from fake_vllm.router import (
 from twin.kernel.random_streams import Streams
 from twin.trace.lines import RequestLine
 from twin.trace.recorder import Recorder
+from twin.world.network.activator_port import ActivatorPort
 from twin.world.network.engine_host import EngineHost
 from twin.world.network.http_adapter import map_errors, to_client, to_engine
 
@@ -86,6 +87,8 @@ class Network:
         self._requests = 0
         self.changes: Counter[str] = Counter()
         """Loads and unloads that have succeeded, by the pod's address."""
+        self.activators: dict[tuple[str, int], ActivatorPort] = {}
+        """Activators of the operator's replicas, by address and port."""
         self._work: set[asyncio.Task[Response | Stream]] = set()
 
     def transport(self, by: str, caller: str = "controller", on_request: OnRequest = _ignore) -> "NetworkTransport":
@@ -155,6 +158,8 @@ class NetworkTransport(httpx.AsyncBaseTransport):
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         network, url = self._network, request.url
+        if (activator := network.activators.get((url.host, url.port or _HTTP_PORT))) is not None:
+            return await activator.respond(self, request)
         host = network.hosts(url.host)
         path = url.path
         verb = _VERBS.get(path)

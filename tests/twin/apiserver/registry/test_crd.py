@@ -81,8 +81,18 @@ def test_a_name_that_no_service_can_have_is_refused(store: Store, an_adapter: An
         ({"autoscaling": {"target": {"concurrency": 8}}}, "spec.autoscaling.max: Required value"),
         (
             {"autoscaling": {"min": 0, "max": 2, "target": {"concurrency": 8}}},
-            "spec.autoscaling.min in body should be greater than or equal to 1",
+            "spec.autoscaling.min: Invalid value: 0: min is below 1: give at least 1; to unload the adapter when",
         ),
+        ({"activation": {"mode": "Sometimes"}}, 'spec.activation.mode: Unsupported value: "Sometimes"'),
+        (
+            {"activation": {"mode": "OnDemand", "idleSeconds": 5}},
+            "spec.activation.idleSeconds: Invalid value: 5: idleSeconds is below 60: use is measured by metrics that",
+        ),
+        (
+            {"activation": {"idleSeconds": 600}},
+            "spec.activation.idleSeconds: Invalid value: 600: idleSeconds needs mode OnDemand: set it, or remove",
+        ),
+        ({"activation": {"mode": "OnDemand", "idleSeconds": 1000000}}, "should be less than or equal to 604800"),
         ({"autoscaling": {"max": 2, "target": {"concurrency": 0}}}, "should be greater than or equal to 0.1"),
         ({"schedulerName": "x" * 254}, "spec.schedulerName: Too long: may not be more than 253 bytes"),
     ],

@@ -11,6 +11,7 @@ from twin.world.kubelet.pod_spec import (
     has_runtime_sidecar,
     long_running,
     port_of,
+    runs_engine,
     version_of,
 )
 from twin.world.scheduling.scheduler import gpus_of, tolerates
@@ -31,6 +32,25 @@ def test_the_engine_is_the_container_that_looks_like_one(engine: dict[str, Any])
     other = {"name": "web", "image": "nginx"}
     for containers in ([{"name": "main", **engine}, other], [other, {"name": "main", **engine}]):
         assert engine_of({}, {"containers": containers}) == "main"
+
+
+@pytest.mark.parametrize(
+    ("container", "runs"),
+    [
+        ({"image": "aibrix/vllm-mock:nightly", "command": ["python", "app.py"]}, False),
+        ({"image": "vllm/vllm-openai:v0.9.1", "command": ["sh", "-c"], "args": ["sleep 6000"]}, False),
+        ({"image": "nvcr.io/tensorrt-llm", "command": ["trtllm-serve", "serve", "/models/qwen"]}, False),
+        ({"image": "ghcr.io/vllm-project/semantic-router/extproc:v1", "args": ["--secure=false"]}, False),
+        ({"image": "acme/xdit", "command": ["sh", "-c"], "args": ["python3 launch.py --model_path /models/x"]}, False),
+        ({"image": "vllm/vllm-openai:v0.9.1", "command": ["./start.sh"], "args": ["--max-loras", "4"]}, True),
+        ({"image": "vllm/vllm-openai:v0.9.1", "command": ["python", "/opt/my_vllm.py"]}, True),
+        ({"image": "vllm/vllm-openai:v0.9.1", "args": ["--no-such-flag"]}, True),
+    ],
+)
+def test_pods_whose_command_is_another_program_run_no_engine(container: dict[str, Any], runs: bool) -> None:
+    sidecar = {"name": "aibrix-runtime", "image": "aibrix/runtime:v0.4.1", "command": ["aibrix_runtime"]}
+    labels = {"model.aibrix.ai/name": "m"} if "secure" not in str(container) else {}
+    assert runs_engine("Deployment", labels, [{"name": "main", **container}, sidecar]) is runs
 
 
 def test_native_sidecars_are_the_init_containers_that_keep_running() -> None:
