@@ -30,6 +30,7 @@ from twin import analysis, cli
 from twin.experiments.design import SOURCE
 from twin.experiments.search_space import parse_dimension
 from twin.scenario import ScenarioErrors, load
+from twin.scenario.manifests.admission import definition
 
 PLAIN: Mapping[tuple[str, str], str] = {
     ("docs/architecture.md", "mermaid"): "a drawing",
@@ -123,6 +124,9 @@ def check_yaml(folder: Path, content: Mapping[str, Any]) -> None:
             scenario(folder, {"objects": [{**role, **content}]})
         case {"spec": {"artifactURL": _} as spec}:
             scenario(folder, {"objects": [an_adapter(spec)]})
+        case {"status": {"artifact": facts}}:
+            schema = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+            assert set(facts) <= set(schema["properties"]["status"]["properties"]["artifact"]["properties"])
         case {"containers": _} | {"metadata": {"labels": _}} | {"metadata": {"annotations": _}}:
             scenario(folder, {"objects": [in_a_pod(content)], "manifests": []})
         case _ if all("/" in key for key in content):
