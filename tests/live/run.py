@@ -21,6 +21,8 @@ from twin.scenario import load
 SCENARIOS = Path("scenarios")
 OUT = Path("reports/live")
 _NOT_SCENARIOS = ("manifests",)
+_TOO_LONG = ("fleet-day.yaml",)
+"""A day with so many adapters, which would be served in real time; it runs only if it is named."""
 _LONGEST = 5400.0  # seconds of the machine for one scenario
 _CROWD = 500
 """Number of adapters above which a scenario runs alone and in real time: at a higher speed the operator would send more
@@ -44,7 +46,12 @@ def files(chosen: Sequence[str]) -> list[Path]:
     """Return the scenarios below these files and folders."""
     roots = [Path(name) for name in chosen] or [SCENARIOS]
     result = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*.yaml")))]
-    return [path for path in result if not set(path.parts) & set(_NOT_SCENARIOS)]
+    named = [path for path in roots if path.is_file()]
+    return [
+        path
+        for path in result
+        if not set(path.parts) & set(_NOT_SCENARIOS) and (path in named or path.name not in _TOO_LONG)
+    ]
 
 
 def crowded(file: Path) -> bool:
