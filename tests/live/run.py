@@ -22,7 +22,7 @@ SCENARIOS = Path("scenarios")
 OUT = Path("reports/live")
 _NOT_SCENARIOS = ("manifests",)
 _TOO_LONG = ("fleet-day.yaml",)
-"""A day with so many adapters, which would be served in real time; it runs only if it is named."""
+"""A day with more than `_CROWD` adapters would be served in real time; it runs only if it is named."""
 _LONGEST = 5400.0  # seconds of the machine for one scenario
 _CROWD = 500
 """Number of adapters above which a scenario runs alone and in real time: at a higher speed the operator would send more

@@ -862,7 +862,7 @@ MUTANTS = (
         "activator/activator.py",
         "            self._wishes.add(key)\n",
         "",
-        "nobody learns of the request",
+        "the request wakes no adapter",
     ),
     Mutant(
         "a restart forgets that an adapter is wanted",

@@ -105,7 +105,7 @@ def _with(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on_demand(folder: Path) -> str:
-    """Users ask for an adapter on demand, then nobody, then they come again; the operator is killed while it loads."""
+    """Users ask for an adapter on demand, pause, and ask again; the operator is killed while it loads."""
     users = [
         _CROWD | {"rate": "12/min", "from": f"{start}s", "until": f"{end}s"} for start, end in ((50, 150), (230, 240))
     ]

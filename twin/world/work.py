@@ -26,7 +26,7 @@ class Timer:
 
     @property
     def due(self) -> float | None:
-        """Time of the call; None if there is none."""
+        """Time of the call; None if no call is due."""
         return self._set_for
 
     def set(self, at: float | None) -> None:

@@ -24,7 +24,7 @@ AFTER = replace(BEFORE, cpu_seconds=5.1)
         (replace(AFTER, tokens=200.0, adapter_times={"sql": 50.0, "chat": 60.0}), False),  # another adapter's request
         (replace(AFTER, tokens=200.0, adapter_times={"sql": 55.0, "chat": 40.0}), True),
         (replace(AFTER, requests=1.0, adapter_times={"sql": 61.0, "chat": 40.0}), True),
-        (replace(AFTER, adapter_times={"chat": 40.0}), True),  # its series is gone: nobody knows
+        (replace(AFTER, adapter_times={"chat": 40.0}), True),  # its series is gone, so this is unknown
         (replace(AFTER, adapter_times={}), False),
         (replace(AFTER, adapter_times={}, tokens=101.0), True),  # an engine that names no adapters
         (replace(AFTER, adapter_times={}, requests=1.0), True),

@@ -166,7 +166,7 @@ def test_a_lost_node_serves_on_and_its_deleted_pods_end_when_it_is_found(cluster
     assert (host.reachable, host.listening) == (True, True)
     cluster.run(600)
     assert is_terminating(cluster.store.get("pods", *name.split("/")))
-    assert (host.reachable, host.listening) == (True, True), "nobody tells it that it was deleted"
+    assert (host.reachable, host.listening) == (True, True), "it does not learn that it was deleted"
     cluster.world.node_found(node)
     cluster.run(620)
     assert name not in cluster.world.pods_of("default/qwen")

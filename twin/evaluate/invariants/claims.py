@@ -37,7 +37,7 @@ _Place = tuple[str, str]
 
 
 class _Numbers(NamedTuple):
-    """What the message of a condition names: attempts, replicas and pods."""
+    """Numbers and names in the message of a condition: attempts, replicas and pods."""
 
     failed: Sequence[re.Match[str]]
     used: Sequence[re.Match[str]]
@@ -55,7 +55,7 @@ def _numbers(text: str) -> _Numbers:
 
 @lru_cache(maxsize=1 << 14)
 def _nonsense(text: str) -> str:
-    """Return a part of the text that no reader can use; empty if there is none."""
+    """Return a part of the text that no reader can use; empty if it has no such part."""
     match = _NONSENSE.search(text)
     return match[0] if match is not None else ""
 

@@ -88,9 +88,9 @@ class NodeLost(LastingFault):
     """The kubelets of nodes do not reach the API server; their containers run on and answer.
 
     After the node controller's grace period (50 s) the node is NotReady with the taint `unreachable`, and its pods are
-    marked unready. After their toleration (300 s) they are deleted, but nobody ends them: they stay Terminating, and
-    their engines keep serving until the node is back. Nodes of a zone are tainted ten seconds apart, and none is while
-    most nodes of a small zone, or all of the cluster, are lost.
+    marked unready. After their toleration (300 s) they are deleted, but no kubelet ends them: they stay Terminating,
+    and their engines keep serving until the node is back. Nodes of a zone are tainted ten seconds apart, and not at all
+    while most nodes of a small zone, or all of the cluster, are lost.
     """
 
     on: ClassVar[str] = "nodes"

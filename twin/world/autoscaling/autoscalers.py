@@ -41,7 +41,7 @@ class _Status:
 
 
 class Autoscalers:
-    """Handles all HorizontalPodAutoscalers; costs nothing while there is none."""
+    """Handles all HorizontalPodAutoscalers; costs nothing without any."""
 
     def __init__(self, context: WorldContext, metrics: Metrics) -> None:
         self._env = context.env

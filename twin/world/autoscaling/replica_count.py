@@ -31,7 +31,7 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What one metric asks for.
+    """The number of replicas that one metric asks for.
 
     Attributes:
         replicas: number of replicas.

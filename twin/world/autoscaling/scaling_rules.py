@@ -61,7 +61,7 @@ class Decision:
 
 @dataclass(slots=True)
 class History:
-    """What an autoscaler remembers; a restarted controller has forgotten it.
+    """Memory of an autoscaler; a restarted controller begins with an empty one.
 
     Attributes:
         recommendations: time and size of each.

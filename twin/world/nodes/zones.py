@@ -1,4 +1,4 @@
-"""How fast nodes of a zone get `NoExecute` taints, by how many of its nodes are unhealthy.
+"""Rate at which nodes of a zone get `NoExecute` taints, by the share of its nodes that is unhealthy.
 
 Source: `ComputeZoneState` and `handleDisruption` in `pkg/controller/nodelifecycle` of Kubernetes 1.36.
 """

@@ -1,4 +1,4 @@
-"""What no client sends, and a fuzzer of bodies does not make."""
+"""Requests that no client sends, and that a fuzzer of bodies does not make."""
 
 from tests.conformance.cases.unusual import adapters, bodies
 

@@ -1,4 +1,4 @@
-"""Adapters with odd names and paths, and methods, queries and keys that nobody sends on purpose."""
+"""Adapters with odd names and paths, and methods, queries and keys that no client sends on purpose."""
 
 from tests.conformance.exchange import PROMPT, Case, Request, chat, completion, get, load, post, unload
 
