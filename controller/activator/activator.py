@@ -57,7 +57,7 @@ class Activator:
         """Return the adapter (`namespace/name`) that a request names; `host`: the Service that it was sent to.
 
         Raises:
-            HoldError: there is none, or several of that name.
+            HoldError: no adapter has that name, or several have it.
         """
         name, _, rest = host.partition(":")[0].partition(".")
         namespace = rest.partition(".")[0] if name == model else ""
