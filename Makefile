@@ -36,6 +36,7 @@ mutants: $(DEV)/.installed  ## Apply listed mistakes to the operator, or random 
 	@$(DEV)/bin/python -m $(if $(SAMPLE),tests.mutants.generated.run --sample $(SAMPLE) --seed $(or $(SEED),1),tests.mutants.run)
 
 live: $(DEV)/.installed  ## Every scenario on a served cluster, the operator a process that is killed (about an hour)
+	@$(DEV)/bin/python -m tests.live.demand
 	@$(DEV)/bin/python -m tests.live.run
 
 chart: $(DEV)/.installed  ## Lint the Helm chart and record what helm makes of it; needs helm

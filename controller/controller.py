@@ -57,7 +57,6 @@ class Controller:
         wake = self._queue.add
         wake_first = partial(self._queue.add, first=True)
         self._cache = Cache(client, log, wake, self._pod_changed, resync=settings.sync_period)
-        self._adapter_metrics = AdapterMetrics(self._cache, clock, metrics)
         self._events = EventRecorder(client, clock, dependencies.identity, log, metrics.count_event)
         engines = EngineClient(dependencies.transport, metrics.observe_engine_request, dependencies.tracer)
         policies = Policies(settings.policy, settings.policies)
@@ -68,6 +67,7 @@ class Controller:
         reporter = RequestReporter(self._cache, self._events, metrics, log, settings)
         self._tracker = RequestTracker(calls, self._slots, secrets, clock, wake_first, reporter.report)
         self._demand = DemandTracker(self._cache, clock, settings, wake)
+        self._adapter_metrics = AdapterMetrics(self._cache, self._demand, clock, metrics)
         self._usage = UsageTracker(self._cache, clock, wake)
         wishes = Wishes(wake_first)
         self._activator = (

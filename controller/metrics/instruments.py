@@ -5,7 +5,7 @@ begin with `lora_controller_`. Durations are arguments: no clock is read here. G
 computed from the cache at each scrape.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -30,12 +30,28 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterValues:
+    """Values of one adapter."""
+
+    namespace: str
+    name: str
+    desired: int
+    ready: int
+    requests: float | None = None
+    """Estimated requests in flight; None if they are not measured."""
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterCounts:
     """Adapters and replicas at the time of a scrape."""
 
     phases: Mapping[str, int] = field(default_factory=dict)
     desired: int = 0
     ready: int = 0
+    adapters: Sequence[AdapterValues] = ()
+    """Those with series of their own."""
+    omitted: int = 0
+    """Adapters without series of their own, since there are too many."""
 
 
 class Metrics:
@@ -273,3 +289,26 @@ class _Adapters:
         yield GaugeMetricFamily(
             f"{PREFIX}replicas_ready", "Replicas that are loaded and published as endpoints.", value=counts.ready
         )
+        yield from _single_adapters(counts)
+
+
+def _single_adapters(counts: AdapterCounts) -> Iterator[GaugeMetricFamily]:
+    """Yield the gauges with a series for each adapter."""
+    labels, single = ["namespace", "adapter"], f"{PREFIX}adapter_"
+    desired = GaugeMetricFamily(f"{single}replicas_desired", "Replicas of one adapter in its spec.", labels=labels)
+    ready = GaugeMetricFamily(f"{single}replicas_ready", "Replicas of one adapter that serve.", labels=labels)
+    requests = GaugeMetricFamily(
+        f"{single}requests_in_flight", "Estimated requests in flight of one adapter with autoscaling.", labels=labels
+    )
+    for adapter in counts.adapters:
+        names = [adapter.namespace, adapter.name]
+        desired.add_metric(names, adapter.desired)
+        ready.add_metric(names, adapter.ready)
+        if adapter.requests is not None:
+            requests.add_metric(names, adapter.requests)
+    yield from (desired, ready, requests)
+    yield GaugeMetricFamily(
+        f"{PREFIX}adapters_without_series",
+        "Adapters that have no series of their own, since there are too many.",
+        value=counts.omitted,
+    )

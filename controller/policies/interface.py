@@ -55,7 +55,7 @@ class Candidate:
         return self.adapters >= self.max_cpu_loras
 
     def has_memory_for(self, size: int) -> bool:
-        """Return whether an adapter of so many bytes keeps the pod within its limit, as far as sizes are known."""
+        """Return whether an adapter of this size keeps the pod within its limit, as far as sizes are known."""
         return not self.max_bytes or self.bytes + size <= self.max_bytes
 
 

@@ -18,6 +18,8 @@ class Layout:
         self.counts = dict.fromkeys(fleet.slots, 0)
         self.holders: dict[str, set[str]] = {}
         """Pods of each movable adapter."""
+        self._touched: set[str] = set()
+        """Adapters of which a copy was handed over."""
         for name, adapter in fleet.adapters.items():
             if adapter.movable:
                 self.holders[name] = set(adapter.pods)
@@ -27,6 +29,7 @@ class Layout:
                     self.counts[pod] += 1
                     if adapter.movable:
                         self.on[pod][name] = adapter.weight
+        self._first_loads, self._first_counts = dict(self.loads), dict(self.counts)
 
     def takes(self, adapter: str, pod: str) -> bool:
         """Return whether a copy may be put on the pod, if it has a free slot."""
@@ -50,6 +53,7 @@ class Layout:
         self.loads[target] += weight
         self.counts[source] -= 1
         self.counts[target] += 1
+        self._touched.add(adapter)
         self.holders[adapter].remove(source)
         self.holders[adapter].add(target)
 
@@ -59,14 +63,15 @@ class Layout:
         Moves from the pods with the highest load come first. Moves that only a swap of two full pods would allow are
         left out.
         """
-        before = Layout(self.fleet, self.bounds)
-        waiting = sorted(self._differences(), key=lambda move: (-before.loads[move.source], move))
+        loads, counts, slots = self._first_loads, dict(self._first_counts), self.fleet.slots
+        waiting = sorted(self._differences(), key=lambda move: (-loads[move.source], move))
         done: list[Move] = []
         while waiting:
             left = []
             for move in waiting:
-                if before.has_slot(move.target):
-                    before.hand_over(move.adapter, move.source, move.target)
+                if counts[move.target] < slots[move.target]:
+                    counts[move.source] -= 1
+                    counts[move.target] += 1
                     done.append(move)
                 else:
                     left.append(move)
@@ -77,11 +82,10 @@ class Layout:
 
     def _differences(self) -> Iterator[Move]:
         """Yield one move for each copy that is not where it was."""
-        for name, pods in self.holders.items():
-            before = self.fleet.adapters[name].pods
-            if pods != before:
-                for source, target in zip(sorted(before - pods), sorted(pods - before), strict=True):
-                    yield Move(name, source, target)
+        for name in sorted(self._touched):
+            pods, before = self.holders[name], self.fleet.adapters[name].pods
+            for source, target in zip(sorted(before - pods), sorted(pods - before), strict=True):
+                yield Move(name, source, target)
 
 
 def violations(layout: Layout) -> list[str]:

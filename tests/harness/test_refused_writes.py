@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from controller.client.interface import Forbidden
-from tests.harness.story import Story, run_story
+from tests.harness.story import SLICES, Story, one, run_story
 from tests.harness.test_other_peoples_clusters import refuse_statuses
 from tests.harness.test_takeover import as_aibrix_leaves_it, load_copies, slice_names
 from tests.twin.worlds import adapters
+from twin.sim.simulation import Simulation
 from twin.trace.lines import SliceLine
 
 WORDS = "this change is not allowed by policy"
@@ -71,3 +72,39 @@ def test_slices_that_cannot_be_adopted_are_told_and_tried_again_also_after_a_res
     assert story.conditions()["SlicesAdopted"][0] == "True"
     assert "a-0" not in slice_names(story.simulation)
     assert story.violations == []
+
+
+def test_an_endpoint_on_a_pod_without_the_adapter_is_withdrawn_while_the_service_is_refused(tmp_path: Path) -> None:
+    """A policy keeps a changed Service as it is, and so the publication, which writes the Service first."""
+    seen: list[int] = []
+
+    def change_service(simulation: Simulation) -> None:
+        simulation.store.patch("services", "default", "a-0", {"spec": {"publishNotReadyAddresses": True}})
+
+    def add_endpoint(simulation: Simulation) -> None:
+        (item,) = simulation.store.list(SLICES, namespace="default").items
+        used = item["endpoints"][0]["targetRef"]["name"]
+        pods = simulation.store.list("pods", namespace="default").items
+        other = next(pod for pod in pods if pod["metadata"]["name"] != used)
+        target = {"kind": "Pod", **{key: other["metadata"][key] for key in ("namespace", "name", "uid")}}
+        point = {"addresses": [other["status"]["podIP"]], "conditions": {"ready": True}, "targetRef": target}
+        endpoints = [*item["endpoints"], point]
+        simulation.store.patch(SLICES, "default", item["metadata"]["name"], {"endpoints": endpoints})
+
+    def look(simulation: Simulation) -> None:
+        (item,) = simulation.store.list(SLICES, namespace="default").items
+        seen.append(len(item["endpoints"]))
+
+    fault = {"kind": "api-forbidden", "because": "admission", "verbs": ["patch"], "resources": ["services"]}
+    story = run_story(
+        tmp_path,
+        (60, change_service),
+        (90, add_endpoint),
+        (90.001, look),
+        (91, look),
+        adapters=one(),
+        faults=[fault | {"from": "50s", "until": "5m"}],
+        duration="95s",
+    )
+    assert seen == [2, 1]
+    assert story.conditions()["Bound"][0] == "False"

@@ -19,7 +19,7 @@ def _plain(**sections: Any) -> Callable[[Path], str]:
 
 
 def _told(*actions: tuple[float, Action], **sections: Any) -> Callable[[Path], str]:
-    """Return a world in which somebody acts at given times, in seconds."""
+    """Return a world with these actions of people and other clients, each at its time in seconds."""
 
     def world(folder: Path) -> str:
         story = run_story(folder, *actions, **{"adapters": ONE, "duration": "3m"} | sections)
@@ -42,7 +42,7 @@ def _forbidden(resource: str, begin: int, end: int) -> dict[str, Any]:
 
 
 def _service(owned: bool) -> Action:
-    """Return the creation of a Service that the operator does not see yet, its own or somebody else's."""
+    """Return the creation of a Service that the operator does not see yet, its own or another owner's."""
 
     def create(simulation: Simulation) -> None:
         adapter = simulation.store.get(ADAPTERS, "default", "a-0")
@@ -80,7 +80,7 @@ RARE_WORLDS: Mapping[str, Callable[[Path], str]] = {
         controller={"rebalance": {"algorithm": "min-cost-flow", "interval": "10s", "max_per_minute": 1}},
     ),
     "a Service is seen too late": _told((30.2, _service(owned=True)), faults=[_LATE]),
-    "a Service of somebody is seen too late": _told((30.2, _service(owned=False)), faults=[_LATE]),
+    "another owner's Service is seen too late": _told((30.2, _service(owned=False)), faults=[_LATE]),
     "many are refused together": _plain(
         adapters=[adapters(5, replicas=1, arrive={"at": "30s"})], faults=[_forbidden("services", 20, 75)]
     ),

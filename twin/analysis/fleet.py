@@ -8,30 +8,20 @@ from scipy import stats
 
 from twin.analysis.columns import column_list
 from twin.analysis.run_data import Source, lines_of, scenario_of
+from twin.evaluate.gpu_use import GpuUse
 from twin.evaluate.statistics import interval
 from twin.scenario import Scenario
-from twin.scenario.manifests.pod_templates import pod_templates
+from twin.sim.settings import gpus_by_workload
 from twin.trace.lines import EngineLine, PodLine
-from twin.world.scheduling.scheduler import gpus_of
-
-_HOUR = 3600.0
 
 
 def gpu_hours(run: Source) -> float:
     """Return the GPU hours that pods held, from their assignment to a node to their end."""
-    gpus_by_workload, lines = _gpus_by_workload(scenario_of(run)), lines_of(run)
-    since: dict[str, tuple[float, int]] = {}
-    total = 0.0
+    use, lines = GpuUse(gpus_by_workload(scenario_of(run))), lines_of(run)
     for line in lines:
-        if not isinstance(line, PodLine):
-            continue
-        if line.event == "deleted":
-            start, gpus = since.pop(line.object, (line.t, 0))
-            total += gpus * (line.t - start)
-        elif line.node and line.object not in since:
-            since[line.object] = (line.t, gpus_by_workload.get(line.workload or line.object.partition("/")[2], 0))
-    total += sum(gpus * (lines[-1].t - start) for start, gpus in since.values())
-    return total / _HOUR
+        if isinstance(line, PodLine):
+            use.see(line)
+    return use.hours(lines[-1].t)
 
 
 def gpu_hours_for(runs: pd.DataFrame, availability: float, cost: str = "gpu_hours") -> pd.DataFrame:
@@ -122,15 +112,6 @@ def _apply(engines: dict[str, Counter[str]], line: EngineLine) -> None:
             engines[line.object][line.adapter] = 1
         case "unloaded" if line.object in engines:
             engines[line.object].pop(line.adapter, None)
-
-
-def _gpus_by_workload(scenario: Scenario) -> dict[str, int]:
-    """Return the GPU request of a pod, by the name of its Deployment or of the pod itself."""
-    gpus = {}
-    for item in scenario.objects:
-        for template in pod_templates(item)[:1]:  # the leader of a group, whose workers run no engine
-            gpus[item["metadata"]["name"]] = gpus_of({"spec": template.spec})
-    return gpus
 
 
 def _sizes(scenario: Scenario) -> dict[str, float]:

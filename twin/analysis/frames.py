@@ -14,7 +14,6 @@ import pandas as pd
 from controller.engine.errors import name_taken
 from formats.durations import parse_duration
 from formats.errors import FormatError
-from twin.analysis.fleet import gpu_hours
 from twin.analysis.run_data import Source, end_of, lines_of
 from twin.evaluate.measures import placement_rows
 from twin.evaluate.traffic_measures import traffic_rows
@@ -33,7 +32,7 @@ def runs(source: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     """Return one row for each run: of files of `twin sweep`, or of all run folders below a folder.
 
     Settings whose values are all durations become `setting.PATH_seconds`, settings that are all numbers become numeric.
-    Run folders also have `gpu_hours`; their variant is the name of the folder that contains them.
+    The variant of run folders is the name of the folder that contains them.
     """
     sources = [source] if isinstance(source, str | Path) else source
     return pd.concat([_runs_of(Path(path)) for path in sources], ignore_index=True)
@@ -155,7 +154,6 @@ def _summaries(path: Path) -> Iterator[dict[str, Any]]:
             "seed": run.summary["seed"],
             **comparable_measures(run.summary),
             "passed": run.summary["passed"],
-            "gpu_hours": gpu_hours(folder),
         }
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from controller.engine.errors import name_taken
+from twin.evaluate.availability import Availability
+from twin.evaluate.gpu_use import GpuUse
 from twin.evaluate.invariants import InvariantReport
 from twin.evaluate.percentiles import percentiles
 from twin.evaluate.traffic_measures import OnDemandSummary, TrafficSummary
@@ -40,7 +42,7 @@ def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
     run = lines[0]
     assert isinstance(run, Run)
     end = max(line.t for line in lines)
-    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown, gpus=GpuUse(run.gpus))
     for line in lines:
         story.see(line)
     story.finish(end)
@@ -51,11 +53,14 @@ def summarise(lines: Sequence[Line], verdicts: InvariantReport) -> Summary:
         "adapters": story.adapters(),
         "time_to_running_seconds": _spread(story.to_running, "p50", "p95", "p99", "max", "mean"),
         "recovery_seconds": _spread(story.recoveries, "p50", "p95", "max"),
-        "unavailable_adapter_seconds": _rounded(story.unavailable),
-        "availability": _share(story.present - story.unavailable, story.present),
+        "unavailable_adapter_seconds": _rounded(story.availability.unavailable),
+        "availability": _share(story.availability.present - story.availability.unavailable, story.availability.present),
+        "availability_worst": story.availability.worst(),
         "loads": story.loads(),
         "pod_switches": story.switches,
         "migrations": max(story.moves - story.switches, 0),
+        "rebalancing": story.rebalancing(),
+        "gpu_hours": _rounded(story.gpus.hours(end)) if run.gpus else None,
         "backoff_seconds": _spread(story.waits, "p50", "p95", "max"),
         "engine_requests": _totals(story.counts, "engine", ("list", "load", "unload", "metrics")),
         "api_requests": _totals(story.counts, "api", _API, ("conflicts", "throttled")),
@@ -77,7 +82,7 @@ def samples(lines: Sequence[Line]) -> dict[str, list[float]]:
     """Return the single values behind the percentiles of a summary, in the order of the trace."""
     run = lines[0]
     assert isinstance(run, Run)
-    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown)
+    story = _SummaryBuilder(pod_cooldown=run.pod_cooldown, gpus=GpuUse(run.gpus))
     for line in lines:
         story.see(line)
     return {
@@ -195,16 +200,18 @@ class _SummaryBuilder:
     """Accumulates the lines of a trace."""
 
     pod_cooldown: float
+    gpus: GpuUse
     counts: Counter[str] = field(default_factory=Counter)
     to_running: list[float] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
-    unavailable: float = 0.0
-    present: float = 0.0
+    availability: Availability = field(default_factory=Availability)
     switches: int = 0
     moves: int = 0
     density: _Density = field(default_factory=_Density)
     traffic: TrafficSummary = field(default_factory=TrafficSummary)
+    _ended_moves: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """(reason, adapter, note) of an Event to its number."""
     on_demand: OnDemandSummary = field(default_factory=OnDemandSummary)
     _living: dict[str, _Adapter] = field(default_factory=dict)
     _created: int = 0
@@ -228,15 +235,19 @@ class _SummaryBuilder:
                 self.density.see(line)
             case TrafficLine():
                 self.traffic.see(line)
+            case PodLine():
+                self.gpus.see(line)
             case HeldLine():
                 self.on_demand.see(line)
             case EventLine(reason="Switched"):
                 self.switches += 1
+            case EventLine(reason="Moved" | "MoveCancelled", object=adapter, note=note, count=count):
+                self._ended_moves[line.reason, adapter, note] = count
 
     def finish(self, end: float) -> None:
         """Count open intervals up to the end."""
-        for adapter in self._living.values():
-            self._settle(adapter, end)
+        for name, adapter in self._living.items():
+            self._settle(name, adapter, end)
         self.density.finish(end)
 
     def adapters(self) -> Summary:
@@ -253,6 +264,13 @@ class _SummaryBuilder:
     def loads(self) -> Summary:
         names = ("attempted", "succeeded", "failed_retriable", "failed_final", "redundant")
         return {name: self._loads[name] for name in names}
+
+    def rebalancing(self) -> Summary:
+        """Return the moves that rebalancing has completed and cancelled, by their Events."""
+        ended: Counter[str] = Counter()
+        for (reason, _, _), count in self._ended_moves.items():
+            ended[reason] += count
+        return {"moved": ended["Moved"], "cancelled": ended["MoveCancelled"]}
 
     def reconciles(self) -> Summary:
         """Return the reconciliations; None for an operator outside the twin, whose metrics are not read."""
@@ -285,7 +303,7 @@ class _SummaryBuilder:
             self.moves += len(placements - adapter.placements)
         adapter.placements = placements
         if line.event == "deleted" or line.deleting:
-            self._settle(adapter, line.t)
+            self._settle(line.object, adapter, line.t)
             del self._living[line.object]
             self._deleted += 1
 
@@ -311,15 +329,13 @@ class _SummaryBuilder:
         self._slices.setdefault(line.adapter, {})[line.object] = pods
         for name in dict.fromkeys((former, line.adapter)):
             if (adapter := self._living.get(name)) is not None:
-                self._settle(adapter, line.t)
+                self._settle(name, adapter, line.t)
                 adapter.serving = sum(map(len, self._slices[name].values()))
 
-    def _settle(self, adapter: _Adapter, t: float) -> None:
+    def _settle(self, name: str, adapter: _Adapter, t: float) -> None:
         """Add the time since the last change: as present, and as unavailable if no endpoint was published."""
         if adapter.ran and adapter.wanted != 0:
-            self.present += t - adapter.changed
-            if not adapter.serving:
-                self.unavailable += t - adapter.changed
+            self.availability.add(name, t - adapter.changed, available=adapter.serving > 0)
         adapter.changed = t
 
     def _request(self, line: RequestLine) -> None:

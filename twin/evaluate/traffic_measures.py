@@ -20,7 +20,10 @@ class TrafficSummary:
         self._counts: Counter[str] = Counter()
         self._good: dict[str, list[int]] = {}
         """(good, all) requests by adapter, of a run with an objective."""
-        self._first: list[float] = []
+        self._served: dict[str, list[int]] = {}
+        """(served, all) requests by adapter; served means good in a run with an objective, otherwise answered."""
+        self._first: dict[str, list[float]] = {}
+        """Times to the first token, by adapter."""
         self._whole: list[float] = []
 
     def see(self, line: TrafficLine) -> None:
@@ -31,7 +34,10 @@ class TrafficSummary:
             good = self._good.setdefault(line.object, [0, 0])
             good[0] += line.good
             good[1] += line.requests
-        self._first += line.first_token_seconds
+        served = self._served.setdefault(line.object, [0, 0])
+        served[0] += line.ok if line.good is None else line.good
+        served[1] += line.requests
+        self._first.setdefault(line.object, []).extend(line.first_token_seconds)
         self._whole += line.end_to_end_seconds
 
     def summary(self) -> dict[str, Any]:
@@ -46,7 +52,12 @@ class TrafficSummary:
             "cold": counts["cold"],
             "queued": counts["queued"],
             "goodput": _goodput(self._good),
-            "ttft_seconds": _spread(self._first),
+            "fairness": {
+                "adapters": _jain(counts for counts in self._served.values() if counts[1] >= _FEWEST),
+                "namespaces": _jain(_by_namespace(self._served).values()),
+            },
+            "ttft_seconds": _spread([value for values in self._first.values() for value in values]),
+            "ttft_worst_seconds": _worst_first_token(self._first),
             "e2e_seconds": _spread(self._whole),
         }
 
@@ -99,15 +110,39 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
 
 def _goodput(good: Mapping[str, Sequence[int]]) -> dict[str, float | None]:
     """Return the share of requests within the objective: of all, and of the adapter and namespace that fared worst."""
-    spaces: dict[str, list[int]] = {}
-    for adapter, counts in good.items():
-        space = spaces.setdefault(adapter.partition("/")[0], [0, 0])
-        space[0] += counts[0]
-        space[1] += counts[1]
+    spaces = _by_namespace(good)
     return {
         "share": _share(list(spaces.values())),
         "worst_adapter": _worst(counts for counts in good.values() if counts[1] >= _FEWEST),
         "worst_namespace": _worst(spaces.values()),
+    }
+
+
+def _by_namespace(counts: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    spaces: dict[str, list[int]] = {}
+    for adapter, (part, whole) in counts.items():
+        space = spaces.setdefault(adapter.partition("/")[0], [0, 0])
+        space[0] += part
+        space[1] += whole
+    return spaces
+
+
+def _jain(counts: Iterable[Sequence[int]]) -> float | None:
+    """Return Jain's index of the shares that were served: 1 if all are equal; None for fewer than two."""
+    shares = [part / whole for part, whole in counts if whole]
+    squares = sum(share**2 for share in shares)
+    return round(sum(shares) ** 2 / (len(shares) * squares), 6) if squares and len(shares) > 1 else None
+
+
+def _worst_first_token(first: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+    """Return the longest p95 of the time to the first token of one adapter and of one namespace."""
+    spaces: dict[str, list[float]] = {}
+    for adapter, values in first.items():
+        spaces.setdefault(adapter.partition("/")[0], []).extend(values)
+    found = {"adapter": first.values(), "namespace": spaces.values()}
+    return {
+        name: max((round(percentiles(values, 95)[0], 6) for values in groups if len(values) >= _FEWEST), default=None)
+        for name, groups in found.items()
     }
 
 

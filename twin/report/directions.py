@@ -11,11 +11,16 @@ _LOWER = (
     "unavailable_adapter_seconds", "time_to_running_seconds", "recovery_seconds", "pod_switches", "migrations",
     "adapters.failed", "adapters.pending", "loads.attempted", "loads.failed_retriable", "loads.failed_final",
     "loads.redundant", "engine_requests", "api_requests", "reconciles.total", "traffic.failed", "traffic.misrouted",
-    "traffic.unrouted", "traffic.cold", "traffic.queued", "traffic.ttft_seconds", "traffic.e2e_seconds",
-    "on_demand", "placement.slot_hours", "invariants.violations",
+    "traffic.unrouted", "traffic.cold", "traffic.queued", "traffic.ttft_seconds", "traffic.ttft_worst_seconds",
+    "traffic.e2e_seconds", "rebalancing.cancelled", "gpu_hours", "on_demand", "placement.slot_hours",
+    "invariants.violations",
 )  # fmt: skip
 """Measures, or first parts of their names, of which less is better: waiting, failures, and work for the same result."""
-_HIGHER = ("availability", "adapters.running", "traffic.ok")
+_HIGHER = (
+    "availability", "availability_worst.adapter", "availability_worst.namespace", "adapters.running", "traffic.ok",
+    "traffic.goodput.share", "traffic.goodput.worst_adapter", "traffic.goodput.worst_namespace",
+    "traffic.fairness.adapters", "traffic.fairness.namespaces",
+)  # fmt: skip
 USERS = (
     "availability", "unavailable_adapter_seconds", "time_to_running_seconds.p95", "recovery_seconds.p95",
     "traffic.ttft_seconds.p95", "traffic.misrouted", "traffic.failed",

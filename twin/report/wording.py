@@ -52,6 +52,18 @@ _NOUNS = {
     "traffic.failed": "requests failed",
     "traffic.misrouted": "requests misrouted",
     "traffic.cold": "cold requests",
+    "traffic.goodput.share": "requests within the objective",
+    "traffic.goodput.worst_adapter": "requests within the objective, worst adapter",
+    "traffic.goodput.worst_namespace": "requests within the objective, worst namespace",
+    "traffic.fairness.adapters": "fairness of service between adapters (Jain)",
+    "traffic.fairness.namespaces": "fairness of service between namespaces (Jain)",
+    "traffic.ttft_worst_seconds.adapter": "p95 time to first token of the worst adapter",
+    "traffic.ttft_worst_seconds.namespace": "p95 time to first token of the worst namespace",
+    "availability_worst.adapter": "availability of the worst adapter",
+    "availability_worst.namespace": "availability of the worst namespace",
+    "rebalancing.moved": "replicas moved by rebalancing",
+    "rebalancing.cancelled": "moves cancelled",
+    "gpu_hours": "GPU hours",
     "on_demand.cold_starts": "loads on demand",
     "on_demand.held": "requests held by the activator",
     "on_demand.failed": "held requests that failed",
@@ -67,7 +79,18 @@ _TIMES = {
 }
 _AMOUNTS = {"unavailable_adapter_seconds": " s"}
 """Measures of an amount instead of a number, each with its unit."""
-_LEVELS = ("placement.jain", "placement.adapters_per_pod.cv", "placement.adapters_per_pod.mean")
+_LEVELS = (
+    "placement.jain",
+    "placement.adapters_per_pod.cv",
+    "placement.adapters_per_pod.mean",
+    "traffic.goodput.share",
+    "traffic.goodput.worst_adapter",
+    "traffic.goodput.worst_namespace",
+    "traffic.fairness.adapters",
+    "traffic.fairness.namespaces",
+    "availability_worst.adapter",
+    "availability_worst.namespace",
+)
 
 
 def label(measure: str) -> str:

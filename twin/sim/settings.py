@@ -22,6 +22,7 @@ from twin.world.kubelet.lifecycle import ContainerRun, ContainerRuns
 from twin.world.network.engine_host import EngineSettings
 from twin.world.nodes.nodes import NodeSpec
 from twin.world.registry import ArtifactSettings
+from twin.world.scheduling.scheduler import gpus_of
 
 _NOTICE = 2.0
 """Seconds in which a correct controller notices a change in the API server, without latency (part of the contract)."""
@@ -152,9 +153,20 @@ def run_header(scenario: Scenario, epoch: datetime, overhead: float) -> Run:
         list_timeout=controller.list_timeout,
         api_request=latency + queue,
         rebalance=controller.rebalance.algorithm != NONE,
+        gpus=gpus_by_workload(scenario),
         activator_timeout=controller.activator_timeout,
         notes=list(scenario.notes),
     )
+
+
+def gpus_by_workload(scenario: Scenario) -> dict[str, int]:
+    """Return the GPU request of a pod, by the name of its Deployment or of the pod itself; those without have none."""
+    gpus = {}
+    for item in scenario.objects:
+        for template in pod_templates(item)[:1]:  # the leader of a group, whose workers run no engine
+            if count := gpus_of({"spec": template.spec}):
+                gpus[item["metadata"]["name"]] = count
+    return gpus
 
 
 def _pod_start(scenario: Scenario, workload: dict[str, Any]) -> float:

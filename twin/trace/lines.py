@@ -45,6 +45,8 @@ class Run(_Line, frozen=True, kw_only=True, tag="run"):
     """Longest time of one request of a busy operator to the API server: latency, and its own rate limit."""
     rebalance: bool = False
     """True if the operator moves replicas by itself."""
+    gpus: dict[str, int] = {}
+    """GPUs of one pod, by the name of its workload or of the pod itself."""
     activator_timeout: float = 60.0
     """Time for which a request is held while its adapter is loaded."""
     notes: list[str] = []

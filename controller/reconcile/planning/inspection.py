@@ -21,7 +21,7 @@ _NAMED = 3
 
 
 def inspection_due(snapshot: Snapshot, now: float, settings: Settings) -> Inspect | None:
-    """Return the request that reads the facts before the first load of an artifact; None if there is none to send."""
+    """Return the request that reads the facts before the first load of an artifact; None if nothing is to be sent."""
     if not _is_before_first_load(snapshot):
         return None
     if not settings.enable_runtime_sidecar or (snapshot.artifact.source == READ and snapshot.problem is None):

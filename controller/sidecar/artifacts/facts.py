@@ -26,7 +26,7 @@ _MODEL = re.compile(r"[A-Za-z0-9./_~-][A-Za-z0-9./_~:@+ -]{0,252}")
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFacts:
-    """What is known about an adapter.
+    """Facts about an adapter.
 
     Attributes:
         rank: largest rank of its weights; 0 if unknown.

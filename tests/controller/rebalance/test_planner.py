@@ -39,7 +39,7 @@ def steps(fleet: Fleet, moves: Sequence[Move]) -> Iterator[Fleet]:
     for move in moves:
         for pods in (lambda held, new=move.target: held | {new}, lambda held, old=move.source: held - {old}):
             adapter = fleet.adapters[move.adapter]
-            fleet = replace(fleet, adapters={**fleet.adapters, move.adapter: replace(adapter, pods=pods(adapter.pods))})
+            fleet = replace(fleet, adapters={**fleet.adapters, move.adapter: adapter._replace(pods=pods(adapter.pods))})
             yield fleet
 
 

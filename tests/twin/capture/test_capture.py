@@ -100,7 +100,7 @@ def test_captured_failures_recur_at_their_times(
         (entry["kind"], next(key for key in ("at", "from") if key in entry)) for entry in scenario["faults"]
     ] == made
     time = seconds(scenario["faults"][0][made[0][1]])
-    expected = {"http-error": 5, "node-down": 50}.get(fault["kind"], 20)  # a lost node is noticed after 40 s
+    expected = {"http-error": 5, "node-down": 60}.get(fault["kind"], 20)  # a lost node is noticed after 50 s
     assert time - lead == pytest.approx(expected, abs=3)
 
 

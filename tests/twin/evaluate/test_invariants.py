@@ -419,15 +419,22 @@ STATUS_FAILS: dict[str, Any] = {
     "adapters": [adapters(2, replicas=None)],
 }
 GROWING: dict[str, Any] = {
-    "pods": 2,
+    "pods": 1,
     "duration": "4m",
     "controller": {"rebalance": {"algorithm": "greedy", "interval": "10s", "tolerance": 0}},
-    "adapters": [adapters(8, replicas=1, arrive={"at": "20s"})],
+    "adapters": [
+        adapters(1, replicas=1, arrive={"at": "20s"}),
+        *(
+            adapters(3, name=name, replicas=1, arrive={"at": at}, spec={"pinned": True})
+            for name, at in (("early-{i}", "20s"), ("late-{i}", "110s"))
+        ),
+    ],
     "edits": [
         {"at": f"{at}s", "of": f"Deployment/{MODEL}", "patch": {"spec": {"replicas": replicas}}}
-        for at, replicas in ((60, 3), (110, 4), (160, 8))
+        for at, replicas in ((50, 2), (130, 3))
     ],
 }
+"""One adapter alone may move: to the second pod, and without a rest also to the third."""
 NO_REGISTRY: dict[str, Any] = {"faults": [{"kind": "registry-down", "until": "2m"}], "duration": "30m"}
 
 BUGS = [
@@ -510,6 +517,24 @@ NOBODYS_FAULT = {
     "no room under the adapter's own policy": {
         "pods": 1,
         "adapters": [adapters(20, spec={"schedulerName": "bin-pack"})],
+    },
+    "no Services in the quota": {
+        "objects": [
+            deployment(2),
+            {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"name": "none", "namespace": "default"},
+                "spec": {"hard": {"services": "0"}},
+            },
+        ],
+        "duration": "5m",
+    },
+    "room that another adapter leaves late": {
+        "pods": 1,
+        "adapters": [adapters(17, replicas=1, spec={"schedulerName": "bin-pack"})],
+        "edits": [{"at": "14m", "of": "ModelAdapter/a-0", "delete": True}],
+        "duration": "15m",
     },
     "a key that the engine refuses": {
         "objects": [deployment(3, key=KEY), a_secret("api-key")],

@@ -69,9 +69,12 @@ def test_variants_of_the_world_are_described_instead_of_recommended() -> None:
 def test_every_measure_has_a_direction_and_placements_have_neither() -> None:
     assert all(direction(name) in ("lower", "higher", "neither") for name in MEASURES)
     assert {name for name in MEASURES if direction(name) == "higher"} == {
-        "availability", "adapters.running", "traffic.ok",
+        "availability", "availability_worst.adapter", "availability_worst.namespace", "adapters.running", "traffic.ok",
+        "traffic.goodput.share", "traffic.goodput.worst_adapter", "traffic.goodput.worst_namespace",
+        "traffic.fairness.adapters", "traffic.fairness.namespaces",
     }  # fmt: skip
-    assert all(direction(name) == "neither" for name in MEASURES if name.startswith("placement."))
+    placements = {name for name in MEASURES if name.startswith("placement.")} - {"placement.slot_hours"}
+    assert all(direction(name) == "neither" for name in placements), "slots are a cost, as GPU hours are"
     assert set(USERS) <= set(HEADLINES)
     assert all(direction(name) != "neither" for name in USERS)
 

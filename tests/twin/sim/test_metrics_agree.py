@@ -74,6 +74,7 @@ def test_adapters_and_replicas(measured: tuple[dict[str, Any], list[Metric]]) ->
     summary, scraped = measured
     assert value(scraped, "lora_controller_adapters", phase="Running") == summary["adapters"]["running"] == 4
     assert value(scraped, "lora_controller_replicas_wanted") == value(scraped, "lora_controller_replicas_ready") == 8
+    assert value(scraped, "lora_controller_adapter_replicas_ready") == 8
 
 
 def test_time_to_running_within_the_second_that_kubernetes_keeps(

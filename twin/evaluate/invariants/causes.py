@@ -40,6 +40,10 @@ class Causes:
     _moves: Counter[str] = field(default_factory=Counter)
     """Adapter to its causes that may move it to another pod: all but requests that succeeded."""
     _specs: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
+    _places: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Adapter to the pods that it occupies."""
+    _short: set[str] = field(default_factory=set)
+    """Adapters whose policy finds no capacity: one that another adapter frees is a cause."""
     _steps: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """Adapter to its last move, and whether it is under way."""
     _services: dict[str, str] = field(default_factory=dict)
@@ -99,6 +103,7 @@ class Causes:
                 self._add(self.adapter_of(line), line.t)
 
     def _adapter(self, line: AdapterLine) -> None:
+        self._capacity(line)
         follows = line.on_demand or line.conditions.get("ScalingActive", ("", ""))[0] == "True"
         if follows and line.event != "deleted":
             self._scaled.add(line.object)
@@ -113,6 +118,20 @@ class Causes:
             self._steps[line.object] = step
             self._add(line.object, line.t)
         self._changed = line.object
+
+    def _capacity(self, line: AdapterLine) -> None:
+        gone = line.event == "deleted"
+        places = frozenset[str]() if gone else frozenset(line.placements)
+        if self._places.get(line.object, frozenset()) - places:
+            namespace = f"{line.object.split('/')[0]}/"
+            for adapter in sorted(self._short):
+                if adapter.startswith(namespace):
+                    self._add(adapter, line.t)
+        self._places[line.object] = places
+        if not gone and any(reason == "NoCapacity" for _, reason in line.conditions.values()):
+            self._short.add(line.object)
+        else:
+            self._short.discard(line.object)
 
     def _request(self, line: RequestLine) -> None:
         failed = line.event == "done" and line.status != 200

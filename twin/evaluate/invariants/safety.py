@@ -144,6 +144,7 @@ class InstancesArePublished(AdapterInvariant):
     """
 
     number = 11
+    kinds: ClassVar[Kinds] = AdapterInvariant.kinds | {ApiLine}
 
     def __init__(self, state: ClusterState) -> None:
         super().__init__(state)

@@ -27,7 +27,9 @@ _TABLE = {
     "placement": "jain pods_used slot_hours",
     "traffic": "requests ok failed misrouted unrouted cold queued",
     "traffic.goodput": "share worst_adapter worst_namespace",
+    "traffic.fairness": "adapters namespaces",
     "traffic.ttft_seconds": "p50 p95 p99",
+    "traffic.ttft_worst_seconds": "adapter namespace",
     "traffic.e2e_seconds": "p50 p95 p99",
     "on_demand": "cold_starts held failed",
     "on_demand.ttft_seconds": "p50 p95 p99",
@@ -36,8 +38,13 @@ _TABLE = {
 MEASURES: tuple[str, ...] = (
     "unavailable_adapter_seconds",
     "availability",
+    "availability_worst.adapter",
+    "availability_worst.namespace",
     "pod_switches",
     "migrations",
+    "rebalancing.moved",
+    "rebalancing.cancelled",
+    "gpu_hours",
     *(f"{group}.{name}" for group, names in _TABLE.items() for name in names.split()),
 )
 """Every number of `summary.json` that an expectation can use."""
