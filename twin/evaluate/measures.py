@@ -285,7 +285,7 @@ class _SummaryBuilder:
         if adapter is None:
             return
         if (adapter.wanted == 0) != (line.wanted == 0):
-            self._settle(adapter, line.t)
+            self._settle(line.object, adapter, line.t)
         adapter.wanted = line.wanted
         adapter.idled |= line.phase == "Idle"
         if line.phase == "Running" and not adapter.ran:
