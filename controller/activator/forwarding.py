@@ -1,7 +1,7 @@
 """The HTTP side of the activator: finds the adapter that a request names, waits for it, and passes the request on.
 
-The adapter is `model` in the JSON body, as for an engine. The host, which is the adapter's own
-Service, distinguishes adapters of the same name in several namespaces. Errors have the form of OpenAI's API.
+The adapter is `model` in the JSON body, as for an engine. The host, the adapter's own Service,
+distinguishes adapters of the same name in several namespaces. Errors have the form of OpenAI's API.
 """
 
 import json

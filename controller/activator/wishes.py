@@ -1,6 +1,6 @@
 """Adapters that have been asked for while they were idle. In memory, until the object says that they are to be loaded.
 
-A wish outlasts its request: a client that has gone, or was answered with Retry-After, finds the adapter loaded later.
+A wish outlasts its request: a client that gave up, or got 503, finds the adapter loaded when it tries again.
 """
 
 from collections.abc import Callable

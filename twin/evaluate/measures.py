@@ -284,6 +284,8 @@ class _SummaryBuilder:
         adapter = self._living.get(line.object)
         if adapter is None:
             return
+        if (adapter.wanted == 0) != (line.wanted == 0):
+            self._settle(line.object, adapter, line.t)
         adapter.wanted = line.wanted
         adapter.idled |= line.phase == "Idle"
         if line.phase == "Running" and not adapter.ran:

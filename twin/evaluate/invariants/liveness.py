@@ -45,6 +45,8 @@ class Liveness:
         self._named: dict[str, set[str]] = defaultdict(set)
         """Adapter to all values of its artifactURL; only adapters with several are checked for outdated artifacts."""
         self._generations: dict[str, tuple[str, int]] = {}
+        self._loading: dict[str, float] = {}
+        """Adapters on demand that have been asked for, to the time of it; only late ones are judged."""
         self._acts: list[tuple[float, str, str, int]] = []
 
     def see(self, line: Line, index: int) -> None:
@@ -76,6 +78,7 @@ class Liveness:
         """Return the violations, if the run was long enough. `end`: seconds."""
         since = self._quiet_since + self._bound()
         self.judged = not self._state.tolerances.lasting and end > since
+        self._loading = {key: at for key, at in self._loading.items() if end - at <= self._bound()}
         if not self.judged:
             return []
         found = []
@@ -105,6 +108,10 @@ class Liveness:
         return wait + run.pod_cooldown + rounds * min(self._longest, run.load_timeout) + run.pod_start + _GRACE
 
     def _adapter(self, line: AdapterLine) -> None:
+        if line.on_demand and line.phase == "Idle":
+            self._loading.pop(line.object, None)
+        elif line.on_demand:
+            self._loading.setdefault(line.object, line.t)
         state = (line.uid, line.generation + (1 if line.deleting else 0))
         if self._generations.get(line.object) != state or line.event != "updated":
             self._generations[line.object] = state
@@ -114,7 +121,7 @@ class Liveness:
         """Return what the adapter lacks although it could have it, or an empty text."""
         if line.deleting:
             return "its deletion does not finish"
-        if says(line, OWN_FAULT - SAID_BY_ENGINE):
+        if says(line, OWN_FAULT - SAID_BY_ENGINE) or line.object in self._loading:
             return ""
         usable = ready_takers(self._state, line)
         if says(line, SAID_BY_ENGINE):
