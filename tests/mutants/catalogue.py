@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "an eager operator waits for the retry",
         "reconcile/replica_state.py",
-        "next_try if eager or self._failed_here() else 0.0",
-        "next_try if self._failed_here() else 0.0",
+        "next_try if eager or elsewhere else 0.0",
+        "next_try if elsewhere else 0.0",
         "setting never read",
     ),
     Mutant(
