@@ -22,7 +22,7 @@ _SOON, _LATER = 5, 30
 """Seconds in `Retry-After` where the adapter is still loading, and where it has failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class HoldError(Exception):
     """A request is not passed on.
 

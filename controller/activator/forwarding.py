@@ -17,16 +17,16 @@ _TIMEOUT = httpx.Timeout(None, connect=5.0).as_dict()
 """An answer may take as long as the client waits."""
 _NOT_FORWARDED = frozenset(
     (
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"content-length",
+        b"host",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     )
 )
 """Headers of one connection (RFC 9110, 7.6.1), and those that httpx sets itself."""
@@ -58,7 +58,7 @@ async def respond(
 async def _forward(transport: httpx.AsyncBaseTransport, request: httpx.Request, target: Target) -> httpx.Response:
     ip, port = target
     url = request.url.copy_with(scheme="http", host=ip, port=port)
-    headers = {name: value for name, value in request.headers.items() if name not in _NOT_FORWARDED}
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _NOT_FORWARDED]
     sent = httpx.Request(
         request.method, url, headers=headers, content=request.content, extensions={"timeout": _TIMEOUT}
     )
@@ -72,12 +72,12 @@ def _model(body: bytes) -> str:
     """Return the model that a body names."""
     try:
         parsed: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise HoldError(400, "The body is not valid JSON; it must be an object with `model`.") from None
     model = parsed.get("model") if isinstance(parsed, dict) else None
     if not isinstance(model, str) or not model:
         raise HoldError(400, "The body has no `model`.")
-    return model
+    return model.encode(errors="replace").decode()  # a half of a surrogate pair cannot be written to an answer
 
 
 def _error(error: HoldError, request: httpx.Request) -> httpx.Response:

@@ -14,6 +14,7 @@ from controller.activator.forwarding import MOST_BYTES, respond
 from controller.metrics.server import listen
 
 _HOP_BY_HOP = frozenset(("connection", "keep-alive", "transfer-encoding"))
+_WRONG_TARGET = {"message": "The path or the query is not valid.", "type": "BadRequestError", "code": 400}
 _TOO_LARGE = {"message": f"The body has more than {MOST_BYTES} bytes.", "type": "BadRequestError", "code": 413}
 
 
@@ -42,13 +43,23 @@ def serve(
             return Response(status_code=499)
         if body is None:
             return JSONResponse({"error": _TOO_LARGE}, 413)
-        sent = httpx.Request(request.method, str(request.url), headers=request.headers.raw, content=body)
+        try:
+            sent = httpx.Request(request.method, _url(request), headers=request.headers.raw, content=body)
+        except (httpx.InvalidURL, UnicodeError):
+            return JSONResponse({"error": _WRONG_TARGET}, 400)
         response = await respond(activator(), transport, sent)
         return _to_client(response)
 
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     app = Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
     return listen(app, host=address[0], port=address[1], shutdown_timeout=shutdown_timeout)
+
+
+def _url(request: Request) -> httpx.URL:
+    """Return the path and query of a request; the Host header may be anything, and is passed on beside it."""
+    query = request.scope["query_string"]
+    path: bytes = request.scope["raw_path"]
+    return httpx.URL(scheme="http", host="activator", raw_path=path + b"?" + query if query else path)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -204,6 +204,8 @@ def test_a_request_that_waits_in_vain_is_answered_at_once(story: Any, status: in
         ({"content": b"{"}, 400),
         ({"json": None, "content": b"[]"}, 400),
         ({"json": {"model": 7}}, 400),
+        ({"content": b'{"a":' * 20_000}, 400),
+        ({"content": b'{"model": "\\ud800"}'}, 404),
         ({"content": b"x" * ((8 << 20) + 1)}, 413),
         ({"method": "GET", "url": "/health"}, 200),
     ],
@@ -213,6 +215,17 @@ def test_other_requests_have_their_answer(request_: dict[str, Any], status: int)
     world.put(phase="Idle")
     assert ask(world, **({"json": None} if "content" in request_ else {}) | request_).status_code == status
     assert not world.woken
+
+
+@pytest.mark.parametrize("host", [b"[::1", b"a b", b"\xff", b"u@h:x", b"sql.default.svc"])
+def test_odd_headers_and_paths_are_passed_on_as_they_are(host: bytes) -> None:
+    world = World()
+    world.publish(world.put(active=True, phase="Running"))
+    answer = ask(world, url="/v1/%00completions?a=%zz", headers=[(b"host", host), (b"x-odd", b"\xe9")])
+    assert answer.status_code == 200
+    (sent,) = world.sent
+    assert sent.url.raw_path == b"/v1/%00completions?a=%zz"
+    assert (b"x-odd", b"\xe9") in sent.headers.raw
 
 
 def test_adapters_of_one_name_are_told_apart_by_the_service() -> None:
