@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from structlog.typing import FilteringBoundLogger
+
 from controller.backoff import Backoff
 from controller.client.interface import AlreadyExists, ClientError, Forbidden, Invalid
 from controller.clock import Clock
@@ -44,10 +46,11 @@ class Refusal:
 
 
 class RefusedWrites:
-    """The last refusals, by adapter key. `wake` queues a key."""
+    """The last refusals, by adapter key. `wake` queues a key; each refusal is a warning in `log`."""
 
-    def __init__(self, clock: Clock, wake: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[str], None], log: FilteringBoundLogger) -> None:
         self._clock = clock
+        self._log = log
         self._wake = wake
         self._errors: dict[str, Refusal] = {}
 
@@ -57,6 +60,7 @@ class RefusedWrites:
 
     def record(self, key: str, error: ClientError, *, withdrawal: bool = False) -> None:
         """Record a refusal."""
+        self._log.warning("the API server refused a write", adapter=key, error=str(error))
         before = self._errors.pop(key, None)
         failures = 1 if before is None else before.failures + 1
         delay = error.retry_after or max(_BACKOFF.delay(failures), _PER_ADAPTER * len(self._errors))

@@ -6,6 +6,7 @@ import pytest
 
 from controller.cache.refusals import RefusedWrites
 from controller.client.interface import ClientError, Forbidden, Invalid
+from tests.controller.fake_client import QUIET
 
 QUOTA = Forbidden('services "a" is forbidden: exceeded quota: team', code=403)
 POLICY = Forbidden("admission webhook denied the request", code=403)
@@ -24,7 +25,7 @@ class Errors(RefusedWrites):
 
     def __init__(self) -> None:
         self.clock, self.woken = Clock(), list[str]()
-        super().__init__(self.clock, self.woken.append)
+        super().__init__(self.clock, self.woken.append, QUIET)
 
     def delay(self, key: str) -> float:
         """Return the seconds until the next write."""

@@ -39,7 +39,8 @@ def blocks(language: str) -> list[str]:
 
 def test_the_worked_example_of_the_docs_works_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_policies.py").write_text(blocks("python")[0], encoding="utf-8")
-    (tmp_path / "few-pods.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    (scenario,) = (block for block in blocks("yaml") if block.startswith("name: few-pods"))
+    (tmp_path / "few-pods.yaml").write_text(scenario, encoding="utf-8")
     shutil.copytree(ROOT / "scenarios/manifests", tmp_path / "manifests")
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["run", "few-pods.yaml"])

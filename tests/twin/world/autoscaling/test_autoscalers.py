@@ -1,5 +1,6 @@
 """Autoscalers in a simulated cluster: what they read of its engines, and adapters as targets."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,9 @@ def test_adapters_of_the_same_pods_cannot_both_be_autoscaled(tmp_path: Path) -> 
 def test_the_gauges_that_notes_know_are_gauges_of_engines(tmp_path: Path) -> None:
     simulation = simulated(a_scenario(tmp_path, adapters=[], duration="10s"))
     (engine, *_) = [host.engine for host in simulation.world.hosts.values() if host.engine is not None]
-    gauges = {family.name for family in engine.runner.metric_families(0.0, 0.0) if family.kind == "gauge"}
+
+    async def gauges() -> set[str]:
+        return {family.name for family in engine.runner.metric_families(0.0, 0.0) if family.kind == "gauge"}
+
     known = {f"vllm:{name}" for name in ENGINE_GAUGES["vllm"]} - {"vllm:gpu_cache_usage_perc"}
-    assert known <= gauges
+    assert known <= asyncio.run(gauges())
