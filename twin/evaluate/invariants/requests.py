@@ -7,7 +7,7 @@ from twin.evaluate.invariants.base import Kinds
 from twin.evaluate.invariants.deadlines import TOLERANCE, DeadlineTracker
 from twin.evaluate.invariants.placement import selects
 from twin.evaluate.invariants.state import ClusterState
-from twin.trace.lines import AdapterLine, Line, RequestLine, SecretLine, SliceLine
+from twin.trace.lines import AdapterLine, FaultLine, Line, RequestLine, SecretLine, SliceLine
 
 LONGEST_RETRY_AFTER = 60.0
 """Seconds; an engine that asks for more is tried again earlier."""
@@ -62,14 +62,14 @@ class AttemptsRespectBackoff:
 
     An engine that answers with Retry-After is not asked again before that time, of which up to a minute counts. A
     series of attempts ends when a load succeeds, the adapter is unloaded or its object deleted, the engine's container
-    is replaced, the pod becomes ready again, a Secret of the namespace changes, or the pod cooldown has passed since
-    the last attempt.
+    is replaced, the pod becomes ready again, a Secret of the namespace changes (or may have, since all versions went
+    back), or the pod cooldown has passed since the last attempt.
 
     An announcement has the time before its write, and a new leader knows no other: behind a slow API server its first
     attempt may be early by that write.
     """
 
-    kinds: ClassVar[Kinds] = frozenset({RequestLine, AdapterLine, SecretLine})
+    kinds: ClassVar[Kinds] = frozenset({RequestLine, AdapterLine, SecretLine, FaultLine})
 
     def __init__(self, state: ClusterState) -> None:
         self.state = state
@@ -83,6 +83,8 @@ class AttemptsRespectBackoff:
             namespace = line.object.split("/")[0]
             for place in [place for place in self._series if place[1].startswith(f"{namespace}/")]:
                 del self._series[place]
+        if isinstance(line, FaultLine) and line.fault == "version-rollback":
+            self._series.clear()
         if isinstance(line, AdapterLine) and line.event == "deleted":
             for place in [place for place in self._series if place[0] == line.object]:
                 del self._series[place]
