@@ -1,7 +1,9 @@
 """Random scenarios: each is valid, together they cover the fault catalogue, and a mutant is found."""
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from msgspec import structs
 from tests.twin.synthetic import a_run
 from twin.experiments import random_scenario, raw_scenario, shrink
 from twin.experiments.execution.results import ResultStore
+from twin.experiments.execution.task import Row, Task
 from twin.experiments.histories import HISTORIES, histories
 from twin.experiments.random_mistakes import MISTAKES
 from twin.experiments.swarm import Swarm, measure_coverage
@@ -65,6 +68,30 @@ def test_in_a_fixed_slice_no_invariant_is_broken_and_the_catalogue_is_covered(tm
     assert {"Pending", "Loading", "Running", "Deleting"} <= {phase for _, phase in coverage.phases}
     assert set(coverage.histories) == set(HISTORIES)
     assert coverage.as_json(tuple(FAULTS))["history_pairs"]["met"] == len(coverage.history_pairs) >= 20
+
+
+def test_runs_leave_no_simulated_clusters_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    from twin.experiments.execution import trial
+
+    class Cluster:
+        def __init__(self) -> None:
+            self.itself = self
+
+    made: list[weakref.ref[Cluster]] = []
+
+    def perform_local(task: Task) -> Row:
+        made.append(weakref.ref(Cluster()))
+        return trial.failed_row(task, "")
+
+    monkeypatch.setattr(trial, "perform_local", perform_local)
+    task = Swarm(range(1), tuple(FAULTS)).task(0)
+    gc.disable()
+    try:
+        for _ in range(25):
+            trial.perform(task)
+        assert sum(cluster() is not None for cluster in made) < 10
+    finally:
+        gc.enable()
 
 
 def test_a_history_is_met_only_if_the_record_shows_it() -> None:

@@ -3,8 +3,10 @@
 A run that crashes is a row with its error, so that one failing corner of a sweep does not cost the rest.
 """
 
+import gc
 import traceback
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from twin.sim.simulation import simulate
 
 MAX_ERROR_LENGTH = 400
 """Characters of an error message that a row keeps."""
+_TRIALS = count(1)
+_COLLECT_EVERY = 10
+"""Trials between two full searches for cyclic garbage. A simulated cluster is full of cycles, some 4 MB after a small
+run, and garbage is searched for so seldom here (`twin/sim/simulation.py`) that a thousand runs would keep them all."""
 
 
 def perform(task: Task) -> Row:
@@ -34,6 +40,9 @@ def perform(task: Task) -> Row:
         raise
     except Exception as error:
         return failed_row(task, error_line(error, task.scenario.secrets))
+    finally:
+        if next(_TRIALS) % _COLLECT_EVERY == 0:
+            gc.collect()
 
 
 def perform_local(task: Task) -> Row:
