@@ -106,6 +106,7 @@ class EventRecorder:
         try:
             await self._create(pending, name)
         except AlreadyExists:
+            del self._counts[name]  # it is not known until the Event was read
             current = await self._client.get(EVENTS, meta.namespace, name)
             self._counts[name] = (current.series.count if current.series is not None else 1) + 1
             await self._increment(meta.namespace, name, self._counts[name])

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from controller.api.types import Event
-from controller.client.interface import Unavailable
+from controller.client.interface import Forbidden, Unavailable
 from controller.runtime.recorder import EventRecorder
 from tests.controller.builders import an_adapter
 from tests.controller.fake_client import QUIET, FakeClient, FakeServer
@@ -92,3 +92,29 @@ def test_one_that_cannot_be_written_is_dropped_and_the_next_one_is_written() -> 
         scene.recorder.event(an_adapter(), "Normal", "Loaded", "kept")
 
     assert [event.note for event in scene.play(story)] == ["kept"]
+
+
+def test_a_count_that_could_not_be_read_after_a_restart_is_read_again() -> None:
+    scene = Scene()
+
+    async def repeat() -> None:
+        for _ in range(3):
+            scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "no")
+
+    scene.play(repeat)
+    scene.recorder = scene.another()
+    get = scene.client.get
+
+    async def forbidden(*_: object) -> object:
+        raise Forbidden("cannot get events")
+
+    async def story() -> None:
+        scene.client.get = forbidden  # type: ignore[assignment, method-assign]
+        scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "no")
+        await scene.recorder.flush()
+        scene.client.get = get  # type: ignore[method-assign]
+        scene.recorder.event(an_adapter(), "Warning", "LoadFailed", "no")
+
+    (event,) = scene.play(story)
+    assert event.series is not None
+    assert event.series.count == 4
