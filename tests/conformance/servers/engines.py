@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import httpx
 
 from tests.conformance.exchange import Profile
 from tests.conformance.servers.processes import ForkServer, Process
+from tests.ports import free_port
 
 MODEL_FLAGS = ("--max-model-len", "512", "--max-lora-rank", "16")
 _REAL_FLAGS = ("--enforce-eager", "--dtype", "bfloat16")
@@ -194,10 +194,10 @@ def serving(engine: Engine, profile: Profile, log: Path) -> Iterator[Running]:
 @contextmanager
 def started(engine: Engine, flags: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Running]:
     """Start a server with `flags`; end it with its whole process group."""
-    port = _free_port()
+    port = free_port()
     names = () if "--served-model-name" in flags else ("--served-model-name", "base")
     place = ("--host", "127.0.0.1", "--port", str(port))
-    admin = _free_port() if engine.has_admin else 0
+    admin = free_port() if engine.has_admin else 0
     own = ("--admin-port", str(admin)) if admin else ()
     args = ("serve", engine.model, *names, *place, *own, *engine.flags, *flags)
     process = engine.forks.start(args, {**_inherited(), **engine.environment, **environment}, log)
@@ -221,10 +221,3 @@ def _end(process: Process) -> None:
         if not process.kill_group(number):
             return
         process.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
