@@ -81,7 +81,7 @@ class Snapshot:
     key: str = field(init=False, repr=False)
     """The adapter's `namespace/name`, stored because each candidate asks for it."""
     artifact: ArtifactStatus = field(init=False, repr=False)
-    """What is known about the artifact."""
+    """Facts about the artifact."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.adapter.key)
